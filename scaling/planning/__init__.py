@@ -1,0 +1,1 @@
+"""Study file to points: designs, shapes, recipes and cost."""

@@ -1,0 +1,278 @@
+"""The study file: one TOML file that names everything, checked before anything is spent."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from scaling.errors import ConfigError, Fault, clip
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StudySection(_Section):
+    """What the study is about."""
+
+    title: str = "Scaling study"
+    question: str = ""
+    target_flops: Positive | None = None
+
+
+class DataSection(_Section):
+    """Where the runs come from: a source to train on, or a finished table."""
+
+    task: Literal["text"] = "text"
+    source: str | None = None
+    options: dict[str, float] = Field(default_factory=dict)
+    table: str | None = None
+    map: dict[str, str] = Field(default_factory=dict)
+    where: str | None = None
+    convention: str | None = None
+
+
+class ModelSection(_Section):
+    """The family of models and what all its members share."""
+
+    family: str = "decoder"
+    context: Count = 32
+    layers: Count = 2
+    ffn_ratio: Count = 4
+    vocabulary: Count | None = None
+
+
+class Center(_Section):
+    """Prior for the optimum: N*(C) = N (C / C0)^exponent, around which sizes are laid."""
+
+    N: Positive
+    C: Positive
+    exponent: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class DesignSection(_Section):
+    """Which points."""
+
+    kind: Literal["isoflop", "grid"]
+    budgets: list[Positive] = Field(default_factory=list)
+    sizes: Annotated[int, Field(ge=2, le=1000)] | list[Positive] = 6
+    center: Center | None = None
+    span: Annotated[float, Field(gt=1)] = 4.0
+    params: list[Positive] = Field(default_factory=list)
+    data: list[Positive] = Field(default_factory=list)
+    seeds: Count = 1
+    seeds_at_smallest: Count | None = None
+
+
+class RecipeSection(_Section):
+    """The rule for learning rate, batch and schedule, and what overrides it."""
+
+    name: str = "bytes-small"
+    overrides: dict[str, float] = Field(default_factory=dict)
+
+
+class EngineSection(_Section):
+    """Where the points are trained."""
+
+    name: Literal["local", "debug"] = "local"
+    workers: Count | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_seconds: Positive = 60.0
+    calibration: str | None = None
+
+
+class FitSection(_Section):
+    """One fit of the results."""
+
+    law: str | None = None
+    approach: list[Literal["surface", "isoflop", "envelope"]] = Field(
+        default_factory=lambda: ["surface", "isoflop"]
+    )
+    objective: Literal["log-huber", "huber", "log-mse", "mse"] = "log-huber"
+    delta: Positive = 1e-3
+    reduction: Literal["sum", "mean"] = "sum"
+    minimum: Literal["parabola", "cubic", "quartic", "spline"] = "cubic"
+    group: str | None = None
+    where: str | None = None
+    holdout: str | None = None
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    interval: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    seed: int = 0
+
+
+class ReportSection(_Section):
+    """What the report is called."""
+
+    title: str | None = None
+
+
+class Study(_Section):
+    """A whole study file."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    study: StudySection = StudySection()
+    data: DataSection
+    model: ModelSection = ModelSection()
+    design: DesignSection | None = None
+    recipe: RecipeSection = RecipeSection()
+    engine: EngineSection = EngineSection()
+    fit: list[FitSection] = Field(default_factory=lambda: [FitSection()])
+    report: ReportSection = ReportSection()
+
+
+def read_study(path: str | Path) -> Study:
+    """Read and check a study file.
+
+    Raises
+    ------
+    ConfigError
+        SC005, SC010, SC011 or SC012; every fault of the file at once, with its line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(
+            Fault("SC010", path.name, "is not UTF-8 text", "a TOML file")
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            Fault("SC005", str(path), f"cannot be read: {error.strerror}", "a study file",
+                  "scaling sweep plan FILE.toml, or run in a folder with a study.toml")
+        ) from None  # fmt: skip
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        row = int(line.group(1)) if line else 0
+        excerpt = text.splitlines()[row - 1] if 0 < row <= len(text.splitlines()) else ""
+        where = f"{path.name}:{row}" if row else path.name
+        raise ConfigError(
+            Fault("SC010", where, f"not TOML: {error}", mend="mend that line", excerpt=excerpt)
+        ) from None
+    return check_study(data, name=path.name, text=text)
+
+
+def check_study(data: Mapping[str, Any], *, name: str = "study", text: str = "") -> Study:
+    """Check a study given as nested mappings."""
+    try:
+        study = Study.model_validate(dict(data))
+    except ValidationError as error:
+        raise ConfigError([_fault(e, name, text) for e in error.errors()]) from None  # type: ignore[arg-type]
+    faults = _contradictions(study, name)
+    if faults:
+        raise ConfigError(faults)
+    return study
+
+
+def _contradictions(study: Study, name: str) -> list[Fault]:
+    faults = []
+    design, data = study.design, study.data
+    if (data.source is None) == (data.table is None):
+        faults.append(
+            Fault("SC012", f"{name} [data]", "needs either source or table",
+                  'source = "stdlib" to train, table = "results.csv" to fit finished runs')
+        )  # fmt: skip
+    if data.source is not None and design is None:
+        faults.append(Fault("SC012", f"{name} [design]", "missing", 'kind = "isoflop" or "grid"'))
+    if design is not None and design.kind == "isoflop":
+        if not design.budgets:
+            faults.append(Fault("SC012", f"{name} [design] budgets", "empty", "FLOP budgets"))
+        if isinstance(design.sizes, int) and design.center is None:
+            faults.append(
+                Fault("SC012", f"{name} [design] center", "missing",
+                      "a prior for the optimum, such as center = {N = 1.3e4, C = 2e10}",
+                      "or list sizes = [N, N, …] themselves")
+            )  # fmt: skip
+    if design is not None and design.kind == "grid" and not (design.params and design.data):
+        faults.append(
+            Fault("SC012", f"{name} [design]", "a grid needs params and data", "two lists")
+        )
+    return faults
+
+
+def _fault(error: Mapping[str, Any], name: str, text: str) -> Fault:
+    """Turn a pydantic error into a fault with its line and the nearest known key."""
+    path = [str(part) for part in error["loc"] if not str(part).startswith("function")]
+    key = next((part for part in reversed(path) if not part.isdigit()), "")
+    where = f"{name}{_line_of(path, text)} [{'.'.join(path[:-1])}] {path[-1] if path else ''}"
+    where = where.replace(" []", "")
+    if error["type"] == "extra_forbidden":
+        known = _known_keys([p for p in path[:-1] if not p.isdigit()])
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        mend = f'did you mean "{near[0]}"?' if near else ""
+        return Fault("SC011", where, f'unknown key "{clip(key)}"', "one of " + ", ".join(known),
+                     mend)  # fmt: skip
+    found = "missing" if error["type"] == "missing" else clip(repr(error.get("input")), 40)
+    return Fault("SC012", where, found, str(error["msg"]).replace("Input should be ", ""))
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Study
+    for part in path:
+        found = next(
+            (f for n, f in model.model_fields.items() if part in (n, f.alias)), None
+        )
+        inner = None if found is None else _model_in(found.annotation)
+        if inner is None:
+            break
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        found = _model_in(part)
+        if found is not None:
+            return found
+    return None
+
+
+def _line_of(path: list[str], text: str) -> str:
+    """Find the line of a key inside its section; empty if it cannot be told."""
+    section = path[0] if len(path) > 1 else None
+    key = next((part for part in reversed(path) if not part.isdigit()), "")
+    inside = section is None
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line)
+        if header:
+            inside = header.group(1) == section
+            if path and header.group(1) == key:
+                return f":{number}"
+        elif inside and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
+            return f":{number}"
+    return ""
+
+
+SMOKE_BUDGETS = [4e8, 8e8, 1.6e9]
+
+
+def shrink(study: Study) -> Study:
+    """Return the study at a size that runs in seconds, for tests; its results mean nothing."""
+    design = study.design
+    if design is None:
+        return study
+    if design.kind == "isoflop":
+        small = design.model_copy(
+            update={
+                "budgets": SMOKE_BUDGETS, "sizes": 4, "span": 2.0, "seeds": 1,
+                "seeds_at_smallest": None, "center": Center(N=7e3, C=8e8, exponent=0.3),
+            }
+        )  # fmt: skip
+    else:
+        small = design.model_copy(
+            update={"params": [4e3, 7e3, 1.2e4], "data": [8e3, 1.6e4, 3.2e4], "seeds": 1}
+        )
+    fits = [f.model_copy(update={"bootstrap": min(f.bootstrap, 100)}) for f in study.fit]
+    return study.model_copy(update={"design": small, "fit": fits})

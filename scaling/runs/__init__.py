@@ -1,0 +1,1 @@
+"""The runs table: columns, units and conventions; reading, checking, records and provenance."""

@@ -1,0 +1,121 @@
+"""The columns of the runs table: type, unit, meaning, and the names by which strangers call them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["text", "count", "amount"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the runs table.
+
+    Attributes
+    ----------
+    name : str
+        Canonical name.
+    kind : {"text", "count", "amount"}
+        ``count`` and ``amount`` are numbers; both must be finite, and positive where `positive`.
+    unit : str
+        Unit of the values.
+    meaning : str
+        One sentence.
+    positive : bool
+        Whether zero and negative values are faults.
+    aliases : tuple of str
+        Normalised names (lower case, letters and digits only) that mean this column elsewhere.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    meaning: str
+    positive: bool = False
+    aliases: tuple[str, ...] = ()
+
+
+COLUMNS: dict[str, Column] = {
+    column.name: column
+    for column in (
+        Column("run", "text", "", "identifier of the run", aliases=("runid", "pointid")),
+        Column("group", "text", "", "recipe, data set or task that laws are compared by"),
+        Column("budget", "amount", "FLOP", "planned compute of an isoFLOP point", True),
+        Column(
+            "N",
+            "count",
+            "parameters",
+            "parameters of the model, in the table's convention",
+            True,
+            (
+                "params", "parameters", "nparams", "nparameters", "numparams", "numparameters",
+                "paramcount", "parametercount", "modelsize", "modelparams", "modelparameters",
+            ),
+        ),
+        Column(
+            "D",
+            "count",
+            "tokens or examples",
+            "training tokens or examples seen",
+            True,
+            (
+                "tokens", "ntokens", "numtokens", "traintokens", "trainingtokens", "tokenstrained",
+                "tokensseen", "totaltokens", "numtokenstraining", "samplesseen", "examplesseen",
+            ),
+        ),
+        Column(
+            "C",
+            "amount",
+            "FLOP",
+            "training compute",
+            True,
+            (
+                "flops", "flop", "trainflops", "trainingflop", "trainingflops", "totalflops",
+                "numflops", "numflopstraining", "compute",
+            ),
+        ),
+        Column(
+            "loss",
+            "amount",
+            "nats per token",
+            "validation loss",
+            True,
+            (
+                "valloss", "validationloss", "finalloss", "evalloss", "testloss", "finalvalloss",
+                "l",
+            ),
+        ),
+        Column("N_embedding", "count", "parameters", "input embeddings, looked up not multiplied"),
+        Column("N_head", "count", "parameters", "output head; a tied head counts here"),
+        Column("N_body", "count", "parameters", "everything else"),
+        Column("C_6nd", "amount", "FLOP", "6 N D", True),
+        Column(
+            "D_unique", "count", "tokens or examples", "distinct data available", True,
+            ("uniquetokens", "uniquedata"),
+        ),
+        Column("epochs", "amount", "passes", "D / D_unique where data repeat", True),
+        Column("seed", "count", "", "seed of initialisation and data order"),
+        Column("trunk", "text", "", "hash that runs sharing noise have in common"),
+        Column("status", "text", "", "done, diverged, failed or too-big"),
+        Column("batch", "count", "tokens", "tokens or examples per optimiser step", True),
+        Column("lr", "amount", "", "peak learning rate", True, ("learningrate",)),
+        Column("steps", "count", "steps", "optimiser steps", True),
+        Column("loss_se", "amount", "nats per token", "standard error of loss over sequences"),
+        Column("train_loss", "amount", "nats per token", "smoothed training loss at the end"),
+    )
+}  # fmt: skip
+
+ROLES = ("N", "D", "C", "loss")
+STATUSES = ("done", "diverged", "failed", "too-big")
+
+
+def normalise(header: str) -> str:
+    """Return `header` in lower case with letters and digits only, for alias look-up."""
+    return re.sub(r"[^a-z0-9]", "", header.lower())
+
+
+ALIASES: dict[str, str] = {
+    alias: column.name for column in COLUMNS.values() for alias in column.aliases
+}

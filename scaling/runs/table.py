@@ -1,0 +1,133 @@
+"""The runs table: checked rows, how each column was read, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scaling.errors import Message
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one canonical column was obtained.
+
+    Attributes
+    ----------
+    source : str
+        Header it came from, or the expression it was derived by.
+    unit : str
+        Unit of the values in the table.
+    scale : float
+        Factor that the source was multiplied by.
+    """
+
+    source: str
+    unit: str
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A row that does not enter fits, and why.
+
+    Attributes
+    ----------
+    row : int
+        Line of the file (the header is 1), or position in a frame (from 0).
+    code : str
+        Message code.
+    why : str
+        The reason in a few words.
+    """
+
+    row: int
+    code: str
+    why: str
+
+
+@dataclass(frozen=True)
+class RunsTable:
+    """Runs with known columns. Frames in here are never mutated.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        All rows, canonical names; the source's own columns keep their names behind them.
+    rows : ndarray of int
+        Line or position of each row, for messages.
+    columns : mapping of str to Reading
+        How each canonical column was obtained.
+    used : ndarray of bool
+        Rows that may enter fits.
+    dropped : tuple of Dropped
+        Rows that may not, with reasons.
+    messages : tuple of Message
+        What the reader must know.
+    convention : str
+        What N counts.
+    file, sha256 : str or None
+        Origin; None for a frame in memory.
+    """
+
+    frame: pd.DataFrame
+    rows: NDArray[np.int64]
+    columns: Mapping[str, Reading]
+    used: NDArray[np.bool_]
+    dropped: tuple[Dropped, ...] = ()
+    messages: tuple[Message, ...] = ()
+    convention: str = "not stated"
+    file: str | None = None
+    sha256: str | None = None
+    source: Mapping[str, pd.Series] = field(default_factory=dict, repr=False)
+
+    @property
+    def fit_frame(self) -> pd.DataFrame:
+        """The rows that enter fits."""
+        return self.frame.loc[self.used]
+
+    @property
+    def fit_rows(self) -> NDArray[np.int64]:
+        """Line or position of each row of `fit_frame`."""
+        return self.rows[self.used]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def leave_out(self, keep: NDArray[np.bool_], code: str, why: str) -> RunsTable:
+        """Return the table with the used rows outside `keep` dropped for the reason given."""
+        out = self.used & ~keep
+        if not out.any():
+            return self
+        more = tuple(Dropped(int(row), code, why) for row in self.rows[out])
+        return replace(self, used=self.used & keep, dropped=self.dropped + more)
+
+    def environment(self) -> dict[str, object]:
+        """Values of every name that an expression over this table may use."""
+        env: dict[str, object] = {str(name): self.frame[name].to_numpy() for name in self.frame}
+        env["source"] = {name: values.to_numpy() for name, values in self.source.items()}
+        return env
+
+
+def clusters(frame: pd.DataFrame) -> tuple[str, NDArray[np.int64]]:
+    """Resolve the units that a bootstrap resamples.
+
+    Rows that share a trunk share noise, so the trunk is the unit where it repeats; otherwise each
+    row is its own.
+
+    Returns
+    -------
+    name : str
+        ``"trunk"`` or ``"row"``.
+    labels : ndarray of int
+        Cluster of each row, from 0.
+    """
+    if "trunk" in frame and frame["trunk"].notna().all() and frame["trunk"].duplicated().any():
+        return "trunk", pd.factorize(frame["trunk"])[0].astype(np.int64)
+    return "row", np.arange(len(frame), dtype=np.int64)
