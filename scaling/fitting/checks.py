@@ -1,0 +1,137 @@
+"""What the data and the fit can bear: checks with codes, and the verdict on identification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.errors import Message
+from scaling.fitting.result import Check, Interval
+
+Array = NDArray[np.float64]
+MIN_RATIO_SPAN = 2.0
+GOOD_RATIO_SPAN = 8.0
+FEW_CLUSTERS = 12
+RIDGE = 1e-9
+
+
+def design_checks(x: Mapping[str, Array], parameters: int, n: int) -> list[Check]:
+    """Judge where the runs lie, before looking at any loss."""
+    checks = [
+        Check("points against parameters", "pass" if n >= 2 * parameters else "warn",
+              f"{n} runs for {parameters} parameters", "SC401")
+    ]  # fmt: skip
+    for name, values in x.items():
+        levels = len(np.unique(np.round(np.log(values), 3)))
+        span = float(values.max() / values.min())
+        verdict = "pass" if levels >= 5 and span >= 10 else "warn" if levels >= 4 else "fail"
+        checks.append(
+            Check(f"spread of {name}", verdict, f"{levels} values over a factor {span:.3g}",
+                  None if verdict == "pass" else "SC403")  # type: ignore[arg-type]
+        )  # fmt: skip
+    if {"N", "D"} <= set(x):
+        span = ray_span(x)
+        verdict = "pass" if span >= GOOD_RATIO_SPAN else "warn" if span > MIN_RATIO_SPAN else "fail"
+        checks.append(
+            Check("range of D/N", verdict, f"factor {span:.3g} at equal compute (8 or more wanted)",
+                  None if verdict == "pass" else "SC402")  # type: ignore[arg-type]
+        )  # fmt: skip
+    return checks
+
+
+def ray_span(x: Mapping[str, Array]) -> float:
+    """How far the runs leave a line in (ln N, ln D), as a factor of D/N across the line.
+
+    A ladder of constant D/N, or any other one-dimensional path, has span 1 and cannot tell the
+    terms of N and D apart.
+    """
+    u, v = np.log(x["N"]), np.log(x["D"])
+    centred = np.stack([u - u.mean(), v - v.mean()])
+    axes = np.linalg.svd(centred, full_matrices=False)[0]
+    across = axes[:, 1] @ centred
+    return float(np.exp(np.sqrt(2.0) * (across.max() - across.min())))
+
+
+def fit_checks(
+    x: Mapping[str, Array], r: Array, condition: float, agreement: float
+) -> list[Check]:
+    """Judge the optimum and its residuals.
+
+    Parameters
+    ----------
+    x : mapping
+        Variables.
+    r : ndarray
+        Residuals in logs, prediction minus observation.
+    condition : float
+        Reciprocal condition of the scaled curvature at the optimum.
+    agreement : float
+        Share of starts that reached the best objective.
+    """
+    checks = [
+        Check("starts agree", "pass" if agreement >= 0.5 else "warn",
+              f"{agreement:.0%} of starts reached the best objective",
+              None if agreement >= 0.5 else "SC407"),
+        Check("curvature", "pass" if condition > RIDGE else "fail",
+              f"reciprocal condition {condition:.1e}", None if condition > RIDGE else "SC405"),
+    ]  # fmt: skip
+    for name, values in x.items():
+        slope, t = _trend(np.log(values), r)
+        bad = abs(t) > 3.5
+        checks.append(
+            Check(f"residuals against {name}", "warn" if bad else "pass",
+                  f"slope {100 * slope:+.2f}% per factor e, t = {t:+.1f}",
+                  "SC414" if bad else None)
+        )  # fmt: skip
+    return checks
+
+
+def _trend(u: Array, r: Array) -> tuple[float, float]:
+    """Least-squares slope of `r` on `u` and its t value."""
+    u = u - u.mean()
+    square = float(u @ u)
+    if square <= 0 or len(u) < 4:
+        return 0.0, 0.0
+    slope = float(u @ (r - r.mean())) / square
+    rest = r - r.mean() - slope * u
+    error = np.sqrt(float(rest @ rest) / (len(u) - 2) / square)
+    return slope, slope / error if error > 0 else 0.0
+
+
+def interval_messages(
+    interval: Interval, params: Mapping[str, float], lowest: float
+) -> list[Message]:
+    """Warnings that follow from the replicates."""
+    messages = []
+    total = interval.draws + interval.failed
+    if interval.failed > 0.01 * total:
+        messages.append(
+            Message("SC409", f"{interval.failed} of {total} bootstrap replicates failed.")
+        )
+    if interval.clusters < FEW_CLUSTERS:
+        messages.append(
+            Message("SC412", f"Only {interval.clusters} independent clusters "
+                    f"({interval.cluster}): intervals are too narrow.")
+        )  # fmt: skip
+    if "E" in params:
+        lo, hi = interval.params["E"]
+        if lo <= 1e-6 * lowest or hi >= lowest:
+            text = "The interval of the irreducible loss reaches "
+            text += "0" if lo <= 1e-6 * lowest else "the lowest loss seen"
+            messages.append(Message("SC411", text + ": do not quote E."))
+    return messages
+
+
+def widest_exponent(interval: Interval) -> tuple[str, float] | None:
+    """The exponent whose interval is widest relative to its value, and that ratio."""
+    widths = {
+        name: (hi - lo) / max(abs(hi + lo) / 2, 1e-12)
+        for name, (lo, hi) in interval.params.items()
+        if name in ("alpha", "beta", "gamma", "a")
+    }
+    if not widths:
+        return None
+    worst = max(widths, key=lambda name: widths[name])
+    return worst, widths[worst]

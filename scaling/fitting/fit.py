@@ -1,0 +1,390 @@
+"""Table and law to fit: the road that every estimate takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scaling.errors import ConfigError, Fault, FitError, Message
+from scaling.fitting import checks as judge
+from scaling.fitting import objectives
+from scaling.fitting.intervals import bootstrap
+from scaling.fitting.result import Allocation, Check, Fit, Holdout, Interval, Objective, Status
+from scaling.fitting.solve import Data, Solution, refine, seeds
+from scaling.laws import Law
+from scaling.runs.table import RunsTable, clusters
+
+Array = NDArray[np.float64]
+STARTS = 8
+SAME = 1e-9  # relative difference of objectives that counts as the same optimum
+MAX_RELATIVE_WIDTH = 2.0
+TOO_CORRELATED = 0.99
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to fit; the defaults are those of the command line.
+
+    Attributes
+    ----------
+    objective, delta, reduction : str, float, str
+        See `scaling.fitting.objectives`.
+    bootstrap : int
+        Replicates; 0 for none.
+    interval : float
+        Level.
+    seed : int
+    fixed : mapping
+        Parameters held at a value.
+    bounds : mapping
+        Bounds that replace the law's.
+    holdout : str or None
+        Condition on rows that are predicted, not fitted.
+    weights : str or None
+        Expression of row weights.
+    """
+
+    objective: str = "log-huber"
+    delta: float | None = 1e-3
+    reduction: str = "sum"
+    bootstrap: int = 1000
+    interval: float = 0.95
+    seed: int = 0
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    holdout: str | None = None
+    weights: str | None = None
+
+
+def check_options(options: Options, law: Law) -> None:
+    """Refuse options that cannot be meant.
+
+    Raises
+    ------
+    ConfigError
+        SC004.
+    """
+    faults = []
+    if options.reduction not in objectives.REDUCTIONS:
+        faults.append(Fault("SC004", "--reduction", f'"{options.reduction}"', "sum or mean"))
+    if options.bootstrap < 0:
+        faults.append(Fault("SC004", "--bootstrap", str(options.bootstrap), "0 or more"))
+    if not 0 < options.interval < 1:
+        faults.append(Fault("SC004", "--interval", str(options.interval), "between 0 and 1"))
+    for option, names in (("--fix", options.fixed), ("--bound", options.bounds)):
+        for name in names:
+            if name not in law.names:
+                known = ", ".join(law.names)
+                faults.append(Fault("SC004", option, f'law {law.name} has no "{name}"', known))
+    for name, (low, high) in options.bounds.items():
+        if not low < high:
+            faults.append(Fault("SC004", f"--bound {name}", f"{low}:{high}", "LOW:HIGH"))
+    if faults:
+        raise ConfigError(faults)
+
+
+def fit_group(
+    table: RunsTable, law: Law, options: Options, group: str | None, member: NDArray[np.bool_]
+) -> Fit:
+    """Fit `law` to the rows of one group.
+
+    Parameters
+    ----------
+    table : RunsTable
+    law : Law
+    options : Options
+    group : str or None
+        Name for the result.
+    member : ndarray of bool
+        Rows of the group.
+
+    Raises
+    ------
+    FitError
+        SC105 if a variable is missing, SC401 if there are not more points than parameters.
+    """
+    check_options(options, law)
+    _require(table, law, group)
+    used = table.used & member
+    held = _holdout_rows(table, options.holdout) & used
+    train = used & ~held
+    data = _data(table, law, options, train)
+    if data.n <= len(data.free):
+        raise FitError(
+            Fault("SC401", _place(table, group), f"{data.n} runs", f"more than the {len(data.free)} "
+                  f"free parameters of {law.name}", "add runs, or fit a law with fewer parameters")
+        )  # fmt: skip
+    weights = _weights(table, options.weights)[train]
+    starts = seeds(data, weights[None, :], STARTS)[0]
+    solution = refine(data, starts, np.repeat(weights[None, :], len(starts), axis=0))
+    best = int(solution.objective.argmin())
+    params = {k: float(v[best]) for k, v in data.params(solution.z).items()}
+    label, labels = clusters(table.frame.loc[train])
+    certificate = _certificate(data, solution, best, weights)
+    found = [*judge.design_checks(data.x, len(data.free), data.n)]
+    r = np.log(law.loss(params, data.x)) - data.log_y
+    found += judge.fit_checks(data.x, r, certificate["condition"], certificate["agreement"])
+    interval, draws, covariance = None, {}, {}
+    if options.bootstrap and np.isfinite(solution.objective[best]):
+        result = bootstrap(
+            data, weights, solution.z[best], labels, options.bootstrap, options.seed
+        )
+        draws = dict(result.draws)
+        interval = _interval(law, draws, result.failed, options, label, int(labels.max()) + 1)
+        covariance = _covariance(draws, data.free)
+    params = params | _exponents(law, params)
+    status, messages = _verdict(
+        data, solution, best, params, interval, found, covariance, float(data.y.min())
+    )
+    value = float(solution.objective[best])
+    value = value / float(weights.sum()) if options.reduction == "mean" else value
+    delta = None if data.loss.squared else data.loss.delta
+    fit = Fit(
+        group=group, law=law, params=params,
+        objective=Objective(options.objective, delta, options.reduction, value),
+        status=status, n=data.n, messages=tuple(messages), interval=interval,
+        checks=tuple(found), rows=_rows(table, law, params, member, held), draws=draws,
+        covariance=covariance, certificate=certificate,
+    )  # fmt: skip
+    return replace(fit, holdout=_score_holdout(fit, table, held, options)) if held.any() else fit
+
+
+def surface_allocation(fit: Fit) -> Allocation | None:
+    """Return the allocation that follows from a surface fit, or None if the law has none."""
+    if fit.law.frontier is None:
+        return None
+    if not fit.identified:
+        return Allocation(fit.group, "surface", None, None, method=fit.law.name,
+                          messages=fit.messages)  # fmt: skip
+    interval = None
+    if fit.interval is not None:
+        interval = {"level": fit.interval.level, "kind": fit.interval.kind,
+                    "a": list(fit.interval.params["a"]), "b": list(fit.interval.params["b"])}  # fmt: skip
+    one = float(np.asarray(fit.law.frontier.size(fit.params, 1.0)))
+    a, b = fit.params["a"], fit.params["b"]
+    line = {"N": [float(np.log(one)), a], "D": [float(-np.log(6.0 * one)), b]}
+    return Allocation(fit.group, "surface", a, b, interval, line=line, method=fit.law.name)
+
+
+def groups(table: RunsTable, column: str | None) -> list[tuple[str | None, NDArray[np.bool_]]]:
+    """Split the table into groups; one nameless group if there is no such column.
+
+    Raises
+    ------
+    ConfigError
+        SC105 if `column` is not in the table.
+    """
+    everything = np.ones(len(table), dtype=bool)
+    if column is None:
+        if "group" not in table.frame or table.frame["group"].nunique() < 2:
+            only = table.frame["group"].dropna().unique() if "group" in table.frame else []
+            return [(str(only[0]) if len(only) == 1 else None, everything)]
+        column = "group"
+    if column not in table.frame:
+        raise ConfigError(Fault("SC105", "--group", f'no column "{column}"',
+                                "one of " + ", ".join(map(str, table.frame))))  # fmt: skip
+    values = table.frame[column].astype(str).to_numpy()
+    return [(name, values == name) for name in sorted(set(values))]
+
+
+# ---------------------------------------------------------------------------------------- pieces
+
+
+def _place(table: RunsTable, group: str | None) -> str:
+    return (table.file or "frame") + (f" group {group}" if group else "")
+
+
+def _require(table: RunsTable, law: Law, group: str | None) -> None:
+    missing = [v for v in law.variables if v not in table.frame]
+    if missing:
+        raise FitError(
+            Fault("SC105", _place(table, group), f"no column for {missing[0]}",
+                  f"law {law.name} needs " + ", ".join(law.variables),
+                  f"--map {missing[0]}='source[\"…\"]'")
+        )  # fmt: skip
+
+
+def _data(table: RunsTable, law: Law, options: Options, rows: NDArray[np.bool_]) -> Data:
+    frame = table.frame.loc[rows]
+    x = {v: frame[v].to_numpy(dtype=np.float64).copy() for v in law.variables}
+    loss = objectives.make(options.objective, options.delta)
+    y = frame["loss"].to_numpy(dtype=np.float64).copy()
+    return Data(law, x, y, loss, dict(options.fixed), dict(options.bounds))
+
+
+def _condition_rows(table: RunsTable, text: str | None, option: str) -> NDArray[np.bool_]:
+    from scaling.expressions import parse
+
+    if text is None:
+        return np.zeros(len(table), dtype=bool)
+    found = np.asarray(parse(text, where=option).value(table.environment()))
+    if found.dtype != np.bool_ or found.shape != (len(table),):
+        raise ConfigError(Fault("SC020", option, text, "a comparison such as C > 1e20"))
+    return found
+
+
+def _holdout_rows(table: RunsTable, text: str | None) -> NDArray[np.bool_]:
+    return _condition_rows(table, text, "--holdout")
+
+
+def _weights(table: RunsTable, text: str | None) -> Array:
+    from scaling.expressions import parse
+
+    if text is None:
+        return np.ones(len(table))
+    value = parse(text, where="--weights").value(table.environment())
+    weights = np.broadcast_to(np.asarray(value, dtype=np.float64), (len(table),)).copy()
+    if not (np.isfinite(weights[table.used]) & (weights[table.used] >= 0)).all():
+        raise ConfigError(Fault("SC004", "--weights", text, "finite values, 0 or more"))
+    return weights
+
+
+def _certificate(data: Data, solution: Solution, best: int, weights: Array) -> dict[str, Any]:
+    value = solution.objective[best]
+    same = np.abs(solution.objective - value) <= SAME * max(abs(value), 1e-300) + 1e-18
+    _, jacobian = data.residuals(solution.z[best : best + 1])
+    j = jacobian[0] * np.sqrt(weights)
+    norms = np.sqrt((j**2).sum(axis=1))
+    scaled = j / np.where(norms > 0, norms, 1.0)[:, None]
+    values = np.linalg.svd(scaled, compute_uv=False) if len(scaled) else np.ones(1)
+    at_bound = [p for p, hit in zip(data.free, solution.at_bound[best], strict=True) if hit]
+    return {
+        "starts": len(solution.objective),
+        "agreement": float(same.mean()),
+        "decrement": float(solution.decrement[best]),
+        "converged": bool(solution.converged[best]),
+        "iterations": int(solution.iterations),
+        "condition": float(values[-1] / values[0]) ** 2,
+        "at_bound": at_bound,
+    }
+
+
+def _exponents(law: Law, params: Mapping[str, Any]) -> dict[str, Any]:
+    if law.frontier is None:
+        return {}
+    a, b = law.frontier.exponents(params)
+    return {"a": a, "b": b}
+
+
+def _interval(
+    law: Law, draws: Mapping[str, Array], failed: int, options: Options, cluster: str, count: int
+) -> Interval:
+    everything = {**draws, **_exponents(law, draws)}
+    tail = 50.0 * (1.0 - options.interval)
+    bounds, errors = {}, {}
+    for name, values in everything.items():
+        lo, hi = np.percentile(values, [tail, 100.0 - tail])
+        bounds[name] = (float(lo), float(hi))
+        errors[name] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+    kind = "pairs bootstrap" if cluster == "row" else f"cluster bootstrap by {cluster}"
+    return Interval(options.interval, f"{kind}, percentile", len(next(iter(draws.values()))), failed,
+                    cluster, count, bounds, errors)  # fmt: skip
+
+
+def _covariance(draws: Mapping[str, Array], names: Sequence[str]) -> dict[str, Any]:
+    if len(names) < 2 or len(next(iter(draws.values()))) < 3:
+        return {}
+    matrix = np.cov(np.stack([draws[name] for name in names]))
+    return {"names": list(names), "matrix": matrix.tolist()}
+
+
+def _verdict(
+    data: Data,
+    solution: Solution,
+    best: int,
+    params: Mapping[str, float],
+    interval: Interval | None,
+    found: list[Check],
+    covariance: Mapping[str, Any],
+    lowest: float,
+) -> tuple[Status, list[Message]]:
+    """Status of the fit and everything a reader must be told."""
+    messages = [Message(c.code, f"{c.name}: {c.found}.") for c in found
+                if c.verdict != "pass" and c.code is not None]  # fmt: skip
+    if interval is None:
+        messages.append(Message("SC416", "No intervals: the fit was made without bootstrap."))
+    else:
+        messages += judge.interval_messages(interval, params, lowest)
+        messages += _correlations(covariance)
+    names = [p for p, hit in zip(data.free, solution.at_bound[best], strict=True) if hit]
+    if names:
+        text = ", ".join(f"{name} = {params[name]:.4g}" for name in names)
+        messages.append(Message("SC404", f"On its bound: {text}."))
+    if not np.isfinite(solution.objective[best]):
+        return "failed", [*messages, Message("SC408", "No start gave a finite objective.", "error")]
+    failures = [c for c in found if c.verdict == "fail"]
+    wide = None if interval is None else judge.widest_exponent(interval)
+    if failures or (wide is not None and wide[1] > MAX_RELATIVE_WIDTH):
+        why = failures[0].found if failures else (
+            f"the interval of {wide[0]} is {wide[1]:.1f} times its value" if wide else ""
+        )  # fmt: skip
+        text = f"The runs do not determine this law: {why}."
+        return "not-identified", [*messages, Message("SC405", text, "error")]
+    if not solution.converged[best]:
+        text = "The optimiser stopped before its gradient vanished."
+        return "max-iterations", [*messages, Message("SC408", text)]
+    return ("at-bound" if names else "converged"), messages
+
+
+def _correlations(covariance: Mapping[str, Any]) -> list[Message]:
+    if not covariance:
+        return []
+    names, matrix = covariance["names"], np.asarray(covariance["matrix"])
+    sd = np.sqrt(np.diag(matrix))
+    with np.errstate(all="ignore"):
+        correlation = matrix / np.outer(sd, sd)
+    out = []
+    for i, p in enumerate(names):
+        for j in range(i + 1, len(names)):
+            if abs(correlation[i, j]) > TOO_CORRELATED:
+                text = f"{p} and {names[j]} correlate {correlation[i, j]:+.3f}: quote predictions, "
+                out.append(Message("SC415", text + f"not {p}.", "info"))
+    return out
+
+
+def _rows(
+    table: RunsTable,
+    law: Law,
+    params: Mapping[str, float],
+    member: NDArray[np.bool_],
+    held: NDArray[np.bool_],
+) -> dict[str, list[Any]]:
+    """Every row of the group in columns, with what the fit says of it."""
+    frame = table.frame.loc[member]
+    why = {item.row: item.why for item in table.dropped}
+    out: dict[str, list[Any]] = {"row": [int(r) for r in table.rows[member]]}
+    for name in ("run", "group", "N", "D", "C", "loss", "budget", "seed", "status"):
+        if name in frame:
+            out[name] = [None if pd.isna(v) else v for v in frame[name].tolist()]
+    out["used"] = [bool(v) for v in (table.used & ~held)[member]]
+    out["held_out"] = [bool(v) for v in held[member]]
+    out["why"] = [why.get(row) for row in out["row"]]
+    with np.errstate(all="ignore"):
+        x = {v: frame[v].to_numpy(dtype=np.float64) for v in law.variables}
+        predicted = np.broadcast_to(law.loss(params, x), (len(frame),))
+        residual = np.log(frame["loss"].to_numpy(dtype=np.float64)) - np.log(predicted)
+    out["predicted"] = [float(v) if np.isfinite(v) else None for v in predicted]
+    out["residual"] = [float(v) if np.isfinite(v) else None for v in residual]
+    return out
+
+
+def _score_holdout(
+    fit: Fit, table: RunsTable, held: NDArray[np.bool_], options: Options
+) -> Holdout:
+    frame = table.frame.loc[held]
+    x = {v: frame[v].to_numpy(dtype=np.float64) for v in fit.law.variables}
+    table_out = fit.predict(**x)
+    error = np.log(table_out["loss"].to_numpy()) - np.log(frame["loss"].to_numpy(dtype=np.float64))
+    loss = frame["loss"].to_numpy(dtype=np.float64)
+    inside = (table_out["lo"] <= loss) & (loss <= table_out["hi"])
+    return Holdout(
+        where=options.holdout or "", n=int(held.sum()),
+        rmse_log=float(np.sqrt((error**2).mean())), bias_log=float(error.mean()),
+        coverage=float(inside.mean()) if fit.draws else None,
+        factor=float(table_out["factor"].max()),
+    )  # fmt: skip
