@@ -1,0 +1,194 @@
+"""Results of points on disk: one record a point, committed once; tables are views of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling.errors import ConfigError, Fault
+from scaling.runs.columns import STATUSES
+from scaling.runs.files import commit_once, write_atomic
+
+RECORD_SCHEMA = "scaling/record@1"
+STATUS_SCHEMA = "scaling/status@1"
+RUNNING_SECONDS = 30.0
+RESULT_COLUMNS = (
+    "run", "group", "budget", "N", "D", "C", "loss", "N_embedding", "N_head", "N_body", "C_6nd",
+    "D_unique", "epochs", "seed", "trunk", "status", "batch", "lr", "steps", "loss_se",
+    "train_loss",
+)  # fmt: skip
+Point = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PointFiles:
+    """Names of the files of one point."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, out: Path, point_id: str) -> PointFiles:
+        """Files of the point `point_id` in the sweep folder `out`."""
+        return cls(out / "points" / point_id[:2] / point_id)
+
+    @property
+    def record(self) -> Path:
+        """The result; its presence is what done means."""
+        return self.folder / "record.json"
+
+    @property
+    def curve(self) -> Path:
+        """The learning curve."""
+        return self.folder / "curve.csv"
+
+    @property
+    def progress(self) -> Path:
+        """State while running."""
+        return self.folder / "progress.json"
+
+    def checkpoints(self) -> list[Path]:
+        """Checkpoints, newest first."""
+        return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
+
+
+def load_plan(out: Path) -> list[dict[str, Any]]:
+    """Read ``plan.jsonl`` of a sweep folder.
+
+    Raises
+    ------
+    ConfigError
+        SC005 if there is none, SC101 if a line is not a point.
+    """
+    path = out / "plan.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        raise ConfigError(
+            Fault("SC005", str(path), "not found", "a planned sweep",
+                  "scaling sweep plan FILE.toml -o OUT")
+        ) from None  # fmt: skip
+    points = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            point = json.loads(line)
+            point["id"], point["steps"], point["shape"]
+        except (ValueError, KeyError, TypeError):
+            raise ConfigError(
+                Fault("SC101", f"{path.name}:{number}", "is not a point", "a line of a plan",
+                      "plan again", line)
+            ) from None  # fmt: skip
+        points.append(point)
+    return points
+
+
+def read_record(out: Path, point_id: str) -> dict[str, Any] | None:
+    """Return the valid record of a point, or None; a damaged record counts as none."""
+    try:
+        record = json.loads(PointFiles.of(out, point_id).record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    ok = (
+        isinstance(record, dict)
+        and record.get("schema") == RECORD_SCHEMA
+        and record.get("id") == point_id
+        and record.get("status") in STATUSES
+    )
+    return record if ok else None
+
+
+def commit_record(out: Path, record: Mapping[str, Any]) -> bool:
+    """Write a record unless the point has one; return whether this call wrote it.
+
+    A damaged record (not one of ours, or cut off) is moved aside first.
+    """
+    files = PointFiles.of(out, str(record["id"]))
+    if files.record.exists() and read_record(out, str(record["id"])) is None:
+        files.record.rename(_free_name(files))
+    text = json.dumps({"schema": RECORD_SCHEMA, **record}, indent=1, allow_nan=False) + "\n"
+    return commit_once(files.record, text)
+
+
+def retry(out: Path, points: Iterable[Point], statuses: Iterable[str]) -> int:
+    """Set records with these statuses aside, so that their points run again; return how many."""
+    wanted, count = set(statuses), 0
+    for point in points:
+        record = read_record(out, point["id"])
+        if record is not None and record["status"] in wanted:
+            files = PointFiles.of(out, point["id"])
+            files.record.rename(_free_name(files))
+            count += 1
+    return count
+
+
+def _free_name(files: PointFiles) -> Path:
+    k = 1
+    while (files.folder / f"record.{k}.json").exists():
+        k += 1
+    return files.folder / f"record.{k}.json"
+
+
+def write_results(out: Path, points: Iterable[Point]) -> dict[str, Any]:
+    """Regenerate ``results.csv`` and ``records.jsonl`` from the records of the plan's points.
+
+    Returns
+    -------
+    dict
+        Number of records by status.
+    """
+    counts = dict.fromkeys(STATUSES, 0)
+    table, lines = io.StringIO(), []
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(RESULT_COLUMNS)
+    for point in points:
+        record = read_record(out, point["id"])
+        if record is None:
+            continue
+        counts[record["status"]] += 1
+        lines.append(json.dumps(record, separators=(",", ":")) + "\n")
+        writer.writerow([_cell(name, point, record) for name in RESULT_COLUMNS])
+    write_atomic(out / "results.csv", table.getvalue())
+    write_atomic(out / "records.jsonl", "".join(lines))
+    return counts
+
+
+def _cell(name: str, point: Point, record: Mapping[str, Any]) -> Any:
+    if name == "run":
+        return point["id"]
+    value = record.get(name) if name in ("status", "loss", "loss_se", "train_loss") else point[name]
+    return "" if value is None else repr(value) if isinstance(value, float) else value
+
+
+def status(out: Path) -> dict[str, Any]:
+    """State of every point of a sweep, in the form ``scaling/status@1``."""
+    rows = []
+    counts = dict.fromkeys(("done", "running", "failed", "diverged", "too-big", "pending"), 0)
+    for point in load_plan(out):
+        row = _state(out, point)
+        counts[row["status"]] += 1
+        rows.append(row)
+    return {"schema": STATUS_SCHEMA, "points": rows, "counts": counts}
+
+
+def _state(out: Path, point: Point) -> dict[str, Any]:
+    row = {name: point[name] for name in ("id", "group", "budget", "N", "D", "C", "seed", "steps")}
+    record = read_record(out, point["id"])
+    if record is not None:
+        return row | {
+            "status": record["status"], "step": record["steps_done"], "loss": record["loss"],
+            "cause": record.get("cause"),
+        }  # fmt: skip
+    try:
+        progress = json.loads(PointFiles.of(out, point["id"]).progress.read_text())
+        fresh = time.time() - progress["updated"] < RUNNING_SECONDS
+        return row | {
+            "status": "running" if fresh else "pending", "step": progress["step"],
+            "loss": progress["loss"], "cause": None,
+        }  # fmt: skip
+    except (OSError, ValueError, KeyError):
+        return row | {"status": "pending", "step": 0, "loss": None, "cause": None}

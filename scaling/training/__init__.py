@@ -1,0 +1,1 @@
+"""Point to record: the loop, checkpoints, tasks and engines."""

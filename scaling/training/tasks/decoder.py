@@ -1,0 +1,82 @@
+"""The causal decoder that `scaling.count.decoder` counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ROTARY_BASE = 100.0  # contexts are short: lower frequencies would never turn
+
+
+class Block(nn.Module):
+    """Pre-norm attention and ReLU² feed-forward; norms carry no weights."""
+
+    def __init__(self, width: int, heads: int, ffn: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.proj = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, ffn, bias=False)
+        self.down = nn.Linear(ffn, width, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Map hidden states (B, T, d) to (B, T, d)."""
+        batch, length, width = x.shape
+        qkv = self.qkv(F.layer_norm(x, (width,)))
+        qkv = qkv.view(batch, length, 3, self.heads, width // self.heads)
+        first, second = qkv[:, :, :2].chunk(2, dim=-1)
+        rotated = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+        q, k = rotated.transpose(1, 3).unbind(2)  # (B, heads, T, d/heads)
+        v = qkv[:, :, 2].transpose(1, 2)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.proj(y.transpose(1, 2).reshape(batch, length, width))
+        hidden = F.relu(self.up(F.layer_norm(x, (width,))))
+        out: Tensor = x + self.down(hidden.square())
+        return out
+
+
+class Decoder(nn.Module):
+    """Token embedding, blocks, final norm and an untied head that starts at zero.
+
+    Parameters
+    ----------
+    shape : mapping
+        ``vocabulary, context, layers, width, heads, ffn``.
+    embedding_sd : float
+        Standard deviation of the embeddings at the start.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, shape: Mapping[str, int], embedding_sd: float) -> None:
+        super().__init__()
+        width, heads = shape["width"], shape["heads"]
+        self.embedding = nn.Embedding(shape["vocabulary"], width)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, shape["ffn"]) for _ in range(shape["layers"])
+        )
+        self.head = nn.Linear(width, shape["vocabulary"], bias=False)
+        half = width // heads // 2
+        frequency = ROTARY_BASE ** (-torch.arange(half) / half)
+        angle = torch.outer(torch.arange(shape["context"]).float(), frequency)
+        self.register_buffer("cos", angle.cos()[None, :, None, None, :], persistent=False)
+        self.register_buffer("sin", angle.sin()[None, :, None, None, :], persistent=False)
+        nn.init.normal_(self.embedding.weight, std=embedding_sd)
+        nn.init.zeros_(self.head.weight)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            for layer, gain in ((block.qkv, 1.0), (block.up, 1.0), (block.proj, 0.5),
+                                (block.down, 0.5)):  # fmt: skip
+                nn.init.normal_(layer.weight, std=gain * layer.in_features**-0.5)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T) to logits (B, T, V)."""
+        x = self.embedding(tokens)
+        for block in self.blocks:
+            x = block(x, self.cos, self.sin)
+        logits: Tensor = self.head(F.layer_norm(x, x.shape[-1:]))
+        return logits
