@@ -1,0 +1,182 @@
+"""The functions behind the package's public names; the command line uses the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scaling.fitting.result import Allocation, Fit, Fits
+    from scaling.laws import Law
+    from scaling.planning.plan import Plan
+    from scaling.reporting import Report
+    from scaling.training.driver import Summary
+
+
+def read(
+    source: str | Path,
+    *,
+    maps: Mapping[str, str] | None = None,
+    convention: str | None = None,
+    where: str | None = None,
+) -> pd.DataFrame:
+    """Read and check a table of runs; see `scaling.runs.read.read_table`.
+
+    Returns
+    -------
+    DataFrame
+        The usable rows with canonical columns N, D, C [count, count, FLOP] and loss.
+    """
+    from scaling.runs.read import read_table
+
+    return read_table(source, maps=maps, convention=convention, where=where).fit_frame.copy()
+
+
+def fit(
+    data: pd.DataFrame,
+    law: str | Law | Sequence[str | Law] | None = None,
+    *,
+    objective: str = "log-huber",
+    delta: float | None = 1e-3,
+    reduction: str = "sum",
+    bootstrap: int = 1000,
+    interval: float = 0.95,
+    seed: int = 0,
+    group: str | None = None,
+    where: str | None = None,
+    holdout: str | None = None,
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    weights: str | None = None,
+    convention: str | None = None,
+) -> Fit | Fits:
+    """Fit a law to a table of runs.
+
+    Parameters
+    ----------
+    data : DataFrame
+        With columns that can be read as N, D, C and loss; it is not changed.
+    law : str, Law or sequence, optional
+        The law that suits the columns if None.
+    objective, delta, reduction
+        What is minimised; see `scaling.fitting.objectives`.
+    bootstrap, interval, seed
+        Replicates, level and seed of the intervals.
+    group, where, holdout, weights
+        Column to split by; conditions on rows; row weights by an expression.
+    fixed, bounds
+        Parameters held at a value, and bounds that replace the law's.
+
+    Returns
+    -------
+    Fit or Fits
+        One law on one group gives one Fit; several give Fits.
+
+    Raises
+    ------
+    ScalingError
+        With code, place and mend, if the table or an option cannot be used.
+    """
+    from scaling.fitting.analyse import analyse
+    from scaling.fitting.fit import Options
+    from scaling.runs.read import from_frame
+
+    options = Options(objective, delta, reduction, bootstrap, interval, seed, fixed or {},
+                      bounds or {}, holdout, weights)  # fmt: skip
+    laws = [] if law is None else list(law) if isinstance(law, (list, tuple)) else [law]
+    table = from_frame(data, convention=convention, where=where)
+    found = analyse(table, laws=laws, group=group, options=options)  # type: ignore[arg-type]
+    return found.fits[0] if len(found) == 1 else found
+
+
+def isoflop(
+    data: pd.DataFrame,
+    *,
+    minimum: str = "cubic",
+    edge: str = "refuse",
+    bootstrap: int = 1000,
+    interval: float = 0.95,
+    seed: int = 0,
+) -> Allocation:
+    """Find the loss minimum of each budget and the exponents through them.
+
+    See `scaling.fitting.isoflop.isoflop_allocation`; several groups are taken as one.
+    """
+    import numpy as np
+
+    from scaling.fitting.isoflop import Options, isoflop_allocation
+    from scaling.runs.read import from_frame
+
+    table = from_frame(data)
+    options = Options(minimum, edge, bootstrap, interval, seed)
+    return isoflop_allocation(table, options, None, np.ones(len(table), dtype=bool))
+
+
+def load(path: str | Path) -> Fit | Fits:
+    """Read a ``fit.json``: one Fit if it holds one, else Fits."""
+    from scaling.fitting.result import load as load_fits
+
+    found = load_fits(path)
+    return found.fits[0] if len(found) == 1 else found
+
+
+def law(name: str) -> Law:
+    """Return the law called `name`."""
+    from scaling.laws import get
+
+    return get(name)
+
+
+def plan(study: str | Path | Mapping[str, Any], *, smoke: bool = False) -> Plan:
+    """Resolve a study file, or its content as a mapping, into points."""
+    from scaling.planning.plan import make_plan
+    from scaling.planning.study import check_study, read_study, shrink
+
+    checked = check_study(study) if isinstance(study, Mapping) else read_study(study)
+    return make_plan_of(shrink(checked) if smoke else checked, make_plan)
+
+
+def make_plan_of(study: Any, make_plan: Any) -> Plan:
+    """Resolve the data and calibration of a checked study and plan it."""
+    from scaling.errors import ConfigError, Fault
+    from scaling.planning.cost import read_calibration
+    from scaling.runs.manifest import resolve
+
+    if study.data.source is None:
+        raise ConfigError(
+            Fault("SC012", "[data] source", "missing", "a source to train on",
+                  "a study of a finished table needs no plan: scaling study FILE.toml fits it")
+        )  # fmt: skip
+    path = study.engine.calibration
+    calibration = read_calibration(path) if path is not None else None
+    planned: Plan = make_plan(study, resolve(study.data.source, study.data.options), calibration)
+    return planned
+
+
+def run(planned: Plan, out: str | Path, *, engine: str = "local", workers: int | None = None,
+        device: str = "auto", listener: Any = None) -> Summary:  # fmt: skip
+    """Write a plan to `out` and train its pending points; see `scaling.training.driver.run`."""
+    from scaling.training import driver
+
+    planned.write(out)
+    seconds = planned.study.engine.checkpoint_seconds
+    return driver.run(out, engine=engine, workers=workers, device=device,
+                      checkpoint_seconds=seconds, listener=listener)  # fmt: skip
+
+
+def report(fits: Fit | Fits | Sequence[Fit], *, title: str | None = None,
+           target_flops: float | None = None) -> Report:  # fmt: skip
+    """Lay out fits as a document; ``.write("r.html")`` renders it by the file's ending."""
+    from scaling.fitting.analyse import Fits as Content
+    from scaling.fitting.fit import surface_allocation
+    from scaling.fitting.result import Fit as One
+    from scaling.reporting import Report, build
+
+    if not isinstance(fits, Content):
+        several = (fits,) if isinstance(fits, One) else tuple(fits)
+        found = [surface_allocation(item) for item in several]
+        fits = Content(several, tuple(a for a in found if a), several[0].table)
+    return Report(build(fits, title=title, target_flops=target_flops))

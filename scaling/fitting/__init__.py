@@ -1,0 +1,1 @@
+"""Table and law to fit: objectives, solver, intervals, isoFLOP minima, allocation, checks."""

@@ -1,0 +1,80 @@
+"""The text that `scaling fit` prints: one line a parameter, digits that follow the error."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scaling.fitting.result import Allocation, Fit
+
+
+def digits(value: float, error: float | None) -> str:
+    """Write `value` with two digits of its standard error; four significant digits without one."""
+    if error is None or not math.isfinite(error) or error <= 0:
+        return f"{value:.4g}"
+    places = 1 - math.floor(math.log10(error))
+    return f"{value:.{places}f}" if places > 0 else f"{round(value, places):.0f}"
+
+
+def summarise(fit: Fit) -> str:
+    """Render a fit for a terminal of 80 columns."""
+    head = f"{fit.law.name}  {fit.law.formula}"
+    objective = f"{fit.objective.name}"
+    if fit.objective.delta is not None:
+        objective += f" delta {fit.objective.delta:g}"
+    objective += f", {fit.objective.reduction}, {fit.objective.value:.7g}"
+    lines = [
+        head + (f"   group {fit.group}" if fit.group else ""),
+        f"  {fit.n} rows; {objective}; {fit.status}",
+    ]
+    interval = fit.interval
+    if interval is not None:
+        lines.append(
+            f"         estimate    {interval.level:.0%} interval ({interval.kind}, "
+            f"{interval.draws} draws, {interval.failed} failed)"
+        )
+    if not fit.identified:
+        lines.append("  no headline numbers: the runs do not identify this law")
+    for name, value in fit.params.items():
+        if not fit.identified:
+            continue
+        text = f"  {name:<6} {digits(value, interval.se.get(name) if interval else None):>9}"
+        if interval is not None:
+            lo, hi = interval.params[name]
+            error = interval.se[name]
+            text += f"    {digits(lo, error)} – {digits(hi, error)}"
+        if name == "a":
+            text += f"     N* ∝ C^a under C = {fit.cost['formula']}"
+        lines.append(text)
+    if fit.holdout is not None:
+        h = fit.holdout
+        lines.append(
+            f"  hold-out {h.where}: {h.n} rows up to {h.factor:.3g}x, RMSE {h.rmse_log:.2%}, "
+            f"bias {h.bias_log:+.2%}"
+        )
+    lines += [f"! {m.text} [{m.code}]" for m in fit.messages if m.severity != "info"]
+    lines += [f"  {m.text} [{m.code}]" for m in fit.messages if m.severity == "info"]
+    return "\n".join(lines)
+
+
+def summarise_allocation(allocation: Allocation) -> str:
+    """Render an allocation for a terminal."""
+    lines = [f"{allocation.approach}  {allocation.method}   C: {allocation.cost['formula']}"]
+    for m in allocation.minima:
+        if m.N is None:
+            lines.append(f"  {m.budget:9.3g}  refused: {m.why}")
+        else:
+            lines.append(
+                f"  {m.budget:9.3g}  N* {m.N:9.3g}  D* {m.D:9.3g}  loss {m.loss:.4f}"
+                + (f"  ({m.why})" if m.why else "")
+            )
+    if allocation.a is not None and allocation.b is not None:
+        text = f"  a {allocation.a:.3f}"
+        if allocation.interval is not None:
+            lo, hi = allocation.interval["a"]
+            text += f"  {allocation.interval['level']:.0%} {lo:.3f} – {hi:.3f}"
+            text += f" ({allocation.interval['kind']})"
+        lines += [text, f"  b {allocation.b:.3f}"]
+    lines += [f"! {m.text} [{m.code}]" for m in allocation.messages if m.severity != "info"]
+    return "\n".join(lines)
