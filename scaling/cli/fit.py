@@ -1,0 +1,134 @@
+"""``scaling fit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scaling.cli.app import app
+from scaling.cli.common import command_line, follow_up, number, pairs, talk, tell
+
+if TYPE_CHECKING:
+    from scaling.fitting.result import Fits
+    from scaling.runs.table import RunsTable
+
+Texts = list[str] | None
+
+
+@app.command()
+def fit(
+    file: Annotated[Path, typer.Argument(help="CSV or TSV of runs; - reads standard input.")],
+    law: Annotated[Texts, typer.Option("--law", help="Law to fit; repeatable.")] = None,
+    approach: Annotated[
+        Texts, typer.Option("--approach", help="surface or isoflop; repeatable.")
+    ] = None,
+    minimum: Annotated[
+        str, typer.Option("--minimum", help="isoFLOP curve: parabola, cubic, quartic, spline.")
+    ] = "cubic",
+    edge: Annotated[
+        str, typer.Option("--edge", help="Minima at the edge of the sizes: refuse or keep.")
+    ] = "refuse",
+    objective: Annotated[
+        str, typer.Option("--objective", help="log-huber, huber, log-mse or mse.")
+    ] = "log-huber",
+    delta: Annotated[float, typer.Option("--delta", help="Huber's threshold.")] = 1e-3,
+    reduction: Annotated[str, typer.Option("--reduction", help="sum or mean.")] = "sum",
+    maps: Annotated[
+        Texts, typer.Option("--map", help="Column by expression: N=source[\"Model Size\"].")
+    ] = None,
+    convention: Annotated[
+        str | None, typer.Option("--convention", help="What N counts, in your words.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", help="Rows to fit: \"loss < 3.4\".")
+    ] = None,
+    holdout: Annotated[
+        str | None, typer.Option("--holdout", help="Rows to predict instead: \"C > 1e20\".")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Row weights by expression.")
+    ] = None,
+    fix: Annotated[Texts, typer.Option("--fix", help="Hold a parameter: E=1.8.")] = None,
+    bound: Annotated[Texts, typer.Option("--bound", help="Bounds: alpha=0.1:0.9.")] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="Column to split by; group by default.")
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Bootstrap replicates; 0 for none.")
+    ] = 1000,
+    interval: Annotated[float, typer.Option("--interval", help="Level of intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write fit.json there.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="With --json: rows and draws too.")] = False,
+) -> None:
+    """Fit a law to a table of runs, with intervals and what limits them.
+
+    scaling fit results.csv
+
+    scaling fit runs.csv --where "loss < 3.4" --holdout "C > 1e21" -o fit.json
+    """
+    from scaling.fitting.analyse import analyse
+    from scaling.fitting.fit import Options
+    from scaling.runs.files import refuse_existing
+    from scaling.runs.read import read_table
+
+    if out is not None:
+        refuse_existing(out, force)
+    options = Options(
+        objective, delta, reduction, bootstrap, interval, seed,
+        {k: number(f"--fix {k}", v) for k, v in pairs("--fix", fix or []).items()},
+        {k: _bounds(k, v) for k, v in pairs("--bound", bound or []).items()}, holdout, weights,
+    )  # fmt: skip
+    source: Any = "-" if str(file) == "-" else file
+    table = read_table(source, maps=pairs("--map", maps or []), convention=convention, where=where)
+    fits = analyse(
+        table, laws=law or [], approaches=approach or _default_approaches(table), group=group,
+        options=options, minimum=minimum, edge=edge, command=command_line(),
+    )  # fmt: skip
+    if out is not None:
+        fits.save(out)
+    if as_json:
+        typer.echo(fits.to_json(full=full), nl=False)
+    else:
+        show(table, fits)
+    if out is not None:
+        talk(f"wrote {out}")
+        follow_up(f"scaling report {out} -o report.html")
+    if any(not item.identified for item in fits.fits):
+        raise typer.Exit(4)
+
+
+def _bounds(name: str, text: str) -> tuple[float, float]:
+    from scaling.errors import ConfigError, Fault
+
+    low, sign, high = text.partition(":")
+    if not sign:
+        raise ConfigError(Fault("SC004", f"--bound {name}", f'"{text}"', "LOW:HIGH"))
+    return number("--bound", low), number("--bound", high)
+
+
+def _default_approaches(table: RunsTable) -> list[str]:
+    """The surface; isoFLOP too where the table carries planned budgets."""
+    planned = "budget" in table.frame and {"N", "D", "C"} <= set(table.frame)
+    return ["surface", "isoflop"] if planned else ["surface"]
+
+
+def show(table: RunsTable, fits: Fits) -> None:
+    """Print how the table was read, then every fit and allocation."""
+    from scaling.fitting.summary import summarise_allocation
+    from scaling.runs.read import describe
+
+    for line in describe(table):
+        talk(line)
+    tell(table.messages)
+    for item in fits.fits:
+        typer.echo(item.summary())
+    for allocation in fits.allocations:
+        if allocation.approach != "surface":
+            typer.echo(summarise_allocation(allocation))

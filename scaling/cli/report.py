@@ -1,0 +1,100 @@
+"""``scaling report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scaling.cli.app import app
+from scaling.cli.common import command_line, talk
+
+if TYPE_CHECKING:
+    from scaling.fitting.result import Fits
+
+
+@app.command()
+def report(
+    source: Annotated[
+        Path, typer.Argument(help="fit.json, a CSV of runs, or a study's output folder.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Target; .html, .md or .txt.")
+    ] = Path("report.html"),
+    pdf: Annotated[Path | None, typer.Option("--pdf", help="Write a PDF too.")] = None,
+    target_flops: Annotated[
+        float | None, typer.Option("--target-flops", help="Compute that the question is about.")
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Title of the report.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+) -> None:
+    """Render a report from a fit, a table or a study's folder.
+
+    scaling report fit.json -o report.html --pdf report.pdf
+    """
+    from scaling.errors import ConfigError, Fault
+    from scaling.runs.files import refuse_existing
+
+    inside = source.is_dir()
+    if inside and out == Path("report.html"):
+        out = source / out
+    targets = [path for path in (out, pdf) if path is not None]
+    for path in targets:
+        own = inside and path.resolve().parent == source.resolve()
+        refuse_existing(path, force or own)
+    if target_flops is not None and not target_flops > 0:
+        raise ConfigError(Fault("SC004", "--target-flops", str(target_flops), "above 0"))
+    write_report(_fits(source), targets, study_of(source), title, target_flops)
+
+
+def _fits(source: Path) -> Fits:
+    from scaling.fitting.analyse import analyse
+    from scaling.fitting.result import load
+    from scaling.runs.read import read_table
+
+    if source.is_dir():
+        return load(source / "fit.json")
+    if source.suffix == ".json":
+        return load(source)
+    table = read_table(source)
+    planned = "budget" in table.frame and {"N", "D", "C"} <= set(table.frame)
+    approaches = ["surface", "isoflop"] if planned else ["surface"]
+    return analyse(table, approaches=approaches, command=command_line())
+
+
+def study_of(source: Path) -> dict[str, Any] | None:
+    """Return the study that a folder was made from, if it says."""
+    import json
+
+    folder = source if source.is_dir() else source.parent
+    try:
+        found: dict[str, Any] = json.loads((folder / "study.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def write_report(
+    fits: Fits,
+    targets: list[Path],
+    study: dict[str, Any] | None,
+    title: str | None,
+    target_flops: float | None,
+) -> None:
+    """Lay the fits out once and render them to every target."""
+    from scaling.reporting import Report, build
+
+    about = (study or {}).get("study", {})
+    document = build(
+        fits,
+        title=title or about.get("title"),
+        question=about.get("question") or None,
+        target_flops=target_flops or about.get("target_flops"),
+        study=study,
+        command=fits.provenance.get("command"),
+    )
+    rendered = Report(document)
+    for path in targets:
+        rendered.write(path)
+        talk(f"wrote {path}")
