@@ -77,7 +77,10 @@ def cost_of(fit: Fit, runs: Runs) -> Array:
     """
     if not (np.isfinite(runs.N).all() and np.isfinite(runs.D).all()):
         return runs.C
-    cost = parse(str(fit.cost["formula"]), where="cost", names=("N", "D"))
+    try:
+        cost = parse(str(fit.cost["formula"]), where="cost", names=("N", "D"))
+    except ScalingError:
+        return runs.C
     return np.asarray(cost.value({"N": runs.N, "D": runs.D}), dtype=np.float64)
 
 
@@ -313,8 +316,10 @@ def cost_label(cost: Mapping[str, str]) -> str:
     """Return what C means, short enough for a legend."""
     if cost.get("name") == "6nd":
         return "C = 6ND"
-    name, formula = str(cost.get("name", "cost")), str(cost.get("formula", ""))
-    return f"C = {formula}" if name == formula or not name else f"C = {formula} [{name}]"
+    name, formula = str(cost.get("name", "")), str(cost.get("formula", ""))
+    if name == "table":
+        return "C of the table"
+    return f"C = {formula}" if formula else f"C by {name or 'an unstated cost'}"
 
 
 def allocation_data(

@@ -1,0 +1,318 @@
+"""The answer: what to train, how sure, why not to trust it, and the table of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from scaling.errors import Message, ScalingError
+from scaling.fitting.result import Allocation, Fit
+from scaling.reporting import numbers
+from scaling.reporting.context import Context, compute_of, level_of, note_of, ranked
+from scaling.reporting.document import Block, Level, Note, Paragraph, Table, Verdict
+from scaling.reporting.figures_data import Array, cost_label, exponent_label, optimum, runs_of
+
+LADDER = (1.0, 10.0, 100.0)
+FAR = 100.0
+TOO_FAR = 3000.0
+Columns = dict[str, Array]
+
+
+def ladder(largest: float, target: float | None) -> Array:
+    """Return the values of C to predict at: 1, 10 and 100 times the largest, and the target."""
+    values = {largest * step for step in LADDER}
+    if target is not None and not any(np.isclose(target, v, rtol=1e-9) for v in values):
+        values.add(float(target))
+    return np.array(sorted(values))
+
+
+def messages_about(context: Context, fit: Fit) -> tuple[Message, ...]:
+    """Return the messages that bear on a fit: of its table, itself and its group's allocations."""
+    found = [Message.from_dict(m) for m in context.fits.table.get("messages", [])]
+    found += fit.messages
+    for allocation in context.allocations_of(fit.group):
+        found += allocation.messages
+    return tuple(dict.fromkeys(found))
+
+
+def reasons(context: Context, fit: Fit) -> tuple[Note, ...]:
+    """Return what limits a fit: warnings, failed checks, missing intervals."""
+    about = messages_about(context, fit)
+    notes = [note_of(m) for m in about if m.severity != "info"]
+    said = {m.code for m in about}
+    if fit.interval is None and "SC416" not in said:
+        notes.append(Note("SC416", "warning", "no intervals (bootstrap 0)"))
+    for check in fit.checks:
+        if check.verdict != "pass" and check.code not in said:
+            severity: Any = "error" if check.verdict == "fail" else "warning"
+            code = check.code or "check"
+            notes.append(Note(code, severity, f"Check {check.name}: {check.found}."))
+    return ranked(notes)
+
+
+def extrapolation(factor: float, inside: Any, what: str = "compute") -> Note | None:
+    """Return the note that labels a prediction outside the runs, or None inside."""
+    beyond = []
+    if factor > 1.0001:
+        beyond.append(f"{numbers.factor(factor)} the largest {what} that was fitted")
+    if inside is not None and not bool(inside):
+        beyond.append("outside the hull of the runs in N and D")
+    if not beyond:
+        return None
+    severity: Any = "error" if factor > TOO_FAR else "warning" if factor > FAR else "info"
+    text = f"The answer is an extrapolation: {', '.join(beyond)}."
+    if severity != "info":
+        text += " Intervals assume that the law still holds there."
+    return Note("SC410", severity, text)
+
+
+def _withheld(context: Context, fit: Fit) -> Verdict:
+    why = {
+        "not-identified": "the runs do not determine the parameters of the law",
+        "max-iterations": "the solver did not converge",
+        "failed": "the fit failed",
+    }.get(fit.status, fit.status)
+    return Verdict(
+        "not identified",
+        context.subject(fit),
+        f"No answer: {why}. No allocation or prediction is given.",
+        f"Status of the fit: {fit.status}. Parameters and predictions are withheld.",
+        reasons(context, fit),
+    )
+
+
+def _judge(notes: Sequence[Note]) -> Level:
+    return "weak" if any(note.severity != "info" for note in notes) else "supported"
+
+
+def answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...]]:
+    """Return the verdict on a fit and the blocks that stand under it."""
+    if not fit.identified:
+        text = "No prediction table: the fit is not identified, so its numbers would mislead."
+        return _withheld(context, fit), (Paragraph(text),)
+    if set(fit.law.variables) == {"N", "D"}:
+        return _allocation_answer(context, fit)
+    return _curve_answer(context, fit)
+
+
+def _allocation_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...]]:
+    compute = compute_of(fit)
+    table = None
+    if len(compute):
+        grid = ladder(float(compute.max()), context.target)
+        table = optimum(fit, grid, level_of(fit))
+    if table is None:
+        text = f"The law {fit.law.name} gives no compute-optimal allocation, so none is predicted."
+        notes = reasons(context, fit)
+        verdict = Verdict(_judge(notes), context.subject(fit), text, _sure_fit(fit), notes)
+        return verdict, (Paragraph(text),)
+    at = _headline_row(table["C"], context.target, float(compute.max()))
+    row = {name: values[at] for name, values in table.items()}
+    label = extrapolation(float(row["factor"]), row["inside_hull"])
+    notes = ranked([*reasons(context, fit), *([label] if label else [])])
+    serious = tuple(note for note in notes if note.severity != "info")
+    verdict = Verdict(
+        _judge(notes), context.subject(fit), _headline(context, row), _sure(fit, row), serious
+    )
+    info = tuple(note for note in notes if note.severity == "info" and note.code == "SC410")
+    return verdict, (prediction_table(context, fit, table), *info)
+
+
+def _headline_row(compute: Array, target: float | None, largest: float) -> int:
+    return int(np.argmin(np.abs(np.log(compute / (target or largest)))))
+
+
+def _headline(context: Context, row: dict[str, Any]) -> str:
+    where = f"With {numbers.quantity(row['C'])} FLOP"
+    if context.target is None:
+        where += " (the largest compute measured; no target was given)"
+    size = numbers.within(row["N"], row["N_lo"], row["N_hi"])
+    data = numbers.within(row["D"], row["D_lo"], row["D_hi"])
+    loss = _loss(row["loss"], row["lo"], row["hi"])
+    return (
+        f"{where}, train {size} parameters on {data} {context.unit('D')}; "
+        f"predicted loss {loss}{_suffix(context.unit('loss'))}."
+    )
+
+
+def _suffix(unit: str) -> str:
+    return f" {unit}" if unit else ""
+
+
+def _loss(x: Any, lo: Any, hi: Any) -> str:
+    known = numbers.finite(lo) and numbers.finite(hi)
+    return numbers.within(x, lo, hi) if known else numbers.quantity(x, 4)
+
+
+def _sure(fit: Fit, row: dict[str, Any]) -> str:
+    if fit.interval is None or not np.isfinite(row["N_lo"]):
+        return f"no intervals (bootstrap 0). {_exponent(fit)}".strip()
+    return (
+        f"{fit.interval.level:.0%} intervals: N {numbers.interval(row['N_lo'], row['N_hi'])}, "
+        f"D {numbers.interval(row['D_lo'], row['D_hi'])}, "
+        f"loss {numbers.interval(row['lo'], row['hi'])} "
+        f"({fit.interval.kind}, {fit.interval.draws} replicates). {_exponent(fit)}"
+    ).strip()
+
+
+def _sure_fit(fit: Fit) -> str:
+    if fit.interval is None:
+        return "no intervals (bootstrap 0)."
+    return f"{fit.interval.level:.0%} intervals by {fit.interval.kind}."
+
+
+def _exponent(fit: Fit) -> str:
+    if "a" not in fit.params:
+        return ""
+    label = exponent_label("a", fit.params["a"], fit.intervals.get("a"), fit.cost)
+    return f"N* grows as C to the power {label}."
+
+
+def prediction_table(context: Context, fit: Fit, table: Columns) -> Table:
+    """Return predictions along the ladder of compute, each with its interval."""
+    rows = []
+    for i, compute in enumerate(table["C"]):
+        row = {name: values[i] for name, values in table.items()}
+        is_target = context.target is not None and np.isclose(compute, context.target, rtol=1e-9)
+        ratio_lo, ratio_hi = row["D_lo"] / row["N_hi"], row["D_hi"] / row["N_lo"]
+        rows.append((
+            numbers.quantity(compute) + (" (target)" if is_target else ""),
+            numbers.factor(row["factor"]),
+            _with_interval(row["N"], row["N_lo"], row["N_hi"]),
+            _with_interval(row["D"], row["D_lo"], row["D_hi"]),
+            _with_interval(row["D"] / row["N"], ratio_lo, ratio_hi),
+            _with_interval(row["loss"], row["lo"], row["hi"], loss=True),
+            _hull(row["inside_hull"]),
+        ))  # fmt: skip
+    intervals = f"{level_of(fit):.0%} intervals in brackets"
+    if fit.interval is None:
+        intervals = "no intervals (bootstrap 0)"
+    return Table(
+        caption=_caption("Compute-optimal training", context.subject(fit)),
+        columns=("C [FLOP]", "× largest run", f"N* [{context.unit('N')}]",
+                 f"D* [{context.unit('D')}]", "D*/N*", f"loss{_bracket(context.unit('loss'))}",
+                 "inside the runs"),
+        rows=tuple(rows),
+        align=("right",) * 6 + ("left",),
+        note=f"{cost_label(fit.cost)}; N counts: {context.fits.table.get('convention') or 'not stated'}; "
+        f"{intervals}. Above 1×, rows are extrapolations.",
+    )  # fmt: skip
+
+
+def _caption(text: str, subject: str) -> str:
+    return f"{text}: {subject}" if subject else text
+
+
+def _bracket(unit: str) -> str:
+    return f" [{unit}]" if unit else ""
+
+
+def _with_interval(x: Any, lo: Any, hi: Any, *, loss: bool = False) -> str:
+    shown = _loss(x, lo, hi) if loss else numbers.within(x, lo, hi)
+    if not (numbers.finite(float(lo)) and numbers.finite(float(hi))):
+        return shown
+    return f"{shown} ({numbers.interval(lo, hi)})"
+
+
+def _hull(inside: Any) -> str:
+    if inside is None:
+        return numbers.MISSING
+    return "yes" if bool(inside) else "no: extrapolated"
+
+
+def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...]]:
+    """Answer for a law of one variable: loss along it, and no allocation."""
+    notes = list(reasons(context, fit))
+    if len(fit.law.variables) != 1:
+        text = f"The law {fit.law.name} reads {', '.join(fit.law.variables)}: no table of one compute."
+        verdict = Verdict(_judge(notes), context.subject(fit), text, _sure_fit(fit), tuple(notes))
+        return verdict, ()
+    name = fit.law.variables[0]
+    values = getattr(runs_of(fit), name, np.empty(0))
+    values = values[np.isfinite(values)]
+    if not len(values):
+        text = f"The fit stores no values of {name}, so nothing is predicted."
+        verdict = Verdict(_judge(notes), context.subject(fit), text, _sure_fit(fit), tuple(notes))
+        return verdict, ()
+    target = context.target if name == "C" else None
+    grid = ladder(float(values.max()), target)
+    try:
+        frame = fit.predict(**{name: grid}, interval=level_of(fit))
+    except ScalingError as problem:
+        text = f"No prediction: {problem.faults[0].found}."
+        verdict = Verdict("weak", context.subject(fit), text, _sure_fit(fit), tuple(notes))
+        return verdict, ()
+    table = {str(column): np.asarray(frame[column]) for column in frame.columns}
+    at = _headline_row(grid, target, float(values.max()))
+    row = {column: found[at] for column, found in table.items()}
+    label = extrapolation(float(row["factor"]), None, name)
+    notes = list(ranked([*notes, *([label] if label else [])]))
+    serious = tuple(note for note in notes if note.severity != "info")
+    loss = _loss(row["loss"], row["lo"], row["hi"])
+    unit = context.unit(name)
+    headline = (
+        f"At {name} = {numbers.quantity(row[name])} {unit} the predicted loss is "
+        f"{loss}{_suffix(context.unit('loss'))}."
+    )
+    sure = _sure_fit(fit)
+    if numbers.finite(float(row["lo"])):
+        sure = f"{sure[:-1]}: loss {numbers.interval(row['lo'], row['hi'])}."
+    verdict = Verdict(_judge(notes), context.subject(fit), headline, sure, serious)
+    rows = tuple(
+        (numbers.quantity(grid[i]), numbers.factor(table["factor"][i]),
+         _with_interval(table["loss"][i], table["lo"][i], table["hi"][i], loss=True))
+        for i in range(len(grid))
+    )  # fmt: skip
+    block = Table(
+        _caption(f"Predicted loss along {name}", context.subject(fit)),
+        (f"{name} [{unit}]", "× largest run", f"loss{_bracket(context.unit('loss'))}"),
+        rows, ("right",) * 3,
+        f"The law reads {name} alone, so it says nothing about how to divide compute.",
+    )  # fmt: skip
+    info = tuple(note for note in notes if note.severity == "info" and note.code == "SC410")
+    return verdict, (block, *info)
+
+
+def answer_without_surface(
+    context: Context, allocation: Allocation
+) -> tuple[Verdict, tuple[Block, ...]]:
+    """Answer from minima alone: sizes without a predicted loss."""
+    notes = [note_of(Message.from_dict(m)) for m in context.fits.table.get("messages", [])]
+    notes += [note_of(m) for m in allocation.messages]
+    serious = tuple(note for note in ranked(notes) if note.severity != "info")
+    subject = context.group_name(allocation.group)
+    why = "No law was fitted to the surface, so no loss is predicted and N*, D* carry no interval."
+    budgets = [m.budget for m in allocation.minima]
+    if allocation.a is None or not {"N", "D"} <= set(allocation.line) or not budgets:
+        text = "No answer: no surface was fitted and no exponent was found."
+        return Verdict("not identified", subject, text, why, serious), ()
+    grid = ladder(max(budgets), context.target)
+    sizes, data = (
+        np.exp(allocation.line[k][0] + allocation.line[k][1] * np.log(grid)) for k in ("N", "D")
+    )
+    at = _headline_row(grid, context.target, max(budgets))
+    headline = (
+        f"With {numbers.quantity(grid[at])} FLOP, train about {numbers.quantity(sizes[at], 2)} "
+        f"parameters on {numbers.quantity(data[at], 2)} {context.unit('D')} (approach "
+        f"{allocation.approach})."
+    )
+    interval = (allocation.interval or {}).get("a")
+    exponent = exponent_label("a", allocation.a, interval, allocation.cost)
+    label = extrapolation(float(grid[at]) / max(budgets), None)
+    if label is not None and label.severity != "info":
+        serious = ranked([*serious, label])
+    verdict = Verdict("weak", subject, headline, f"{why} {exponent}.", serious)
+    rows = tuple(
+        (numbers.quantity(c), numbers.factor(c / max(budgets)), numbers.quantity(n, 2),
+         numbers.quantity(d, 2), numbers.quantity(d / n, 2))
+        for c, n, d in zip(grid, sizes, data, strict=True)
+    )  # fmt: skip
+    block = Table(
+        _caption(f"Compute-optimal training by {allocation.approach}", subject),
+        ("C [FLOP]", "× largest budget", "N*", "D*", "D*/N*"), rows, ("right",) * 5,
+        f"{cost_label(allocation.cost)}. {why}",
+    )  # fmt: skip
+    info = (label,) if label is not None and label.severity == "info" else ()
+    return verdict, (block, *info)

@@ -1,0 +1,146 @@
+"""PDF of a document through Typst: tagged, without fonts or packages from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scaling.errors import MissingExtraError
+from scaling.reporting.document import (
+    Block,
+    Document,
+    Figure,
+    Formula,
+    Listing,
+    Note,
+    Paragraph,
+    Table,
+    printable,
+)
+
+HEAD = """#set document(title: {title}, date: {date})
+#set page(paper: "a4", margin: (x: 1.9cm, y: 2cm), numbering: "1 / 1")
+#set text(size: 9.5pt, lang: "en")
+#set par(justify: false)
+#set heading(numbering: none)
+#show heading: set block(above: 1.3em, below: 0.6em, sticky: true)
+#show heading.where(level: 2): set text(size: 12pt)
+#show table: set text(size: 7.6pt)
+#set table(stroke: (x, y) => (bottom: 0.4pt + luma(200)), inset: (x: 3pt, y: 2.2pt))
+#let note(colour, body) = block(stroke: (left: 2pt + colour), inset: (left: 6pt, y: 2pt), body)
+"""
+COLOURS = {"info": "luma(150)", "warning": 'rgb("#8a4b00")', "error": 'rgb("#a4262c")'}
+LEVELS = {"supported": "#00674a", "weak": "#8a4b00", "not identified": "#a4262c"}
+WIDE_COLUMNS = 8
+
+
+def source(document: Document) -> tuple[str, dict[str, str]]:
+    """Return the Typst source and the SVG files that it reads.
+
+    User text enters only as string literals, which Typst does not interpret.
+    """
+    out = [HEAD.format(title=_text(document.title), date=_date())]
+    out.append(f"#heading(level: 1, {_text(document.title)})")
+    out.append(f"#text(fill: luma(90), {_text(document.subtitle)})")
+    if document.question:
+        out.append(f"#par(emph({_text(document.question)}))")
+    for v in document.verdicts:
+        label = v.level + (f" ({v.subject})" if v.subject else "")
+        lines = [f"#strong(text(fill: rgb(\"{LEVELS[v.level]}\"), {_text(label)}))",
+                 f"#par(strong(text(size: 11pt, {_text(v.headline)})))", f"#par({_text(v.sure)})"]  # fmt: skip
+        lines += [f"#par({_text(f'• {n.text} [{n.code}]')})" for n in v.reasons]
+        body = "\n".join(lines)
+        out.append(f"#block(fill: luma(245), stroke: (left: 3pt + rgb(\"{LEVELS[v.level]}\")), "
+                   f"inset: 8pt, width: 100%)[\n{body}\n]")  # fmt: skip
+    files: dict[str, str] = {}
+    for section in document.sections:
+        out.append(f"#heading(level: {section.level + 1}, {_text(section.heading)})")
+        for block in section.blocks:
+            out.append(_block(block, files))
+    out.append(f"#text(fill: luma(90), size: 8pt, {_text(document.footer)})")
+    return "\n\n".join(out) + "\n", files
+
+
+def render(document: Document) -> bytes:
+    """Compile a document to PDF/UA-1; the same bytes every time.
+
+    Raises
+    ------
+    MissingExtraError
+        If typst is not installed.
+    """
+    try:
+        import typst
+    except ModuleNotFoundError:
+        raise MissingExtraError.of("typst", "pdf", "render PDF") from None
+    text, files = source(document)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "report.typ").write_text(text, encoding="utf-8")
+        for name, svg in files.items():
+            (root / name).write_text(svg, encoding="utf-8")
+        made: bytes = typst.compile(
+            str(root / "report.typ"), root=folder, ignore_system_fonts=True,
+            pdf_standards="ua-1",
+        )  # fmt: skip
+    return made
+
+
+def _text(text: str) -> str:
+    """Return a Typst string literal; JSON's escapes are Typst's, but for code points."""
+    plain = printable(text)
+    return json.dumps(plain, ensure_ascii=False)
+
+
+def _date() -> str:
+    stamp = os.environ.get("SOURCE_DATE_EPOCH")
+    if not stamp or not stamp.isdigit():
+        return "none"
+    day = datetime.fromtimestamp(int(stamp), tz=UTC)
+    return f"datetime(year: {day.year}, month: {day.month}, day: {day.day})"
+
+
+def _block(block: Block, files: dict[str, str]) -> str:
+    match block:
+        case Paragraph():
+            return f"#par({_text(block.text)})"
+        case Note():
+            label = f"{block.severity} [{block.code}]"
+            colour = COLOURS[block.severity]
+            return f"#note({colour})[#strong({_text(label)}) #text({_text(block.text)})]"
+        case Formula():
+            return f"#math.equation(block: true, alt: {_text(block.plain)}, $ {block.typst} $)"
+        case Listing():
+            listing = f"#block(breakable: true, raw(block: true, {_text(block.text)}))"
+            return f"#par({_text(block.caption)})\n#text(size: 8pt)[{listing}]"
+        case Figure():
+            name = f"{block.key}.svg"
+            files[name] = block.svg_print
+            image = f"image({_text(name)}, width: 100%, alt: {_text(block.alt)})"
+            caption = f"{block.caption} Good looks like this: {block.good}"
+            return f"#figure({image}, caption: text(size: 8pt, {_text(caption)}), supplement: none, numbering: none)"
+        case Table():
+            return _table(block)
+
+
+def _table(table: Table) -> str:
+    size = "6.4pt" if len(table.columns) >= WIDE_COLUMNS else "7.6pt"
+    widths = ", ".join(_width(table, j) for j in range(len(table.columns)))
+    align = ", ".join(table.align)
+    head = ", ".join(f"strong({_text(c)})" for c in table.columns)
+    rows = "\n".join("  " + ", ".join(_text(c) for c in row) + "," for row in table.rows)
+    body = (
+        f"#block(sticky: true, above: 1em, below: 0.4em, strong(text(size: 8.5pt, {_text(table.caption)})))\n"
+        f"#text(size: {size})[#table(columns: ({widths},), align: ({align},),\n"
+        f"  table.header({head},),\n{rows}\n)]"
+    )
+    return body + (f"\n#text(size: 7.6pt, fill: luma(90), {_text(table.note)})" if table.note else "")
+
+
+def _width(table: Table, j: int) -> str:
+    """Columns of long texts share what is left; the others take what they need."""
+    longest = max((len(row[j]) for row in table.rows), default=0)
+    return "1fr" if longest > 26 else "auto"

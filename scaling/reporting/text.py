@@ -1,0 +1,126 @@
+"""Markdown and terminal text of a document."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from scaling.reporting.document import (
+    Block,
+    Document,
+    Figure,
+    Formula,
+    Listing,
+    Note,
+    Paragraph,
+    Table,
+    printable,
+)
+
+WIDTH = 80
+LONG_ROWS = 20
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|$~@])")
+
+
+def escape(text: str) -> str:
+    """Escape what Markdown would interpret."""
+    return _MARKDOWN.sub(r"\\\1", printable(text)).replace("\n", " ")
+
+
+def markdown(document: Document) -> str:
+    """Render a document as Markdown; figures become their captions and alternative texts."""
+    lines = [f"# {escape(document.title)}", "", escape(document.subtitle), ""]
+    if document.question:
+        lines += [f"*{escape(document.question)}*", ""]
+    for v in document.verdicts:
+        subject = f" ({escape(v.subject)})" if v.subject else ""
+        lines += [f"**{v.level}{subject}.** {escape(v.headline)} {escape(v.sure)}", ""]
+        lines += [f"- {escape(n.text)} [{n.code}]" for n in v.reasons] + [""]
+    for section in document.sections:
+        lines += ["#" * (section.level + 1) + f" {escape(section.heading)}", ""]
+        for block in section.blocks:
+            lines += [*_markdown_block(block), ""]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_block(block: Block) -> list[str]:
+    match block:
+        case Paragraph():
+            return [escape(block.text)]
+        case Note():
+            return [f"> **{block.severity}** [{block.code}] {escape(block.text)}"]
+        case Formula():
+            return [f"$$ {block.latex} $$"]
+        case Listing():
+            fence = "`" * max(3, 1 + max((len(m) for m in re.findall(r"`+", block.text)), default=0))
+            return [escape(block.caption), "", fence, printable(block.text), fence]
+        case Figure():
+            return [f"*{escape(block.title)}.* {escape(block.caption)} {escape(block.alt)} "
+                    f"Good: {escape(block.good)}"]  # fmt: skip
+        case Table():
+            head = "| " + " | ".join(escape(c) for c in block.columns) + " |"
+            rule = "|" + "|".join("---:" if a == "right" else "---" for a in block.align) + "|"
+            rows = ["| " + " | ".join(escape(c) for c in row) + " |" for row in block.rows]
+            return [f"*{escape(block.caption)}*", "", head, rule, *rows, "", escape(block.note)]
+
+
+def terminal(document: Document) -> str:
+    """Render a document as plain text of 80 columns; long tables are cut and say so."""
+    lines = [printable(document.title), "=" * min(WIDTH, len(document.title)),
+             printable(document.subtitle), ""]  # fmt: skip
+    if document.question:
+        lines += [*_wrap(document.question), ""]
+    for v in document.verdicts:
+        subject = f" ({v.subject})" if v.subject else ""
+        lines += _wrap(f"{v.level.upper()}{subject}: {v.headline} {v.sure}")
+        for note in v.reasons:
+            lines += _wrap(f"! {note.text} [{note.code}]", "  ")
+        lines.append("")
+    for section in document.sections:
+        lines += [printable(section.heading), "-" * min(WIDTH, len(section.heading))]
+        for block in section.blocks:
+            lines += [*_terminal_block(block), ""]
+    return "\n".join(lines) + "\n"
+
+
+def _wrap(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(printable(text), WIDTH, subsequent_indent=indent) or [""]
+
+
+def _terminal_block(block: Block) -> list[str]:
+    match block:
+        case Paragraph():
+            return _wrap(block.text)
+        case Note():
+            mark = " " if block.severity == "info" else "!"
+            return _wrap(f"{mark} {block.text} [{block.code}]", "  ")
+        case Formula():
+            return _wrap(block.plain)
+        case Listing():
+            return [*_wrap(block.caption), *printable(block.text).splitlines()]
+        case Figure():
+            return _wrap(f"[figure] {block.title}: {block.alt}")
+        case Table():
+            return _terminal_table(block)
+
+
+def _terminal_table(table: Table) -> list[str]:
+    shown = table.rows[:LONG_ROWS] if table.long else table.rows
+    cells = [table.columns, *shown]
+    widths = [max(len(printable(row[j])) for row in cells) for j in range(len(table.columns))]
+    if sum(widths) + 2 * len(widths) > WIDTH:  # too wide: a record a row
+        lines = _wrap(table.caption)
+        for row in shown:
+            pairs = [f"{name} {cell}" for name, cell in zip(table.columns, row, strict=True) if cell]
+            lines += _wrap("  " + "; ".join(pairs), "    ")
+    else:
+        lines = _wrap(table.caption)
+        for row in cells:
+            parts = [
+                printable(cell).rjust(w) if a == "right" else printable(cell).ljust(w)
+                for cell, w, a in zip(row, widths, table.align, strict=True)
+            ]
+            lines.append(("  " + "  ".join(parts)).rstrip())
+    if len(shown) < len(table.rows):
+        lines.append(f"  … {len(table.rows) - len(shown)} more rows")
+    return [*lines, *(_wrap(table.note) if table.note else [])]
