@@ -100,7 +100,7 @@ RECIPES: dict[str, Recipe] = {
             weight_decay=0.1,
             clip=1.0,
             embedding_sd=0.5,
-            evaluation_sequences=4096,
+            evaluation_sequences=2048,
             source="tuned for decoders of 1e4 to 3e5 parameters on bytes, budgets 2e10 to 5e11 "
             "FLOP: four rates at two sizes a budget (docs/lab-notes.md)",
         ),

@@ -1,0 +1,112 @@
+"""The built wheel installs ``scaling`` alone and works from an empty folder."""
+
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("build")
+pytest.importorskip("hatchling")
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(command, **options):
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True, text=True, timeout=300, check=False, **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    target = tmp_path_factory.mktemp("wheel")
+    done = run(["-m", "build", "--wheel", "--no-isolation", "-o", target, ROOT])
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (made,) = target.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def site(wheel, tmp_path_factory):
+    target = tmp_path_factory.mktemp("site")
+    done = run(["-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", target, wheel])
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture
+def program(site, tmp_path):
+    """Run Python in an empty folder, with the installed wheel first on the path."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    env = {**os.environ, "PYTHONPATH": str(site)}
+    return lambda *command: run(command, cwd=empty, env=env)
+
+
+def test_wheel_holds_only_scaling(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {t for t in tops if not t.endswith(".dist-info")} == {"scaling"}
+    assert "scaling/py.typed" in names
+    assert any(n.startswith("scaling/reporting/templates/") for n in names)
+    assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
+    assert not [n for n in names if n.endswith((".pyc", ".csv", ".pt"))]
+
+
+def test_wheel_holds_every_module(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    source = {p.relative_to(ROOT).as_posix() for p in (ROOT / "scaling").rglob("*.py")}
+    assert source <= names
+
+
+def test_installing_adds_only_scaling(site):
+    # `bin` holds the console script: pip puts it beside the packages when given --target.
+    found = {p.name for p in site.iterdir() if not p.name.endswith(".dist-info")}
+    assert found == {"scaling", "bin"}
+
+
+@pytest.mark.parametrize(
+    "name", ["analysis", "benchmarks", "docs", "reports", "sweeps", "tests", "cli"]
+)
+def test_other_folders_cannot_be_imported(program, name):
+    # -S leaves out site-packages, where a development install may name the checkout.
+    done = program("-S", "-c", f"import {name}")
+    assert done.returncode != 0
+    assert f"No module named '{name}'" in done.stderr
+    assert program("-S", "-c", "import scaling").returncode == 0
+
+
+def test_help_and_version(program, site):
+    where = program("-c", "import scaling; print(scaling.__file__)").stdout
+    assert where.startswith(str(site))
+    done = program("-m", "scaling", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "study" in done.stdout
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert program("-m", "scaling", "--version").stdout.strip() == f"scaling {project['version']}"
+
+
+def test_fits_and_reports(program, small_table):
+    done = program("-m", "scaling", "fit", small_table, "--bootstrap", "50", "-o", "fit.json")
+    assert done.returncode == 0, done.stderr
+    folder = small_table.parent / "empty"
+    done = program("-m", "scaling", "report", "fit.json", "-o", "report.html")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "report.html").stat().st_size > 10_000
+
+
+def test_writes_pdf(program, small_table):
+    pytest.importorskip("typst")
+    options = ["--bootstrap", "50", "-o", "fit.json"]
+    assert program("-m", "scaling", "fit", small_table, *options).returncode == 0
+    options = ["-o", "report.html", "--pdf", "report.pdf"]
+    done = program("-m", "scaling", "report", "fit.json", *options)
+    assert done.returncode == 0, done.stderr
+    assert (small_table.parent / "empty" / "report.pdf").read_bytes().startswith(b"%PDF")
