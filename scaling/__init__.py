@@ -24,7 +24,20 @@ _HOME = {
     "run": "scaling.api",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "Fit",
+    "Fits",
+    "Law",
+    "Plan",
+    "fit",
+    "isoflop",
+    "law",
+    "load",
+    "plan",
+    "read",
+    "report",
+    "run",
+]
 
 if TYPE_CHECKING:
     from scaling.api import fit, isoflop, law, load, plan, read, report, run

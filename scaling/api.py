@@ -84,8 +84,18 @@ def fit(
     from scaling.fitting.fit import Options
     from scaling.runs.read import from_frame
 
-    options = Options(objective, delta, reduction, bootstrap, interval, seed, fixed or {},
-                      bounds or {}, holdout, weights)  # fmt: skip
+    options = Options(
+        objective,
+        delta,
+        reduction,
+        bootstrap,
+        interval,
+        seed,
+        fixed or {},
+        bounds or {},
+        holdout,
+        weights,
+    )
     laws = [] if law is None else list(law) if isinstance(law, (list, tuple)) else [law]
     table = from_frame(data, convention=convention, where=where)
     found = analyse(table, laws=laws, group=group, options=options)  # type: ignore[arg-type]
@@ -147,32 +157,51 @@ def make_plan_of(study: Any, make_plan: Any) -> Plan:
 
     if study.data.source is None:
         raise ConfigError(
-            Fault("SC012", "[data] source", "missing", "a source to train on",
-                  "a study of a finished table needs no plan: scaling study FILE.toml fits it")
-        )  # fmt: skip
+            Fault(
+                "SC012",
+                "[data] source",
+                "missing",
+                "a source to train on",
+                "a study of a finished table needs no plan: scaling study FILE.toml fits it",
+            )
+        )
     path = study.engine.calibration
     calibration = read_calibration(path) if path is not None else None
     planned: Plan = make_plan(study, resolve(study.data.source, study.data.options), calibration)
     return planned
 
 
-def run(planned: Plan, out: str | Path, *, engine: str = "local", workers: int | None = None,
-        device: str = "auto", listener: Any = None) -> Summary:  # fmt: skip
+def run(
+    planned: Plan,
+    out: str | Path,
+    *,
+    engine: str = "local",
+    workers: int | None = None,
+    device: str = "auto",
+    listener: Any = None,
+) -> Summary:
     """Write a plan to `out` and train its pending points; see `scaling.training.driver.run`."""
     from scaling.training import driver
 
     planned.write(out)
     seconds = planned.study.engine.checkpoint_seconds
-    return driver.run(out, engine=engine, workers=workers, device=device,
-                      checkpoint_seconds=seconds, listener=listener)  # fmt: skip
+    return driver.run(
+        out,
+        engine=engine,
+        workers=workers,
+        device=device,
+        checkpoint_seconds=seconds,
+        listener=listener,
+    )
 
 
-def report(fits: Fit | Fits | Sequence[Fit], *, title: str | None = None,
-           target_flops: float | None = None) -> Report:  # fmt: skip
+def report(
+    fits: Fit | Fits | Sequence[Fit], *, title: str | None = None, target_flops: float | None = None
+) -> Report:
     """Lay out fits as a document; ``.write("r.html")`` renders it by the file's ending."""
-    from scaling.fitting.analyse import Fits as Content
     from scaling.fitting.fit import surface_allocation
     from scaling.fitting.result import Fit as One
+    from scaling.fitting.result import Fits as Content
     from scaling.reporting import Report, build
 
     if not isinstance(fits, Content):

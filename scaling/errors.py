@@ -107,9 +107,7 @@ class ScalingError(Exception):
     exit_code = 2
 
     def __init__(self, faults: Fault | Sequence[Fault]) -> None:
-        self.faults: tuple[Fault, ...] = (
-            (faults,) if isinstance(faults, Fault) else tuple(faults)
-        )
+        self.faults: tuple[Fault, ...] = (faults,) if isinstance(faults, Fault) else tuple(faults)
         if not self.faults:
             raise ValueError("an error needs at least one fault")
         super().__init__(self.render())

@@ -40,13 +40,13 @@ class _Function:
 
 
 _FUNCTIONS: dict[str, _Function] = {
-    "exp": _Function(1, np.exp, lambda y, x: (y,)),
-    "log": _Function(1, np.log, lambda y, x: (1.0 / x,)),
-    "log10": _Function(1, np.log10, lambda y, x: (1.0 / (x * np.log(10.0)),)),
-    "sqrt": _Function(1, np.sqrt, lambda y, x: (0.5 / y,)),
-    "abs": _Function(1, np.abs, lambda y, x: (np.sign(x),)),
-    "minimum": _Function(2, np.minimum, lambda y, p, q: (p <= q, p > q)),
-    "maximum": _Function(2, np.maximum, lambda y, p, q: (p >= q, p < q)),
+    "exp": _Function(1, np.exp, lambda y, _x: (y,)),
+    "log": _Function(1, np.log, lambda _y, x: (1.0 / x,)),
+    "log10": _Function(1, np.log10, lambda _y, x: (1.0 / (x * np.log(10.0)),)),
+    "sqrt": _Function(1, np.sqrt, lambda y, _x: (0.5 / y,)),
+    "abs": _Function(1, np.abs, lambda _y, x: (np.sign(x),)),
+    "minimum": _Function(2, np.minimum, lambda _y, p, q: (p <= q, p > q)),
+    "maximum": _Function(2, np.maximum, lambda _y, p, q: (p >= q, p < q)),
 }
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -228,10 +228,11 @@ def _check(node: ast.expr, where: str, text: str, depth: int) -> None:
 
 
 def _constant(node: ast.Constant) -> Any:
-    if isinstance(node.value, str):
-        return node.value
+    value: Any = node.value
+    if isinstance(value, str):
+        return value
     try:
-        return float(node.value)
+        return float(value)
     except OverflowError:
         return float("inf")
 

@@ -15,9 +15,9 @@ from scaling.cli.common import follow_up, talk
 @app.command()
 def bench(
     file: Annotated[Path, typer.Argument(help="Study file whose shapes are measured.")],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Calibration file to write.")
-    ] = Path("calibration.json"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="Calibration file to write.")] = Path(
+        "calibration.json"
+    ),
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Time a shape.")] = 1.0,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
@@ -38,8 +38,12 @@ def bench(
         from scaling.training.bench import measure
     except ModuleNotFoundError:
         raise MissingExtraError.of("torch", "train", "train and measure") from None
-    result = measure([asdict(p) for p in planned], device, seconds,
-                     lambda key, s: talk(f"{1e3 * s:8.2f} ms a step  {key}"))  # fmt: skip
+    result = measure(
+        [asdict(p) for p in planned],
+        device,
+        seconds,
+        lambda key, s: talk(f"{1e3 * s:8.2f} ms a step  {key}"),
+    )
     write_atomic(out, json.dumps(result, indent=1) + "\n")
     talk(f"wrote {out}")
     follow_up(f"scaling sweep plan {file} --calibration {out}")

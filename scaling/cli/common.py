@@ -62,7 +62,9 @@ def numbers(option: str, text: str) -> list[float]:
         return [number(option, part) for part in text.split(",") if part.strip()]
     parts = [number(option, part) for part in text.split(":")]
     if len(parts) != 3 or parts[0] <= 0 or parts[1] <= parts[0] or parts[2] < 2:
-        raise ConfigError(Fault("SC004", option, f'"{text}"', "LOW:HIGH:COUNT, such as 1e15:1e17:3"))
+        raise ConfigError(
+            Fault("SC004", option, f'"{text}"', "LOW:HIGH:COUNT, such as 1e15:1e17:3")
+        )
     low, high, count = parts[0], parts[1], int(parts[2])
     return [float(f"{low * (high / low) ** (i / (count - 1)):.6g}") for i in range(count)]
 

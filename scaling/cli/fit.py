@@ -36,16 +36,14 @@ def fit(
     delta: Annotated[float, typer.Option("--delta", help="Huber's threshold.")] = 1e-3,
     reduction: Annotated[str, typer.Option("--reduction", help="sum or mean.")] = "sum",
     maps: Annotated[
-        Texts, typer.Option("--map", help="Column by expression: N=source[\"Model Size\"].")
+        Texts, typer.Option("--map", help='Column by expression: N=source["Model Size"].')
     ] = None,
     convention: Annotated[
         str | None, typer.Option("--convention", help="What N counts, in your words.")
     ] = None,
-    where: Annotated[
-        str | None, typer.Option("--where", help="Rows to fit: \"loss < 3.4\".")
-    ] = None,
+    where: Annotated[str | None, typer.Option("--where", help='Rows to fit: "loss < 3.4".')] = None,
     holdout: Annotated[
-        str | None, typer.Option("--holdout", help="Rows to predict instead: \"C > 1e20\".")
+        str | None, typer.Option("--holdout", help='Rows to predict instead: "C > 1e20".')
     ] = None,
     weights: Annotated[
         str | None, typer.Option("--weights", help="Row weights by expression.")
@@ -60,9 +58,7 @@ def fit(
     ] = 1000,
     interval: Annotated[float, typer.Option("--interval", help="Level of intervals.")] = 0.95,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Write fit.json there.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write fit.json there.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
     full: Annotated[bool, typer.Option("--full", help="With --json: rows and draws too.")] = False,
@@ -81,16 +77,29 @@ def fit(
     if out is not None:
         refuse_existing(out, force)
     options = Options(
-        objective, delta, reduction, bootstrap, interval, seed,
+        objective,
+        delta,
+        reduction,
+        bootstrap,
+        interval,
+        seed,
         {k: number(f"--fix {k}", v) for k, v in pairs("--fix", fix or []).items()},
-        {k: _bounds(k, v) for k, v in pairs("--bound", bound or []).items()}, holdout, weights,
-    )  # fmt: skip
+        {k: _bounds(k, v) for k, v in pairs("--bound", bound or []).items()},
+        holdout,
+        weights,
+    )
     source: Any = "-" if str(file) == "-" else file
     table = read_table(source, maps=pairs("--map", maps or []), convention=convention, where=where)
     fits = analyse(
-        table, laws=law or [], approaches=approach or _default_approaches(table), group=group,
-        options=options, minimum=minimum, edge=edge, command=command_line(),
-    )  # fmt: skip
+        table,
+        laws=law or [],
+        approaches=approach or _default_approaches(table),
+        group=group,
+        options=options,
+        minimum=minimum,
+        edge=edge,
+        command=command_line(),
+    )
     if out is not None:
         fits.save(out)
     if as_json:

@@ -18,8 +18,15 @@ def list_laws(
     from scaling.laws import LAWS
 
     if as_json:
-        rows = [{"name": x.name, "formula": x.formula, "variables": list(x.variables),
-                 "reference": x.reference} for x in LAWS.values()]  # fmt: skip
+        rows = [
+            {
+                "name": x.name,
+                "formula": x.formula,
+                "variables": list(x.variables),
+                "reference": x.reference,
+            }
+            for x in LAWS.values()
+        ]
         print_json({"schema": "scaling/laws@1", "laws": rows})
         return
     for x in LAWS.values():
@@ -36,12 +43,19 @@ def show_law(
 
     x = get(name)
     if as_json:
-        print_json({
-            "schema": "scaling/law@1", "name": x.name, "formula": x.formula,
-            "reference": x.reference, "parameters": [p.name for p in x.parameters],
-            "published": [{"source": p.source, "params": dict(p.params),
-                           "convention": p.convention} for p in x.published],
-        })  # fmt: skip
+        print_json(
+            {
+                "schema": "scaling/law@1",
+                "name": x.name,
+                "formula": x.formula,
+                "reference": x.reference,
+                "parameters": [p.name for p in x.parameters],
+                "published": [
+                    {"source": p.source, "params": dict(p.params), "convention": p.convention}
+                    for p in x.published
+                ],
+            }
+        )
         return
     typer.echo(f"{x.name}: {x.title}\n  {x.formula}\n  {x.reference}")
     for p in x.parameters:

@@ -19,9 +19,9 @@ def report(
     source: Annotated[
         Path, typer.Argument(help="fit.json, a CSV of runs, or a study's output folder.")
     ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Target; .html, .md or .txt.")
-    ] = Path("report.html"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="Target; .html, .md or .txt.")] = Path(
+        "report.html"
+    ),
     pdf: Annotated[Path | None, typer.Option("--pdf", help="Write a PDF too.")] = None,
     target_flops: Annotated[
         float | None, typer.Option("--target-flops", help="Compute that the question is about.")

@@ -11,7 +11,7 @@ from scaling.cli.app import app
 from scaling.cli.common import command_line, talk, tell
 
 if TYPE_CHECKING:
-    from scaling.planning.study import Study
+    pass
 
 
 @app.command()
@@ -53,23 +53,40 @@ def study(
     else:
         data = checked.data
         table = read_table(
-            file.parent / str(data.table), maps=data.map, convention=data.convention,
+            file.parent / str(data.table),
+            maps=data.map,
+            convention=data.convention,
             where=data.where,
-        )  # fmt: skip
+        )
     wanted = checked.fit[0]
     options = Options(
-        wanted.objective, wanted.delta, wanted.reduction, wanted.bootstrap, wanted.interval,
-        wanted.seed, holdout=wanted.holdout,
-    )  # fmt: skip
+        wanted.objective,
+        wanted.delta,
+        wanted.reduction,
+        wanted.bootstrap,
+        wanted.interval,
+        wanted.seed,
+        holdout=wanted.holdout,
+    )
     laws = [f.law for f in checked.fit if f.law is not None]
     fits = analyse(
-        table, laws=laws, approaches=wanted.approach, group=wanted.group, options=options,
-        minimum=wanted.minimum, command=command_line(),
-    )  # fmt: skip
+        table,
+        laws=laws,
+        approaches=wanted.approach,
+        group=wanted.group,
+        options=options,
+        minimum=wanted.minimum,
+        command=command_line(),
+    )
     fits.save(out / "fit.json")
     show(table, fits)
-    write_report(fits, _targets(out, pdf), checked.model_dump(mode="json", by_alias=True),
-                 checked.report.title, checked.study.target_flops)  # fmt: skip
+    write_report(
+        fits,
+        _targets(out, pdf),
+        checked.model_dump(mode="json", by_alias=True),
+        checked.report.title,
+        checked.study.target_flops,
+    )
     if any(not item.identified for item in fits.fits):
         raise typer.Exit(4)
 
@@ -83,5 +100,3 @@ def _targets(out: Path, pdf: bool) -> list[Path]:
     elif pdf:
         talk("no PDF: pip install 'scaling-study[pdf]'")
     return targets
-
-

@@ -149,13 +149,20 @@ def _study(
         else:
             design["center"] = {"N": 1.3e4, "C": 2e10, "exponent": 0.53}
     elif params is not None and data is not None and flops is None:
-        design = {"kind": "grid", "params": numbers("--params", params),
-                  "data": numbers("--data", data)}  # fmt: skip
+        design = {
+            "kind": "grid",
+            "params": numbers("--params", params),
+            "data": numbers("--data", data),
+        }
     else:
         raise ConfigError(
-            Fault("SC004", " ".join(named), "does not make a design",
-                  "--flops [--params] for isoFLOP, or --params with --data for a grid")
-        )  # fmt: skip
+            Fault(
+                "SC004",
+                " ".join(named),
+                "does not make a design",
+                "--flops [--params] for isoFLOP, or --params with --data for a grid",
+            )
+        )
     study = check_study({"schema": 1, "data": {"source": "stdlib"}, "design": design}, name="flags")
     return shrink(study) if smoke else study
 
@@ -173,8 +180,10 @@ def planned_of(study: Study, calibration: Path | None = None) -> Plan:
 
 def plan_table(planned: Plan) -> str:
     """Lay a plan out in 80 columns, with its totals."""
-    lines = [f"{'budget':>9} {'N':>9} {'D':>10} {'D/N':>6} {'C':>9} {'steps':>7} {'lr':>9} "
-             f"{'seed':>4} {'s':>6}"]  # fmt: skip
+    lines = [
+        f"{'budget':>9} {'N':>9} {'D':>10} {'D/N':>6} {'C':>9} {'steps':>7} {'lr':>9} "
+        f"{'seed':>4} {'s':>6}"
+    ]
     for p in planned:
         budget = "" if p.budget is None else f"{p.budget:.3g}"
         seconds = "" if p.seconds is None else f"{p.seconds:.1f}"
@@ -232,8 +241,8 @@ def train(
             raise ConfigError(Fault("SC004", option, f'"{value}"', "one of " + ", ".join(known)))
     wrong = [item for item in retry if item not in STATUSES[1:]]
     if wrong:
-        known = ", ".join(STATUSES[1:])
-        raise ConfigError(Fault("SC004", "--retry", f'"{wrong[0]}"', f"one of {known}"))
+        expected = "one of " + ", ".join(STATUSES[1:])
+        raise ConfigError(Fault("SC004", "--retry", f'"{wrong[0]}"', expected))
     points = load_plan(folder)
     try:
         settings = json.loads((folder / "study.json").read_text())["engine"]

@@ -60,15 +60,13 @@ def analyse(
     info = table_info(table)
     for name, member in groups(table, group):
         if "surface" in approaches:
-            for law in declared or [default_for(set(table.frame))]:
+            for law in declared or [default_for(set(map(str, table.frame)))]:
                 fit = replace(fit_group(table, law, chosen, name, member), table=info)
                 fits.append(fit)
                 allocation = surface_allocation(fit)
                 allocations += [allocation] if allocation else []
         if "isoflop" in approaches:
-            found = isoflop.Options(
-                minimum, edge, chosen.bootstrap, chosen.interval, chosen.seed
-            )
+            found = isoflop.Options(minimum, edge, chosen.bootstrap, chosen.interval, chosen.seed)
             allocations.append(isoflop.isoflop_allocation(table, found, name, member))
     provenance: dict[str, Any] = {
         "versions": versions("numpy", "scipy", "pandas"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +21,38 @@ RIDGE = 1e-9
 def design_checks(x: Mapping[str, Array], parameters: int, n: int) -> list[Check]:
     """Judge where the runs lie, before looking at any loss."""
     checks = [
-        Check("points against parameters", "pass" if n >= 2 * parameters else "warn",
-              f"{n} runs for {parameters} parameters", "SC401")
-    ]  # fmt: skip
+        Check(
+            "points against parameters",
+            "pass" if n >= 2 * parameters else "warn",
+            f"{n} runs for {parameters} parameters",
+            "SC401",
+        )
+    ]
     for name, values in x.items():
         levels = len(np.unique(np.round(np.log(values), 3)))
         span = float(values.max() / values.min())
-        verdict = "pass" if levels >= 5 and span >= 10 else "warn" if levels >= 4 else "fail"
+        verdict: Literal["pass", "warn", "fail"] = (
+            "pass" if levels >= 5 and span >= 10 else "warn" if levels >= 4 else "fail"
+        )
         checks.append(
-            Check(f"spread of {name}", verdict, f"{levels} values over a factor {span:.3g}",
-                  None if verdict == "pass" else "SC403")  # type: ignore[arg-type]
-        )  # fmt: skip
+            Check(
+                f"spread of {name}",
+                verdict,
+                f"{levels} values over a factor {span:.3g}",
+                None if verdict == "pass" else "SC403",
+            )
+        )
     if {"N", "D"} <= set(x):
         span = ray_span(x)
         verdict = "pass" if span >= GOOD_RATIO_SPAN else "warn" if span > MIN_RATIO_SPAN else "fail"
         checks.append(
-            Check("range of D/N", verdict, f"factor {span:.3g} at equal compute (8 or more wanted)",
-                  None if verdict == "pass" else "SC402")  # type: ignore[arg-type]
-        )  # fmt: skip
+            Check(
+                "range of D/N",
+                verdict,
+                f"factor {span:.3g} at equal compute (8 or more wanted)",
+                None if verdict == "pass" else "SC402",
+            )
+        )
     return checks
 
 
@@ -54,9 +69,7 @@ def ray_span(x: Mapping[str, Array]) -> float:
     return float(np.exp(np.sqrt(2.0) * (across.max() - across.min())))
 
 
-def fit_checks(
-    x: Mapping[str, Array], r: Array, condition: float, agreement: float
-) -> list[Check]:
+def fit_checks(x: Mapping[str, Array], r: Array, condition: float, agreement: float) -> list[Check]:
     """Judge the optimum and its residuals.
 
     Parameters
@@ -71,20 +84,30 @@ def fit_checks(
         Share of starts that reached the best objective.
     """
     checks = [
-        Check("starts agree", "pass" if agreement >= 0.5 else "warn",
-              f"{agreement:.0%} of starts reached the best objective",
-              None if agreement >= 0.5 else "SC407"),
-        Check("curvature", "pass" if condition > RIDGE else "fail",
-              f"reciprocal condition {condition:.1e}", None if condition > RIDGE else "SC405"),
-    ]  # fmt: skip
+        Check(
+            "starts agree",
+            "pass" if agreement >= 0.5 else "warn",
+            f"{agreement:.0%} of starts reached the best objective",
+            None if agreement >= 0.5 else "SC407",
+        ),
+        Check(
+            "curvature",
+            "pass" if condition > RIDGE else "fail",
+            f"reciprocal condition {condition:.1e}",
+            None if condition > RIDGE else "SC405",
+        ),
+    ]
     for name, values in x.items():
         slope, t = _trend(np.log(values), r)
         bad = abs(t) > 3.5
         checks.append(
-            Check(f"residuals against {name}", "warn" if bad else "pass",
-                  f"slope {100 * slope:+.2f}% per factor e, t = {t:+.1f}",
-                  "SC414" if bad else None)
-        )  # fmt: skip
+            Check(
+                f"residuals against {name}",
+                "warn" if bad else "pass",
+                f"slope {100 * slope:+.2f}% per factor e, t = {t:+.1f}",
+                "SC414" if bad else None,
+            )
+        )
     return checks
 
 
@@ -112,9 +135,12 @@ def interval_messages(
         )
     if interval.clusters < FEW_CLUSTERS:
         messages.append(
-            Message("SC412", f"Only {interval.clusters} independent clusters "
-                    f"({interval.cluster}): intervals are too narrow.")
-        )  # fmt: skip
+            Message(
+                "SC412",
+                f"Only {interval.clusters} independent clusters "
+                f"({interval.cluster}): intervals are too narrow.",
+            )
+        )
     if "E" in params:
         lo, hi = interval.params["E"]
         if lo <= 1e-6 * lowest or hi >= lowest:

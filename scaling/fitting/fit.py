@@ -115,10 +115,9 @@ def fit_group(
     train = used & ~held
     data = _data(table, law, options, train)
     if data.n <= len(data.free):
-        raise FitError(
-            Fault("SC401", _place(table, group), f"{data.n} runs", f"more than the {len(data.free)} "
-                  f"free parameters of {law.name}", "add runs, or fit a law with fewer parameters")
-        )  # fmt: skip
+        expected = f"more than the {len(data.free)} free parameters of {law.name}"
+        mend = "add runs, or fit a law with fewer parameters"
+        raise FitError(Fault("SC401", _place(table, group), f"{data.n} runs", expected, mend))
     weights = _weights(table, options.weights)[train]
     starts = seeds(data, weights[None, :], STARTS)[0]
     solution = refine(data, starts, np.repeat(weights[None, :], len(starts), axis=0))
@@ -131,9 +130,7 @@ def fit_group(
     found += judge.fit_checks(data.x, r, certificate["condition"], certificate["agreement"])
     interval, draws, covariance = None, {}, {}
     if options.bootstrap and np.isfinite(solution.objective[best]):
-        result = bootstrap(
-            data, weights, solution.z[best], labels, options.bootstrap, options.seed
-        )
+        result = bootstrap(data, weights, solution.z[best], labels, options.bootstrap, options.seed)
         draws = dict(result.draws)
         interval = _interval(law, draws, result.failed, options, label, int(labels.max()) + 1)
         covariance = _covariance(draws, data.free)
@@ -145,12 +142,20 @@ def fit_group(
     value = value / float(weights.sum()) if options.reduction == "mean" else value
     delta = None if data.loss.squared else data.loss.delta
     fit = Fit(
-        group=group, law=law, params=params,
+        group=group,
+        law=law,
+        params=params,
         objective=Objective(options.objective, delta, options.reduction, value),
-        status=status, n=data.n, messages=tuple(messages), interval=interval,
-        checks=tuple(found), rows=_rows(table, law, params, member, held), draws=draws,
-        covariance=covariance, certificate=certificate,
-    )  # fmt: skip
+        status=status,
+        n=data.n,
+        messages=tuple(messages),
+        interval=interval,
+        checks=tuple(found),
+        rows=_rows(table, law, params, member, held),
+        draws=draws,
+        covariance=covariance,
+        certificate=certificate,
+    )
     return replace(fit, holdout=_score_holdout(fit, table, held, options)) if held.any() else fit
 
 
@@ -159,12 +164,13 @@ def surface_allocation(fit: Fit) -> Allocation | None:
     if fit.law.frontier is None:
         return None
     if not fit.identified:
-        return Allocation(fit.group, "surface", None, None, method=fit.law.name,
-                          messages=fit.messages)  # fmt: skip
+        return Allocation(
+            fit.group, "surface", None, None, method=fit.law.name, messages=fit.messages
+        )
     interval = None
     if fit.interval is not None:
-        interval = {"level": fit.interval.level, "kind": fit.interval.kind,
-                    "a": list(fit.interval.params["a"]), "b": list(fit.interval.params["b"])}  # fmt: skip
+        bounds = {name: list(fit.interval.params[name]) for name in ("a", "b")}
+        interval = {"level": fit.interval.level, "kind": fit.interval.kind, **bounds}
     one = float(np.asarray(fit.law.frontier.size(fit.params, 1.0)))
     a, b = fit.params["a"], fit.params["b"]
     line = {"N": [float(np.log(one)), a], "D": [float(-np.log(6.0 * one)), b]}
@@ -182,12 +188,19 @@ def groups(table: RunsTable, column: str | None) -> list[tuple[str | None, NDArr
     everything = np.ones(len(table), dtype=bool)
     if column is None:
         if "group" not in table.frame or table.frame["group"].nunique() < 2:
-            only = table.frame["group"].dropna().unique() if "group" in table.frame else []
-            return [(str(only[0]) if len(only) == 1 else None, everything)]
+            named = "group" in table.frame
+            only = set(table.frame["group"].dropna().astype(str)) if named else set()
+            return [(only.pop() if len(only) == 1 else None, everything)]
         column = "group"
     if column not in table.frame:
-        raise ConfigError(Fault("SC105", "--group", f'no column "{column}"',
-                                "one of " + ", ".join(map(str, table.frame))))  # fmt: skip
+        raise ConfigError(
+            Fault(
+                "SC105",
+                "--group",
+                f'no column "{column}"',
+                "one of " + ", ".join(map(str, table.frame)),
+            )
+        )
     values = table.frame[column].astype(str).to_numpy()
     return [(name, values == name) for name in sorted(set(values))]
 
@@ -203,10 +216,14 @@ def _require(table: RunsTable, law: Law, group: str | None) -> None:
     missing = [v for v in law.variables if v not in table.frame]
     if missing:
         raise FitError(
-            Fault("SC105", _place(table, group), f"no column for {missing[0]}",
-                  f"law {law.name} needs " + ", ".join(law.variables),
-                  f"--map {missing[0]}='source[\"…\"]'")
-        )  # fmt: skip
+            Fault(
+                "SC105",
+                _place(table, group),
+                f"no column for {missing[0]}",
+                f"law {law.name} needs " + ", ".join(law.variables),
+                f"--map {missing[0]}='source[\"…\"]'",
+            )
+        )
 
 
 def _data(table: RunsTable, law: Law, options: Options, rows: NDArray[np.bool_]) -> Data:
@@ -282,8 +299,9 @@ def _interval(
         bounds[name] = (float(lo), float(hi))
         errors[name] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
     kind = "pairs bootstrap" if cluster == "row" else f"cluster bootstrap by {cluster}"
-    return Interval(options.interval, f"{kind}, percentile", len(next(iter(draws.values()))), failed,
-                    cluster, count, bounds, errors)  # fmt: skip
+    kind += ", percentile"
+    kept = len(next(iter(draws.values())))
+    return Interval(options.interval, kind, kept, failed, cluster, count, bounds, errors)
 
 
 def _covariance(draws: Mapping[str, Array], names: Sequence[str]) -> dict[str, Any]:
@@ -304,8 +322,11 @@ def _verdict(
     lowest: float,
 ) -> tuple[Status, list[Message]]:
     """Status of the fit and everything a reader must be told."""
-    messages = [Message(c.code, f"{c.name}: {c.found}.") for c in found
-                if c.verdict != "pass" and c.code is not None]  # fmt: skip
+    messages = [
+        Message(c.code, f"{c.name}: {c.found}.")
+        for c in found
+        if c.verdict != "pass" and c.code is not None
+    ]
     if interval is None:
         messages.append(Message("SC416", "No intervals: the fit was made without bootstrap."))
     else:
@@ -320,9 +341,11 @@ def _verdict(
     failures = [c for c in found if c.verdict == "fail"]
     wide = None if interval is None else judge.widest_exponent(interval)
     if failures or (wide is not None and wide[1] > MAX_RELATIVE_WIDTH):
-        why = failures[0].found if failures else (
-            f"the interval of {wide[0]} is {wide[1]:.1f} times its value" if wide else ""
-        )  # fmt: skip
+        why = (
+            failures[0].found
+            if failures
+            else (f"the interval of {wide[0]} is {wide[1]:.1f} times its value" if wide else "")
+        )
         text = f"The runs do not determine this law: {why}."
         return "not-identified", [*messages, Message("SC405", text, "error")]
     if not solution.converged[best]:
@@ -377,14 +400,16 @@ def _score_holdout(
     fit: Fit, table: RunsTable, held: NDArray[np.bool_], options: Options
 ) -> Holdout:
     frame = table.frame.loc[held]
-    x = {v: frame[v].to_numpy(dtype=np.float64) for v in fit.law.variables}
+    x: dict[str, Any] = {v: frame[v].to_numpy(dtype=np.float64) for v in fit.law.variables}
     table_out = fit.predict(**x)
     error = np.log(table_out["loss"].to_numpy()) - np.log(frame["loss"].to_numpy(dtype=np.float64))
     loss = frame["loss"].to_numpy(dtype=np.float64)
     inside = (table_out["lo"] <= loss) & (loss <= table_out["hi"])
     return Holdout(
-        where=options.holdout or "", n=int(held.sum()),
-        rmse_log=float(np.sqrt((error**2).mean())), bias_log=float(error.mean()),
+        where=options.holdout or "",
+        n=int(held.sum()),
+        rmse_log=float(np.sqrt((error**2).mean())),
+        bias_log=float(error.mean()),
         coverage=float(inside.mean()) if fit.draws else None,
         factor=float(table_out["factor"].max()),
-    )  # fmt: skip
+    )

@@ -81,9 +81,11 @@ def bootstrap(
     failed = 0
     for first in range(0, draws, CHUNK):
         count = min(CHUNK, draws - first)
-        weights = resample(labels, first + count, seed)[first:] if first else resample(
-            labels, count, seed
-        )  # fmt: skip
+        weights = (
+            resample(labels, first + count, seed)[first:]
+            if first
+            else resample(labels, count, seed)
+        )
         weights = weights * base
         cold = seeds(data, weights, STARTS - 1)
         warm = np.broadcast_to(best, (count, 1, len(best)))

@@ -93,15 +93,35 @@ def isoflop_allocation(
         messages.append(
             Message("SC417", f"{len(good)} budgets have a bracketed minimum; no exponent is given.")
         )
-        return Allocation(group, "isoflop", None, None, None, tuple(minima), {}, curves, cost,
-                          tuple(messages), method)  # fmt: skip
+        return Allocation(
+            group,
+            "isoflop",
+            None,
+            None,
+            None,
+            tuple(minima),
+            {},
+            curves,
+            cost,
+            tuple(messages),
+            method,
+        )
     line_n = _line([m.budget for m in good], [m.N for m in good])
     line_d = _line([m.budget for m in good], [m.D for m in good])
     interval, more = _interval(budgets, minima, options)
     return Allocation(
-        group, "isoflop", line_n[1], line_d[1], interval, tuple(minima),
-        {"N": line_n, "D": line_d}, curves, cost, tuple([*messages, *more]), method,
-    )  # fmt: skip
+        group,
+        "isoflop",
+        line_n[1],
+        line_d[1],
+        interval,
+        tuple(minima),
+        {"N": line_n, "D": line_d},
+        curves,
+        cost,
+        (*messages, *more),
+        method,
+    )
 
 
 def _check(table: RunsTable, options: Options, group: str | None) -> None:
@@ -112,8 +132,9 @@ def _check(table: RunsTable, options: Options, group: str | None) -> None:
         raise ConfigError(Fault("SC004", "--edge", f'"{options.edge}"', "refuse or keep"))
     missing = [c for c in ("N", "D", "C") if c not in table.frame]
     if missing:
-        raise FitError(Fault("SC105", (table.file or "frame") + (f" group {group}" if group else ""),
-                             f"no column for {missing[0]}", "N, D (or C) and loss"))  # fmt: skip
+        where = (table.file or "frame") + (f" group {group}" if group else "")
+        found = f"no column for {missing[0]}"
+        raise FitError(Fault("SC105", where, found, "N, D (or C) and loss"))
 
 
 def _budgets(frame: pd.DataFrame) -> tuple[list[_Budget], list[Message]]:
@@ -170,8 +191,14 @@ def _minimum(b: _Budget, minimum: str, refuse: bool) -> Minimum:
         why = "the lowest loss is at the edge of the sizes"
     if why and refuse:
         return Minimum(b.budget, None, None, None, False, why)
-    return Minimum(b.budget, float(np.exp(at)), float(np.exp(_tokens(b, at))),
-                   float(np.exp(value)), why is None, why)  # fmt: skip
+    return Minimum(
+        b.budget,
+        float(np.exp(at)),
+        float(np.exp(_tokens(b, at))),
+        float(np.exp(value)),
+        why is None,
+        why,
+    )
 
 
 def _argmin(b: _Budget, y: Array, minimum: str) -> tuple[float, float, bool]:
@@ -229,8 +256,9 @@ def _interval(
         rng = np.random.default_rng([options.seed, k])
         found = []
         for b, centre in zip(kept, centres, strict=True):
-            at, _, inside = _argmin(b, centre + sigma * rng.standard_normal(len(b.u)),
-                                    options.minimum)  # fmt: skip
+            at, _, inside = _argmin(
+                b, centre + sigma * rng.standard_normal(len(b.u)), options.minimum
+            )
             if inside:
                 found.append((b.budget, np.exp(at), np.exp(_tokens(b, at))))
         if len(found) >= 3:
@@ -243,7 +271,16 @@ def _interval(
     lost = options.draws - len(slopes)
     messages = []
     if lost > 0.01 * options.draws:
-        messages.append(Message("SC409", f"{lost} of {options.draws} noise replicates lost minima."))
+        messages.append(
+            Message("SC409", f"{lost} of {options.draws} noise replicates lost minima.")
+        )
     kind = f"noise injection, residual SD {sigma:.2%} of loss, percentile"
-    return {"level": options.interval, "kind": kind, "draws": len(slopes), "failed": lost,
-            "a": [float(lo[0]), float(hi[0])], "b": [float(lo[1]), float(hi[1])]}, messages  # fmt: skip
+    interval = {
+        "level": options.interval,
+        "kind": kind,
+        "draws": len(slopes),
+        "failed": lost,
+        "a": [float(lo[0]), float(hi[0])],
+        "b": [float(lo[1]), float(hi[1])],
+    }
+    return interval, messages

@@ -71,8 +71,8 @@ def make(name: str, delta: float | None) -> Loss:
     if name not in NAMES:
         raise ConfigError(Fault("SC004", "--objective", f'"{name}"', "one of " + ", ".join(NAMES)))
     if name.endswith("mse"):
-        return Loss(name, np.inf)  # type: ignore[arg-type]
+        return Loss(name, np.inf)
     chosen = 1e-3 if delta is None else delta
     if not chosen > 0 or not np.isfinite(chosen):
         raise ConfigError(Fault("SC004", "--delta", f"{delta}", "a number above 0, such as 1e-3"))
-    return Loss(name, chosen)  # type: ignore[arg-type]
+    return Loss(name, chosen)

@@ -42,17 +42,28 @@ def predict(
     FitError
         SC105 if a variable of the law is missing.
     """
-    given = {k: np.atleast_1d(np.asarray(v, float)) for k, v in (("N", N), ("D", D), ("C", C))
-             if v is not None}  # fmt: skip
+    given = {
+        k: np.atleast_1d(np.asarray(v, float))
+        for k, v in (("N", N), ("D", D), ("C", C))
+        if v is not None
+    }
     missing = [v for v in fit.law.variables if v not in given]
     if missing:
-        raise FitError(Fault("SC105", f"law {fit.law.name}", f"needs {missing[0]}",
-                             "values of " + ", ".join(fit.law.variables)))  # fmt: skip
+        raise FitError(
+            Fault(
+                "SC105",
+                f"law {fit.law.name}",
+                f"needs {missing[0]}",
+                "values of " + ", ".join(fit.law.variables),
+            )
+        )
     shape = np.broadcast_shapes(*(v.shape for v in given.values()))
     data = {k: np.broadcast_to(v, shape) for k, v in given.items()}
     loss = fit.law.loss(fit.params, data)
     lo, hi = _band(_draw_losses(fit, data), _level(fit, level), shape)
-    compute = data.get("C", TOKENS_OF_C * data["N"] * data["D"] if {"N", "D"} <= set(data) else None)
+    compute = data.get(
+        "C", TOKENS_OF_C * data["N"] * data["D"] if {"N", "D"} <= set(data) else None
+    )
     columns: dict[str, Any] = {**data, "loss": loss, "lo": lo, "hi": hi}
     columns |= _extrapolation(fit, data.get("N"), data.get("D"), compute, shape)
     return pd.DataFrame(columns)
@@ -84,9 +95,13 @@ def optimal(fit: Fit, *, C: Any, level: float | None = None) -> pd.DataFrame:
     frontier = fit.law.frontier
     if frontier is None:
         raise FitError(
-            Fault("SC405", f"law {fit.law.name}", "has no compute-optimal allocation",
-                  "a law of both N and D, such as chinchilla")
-        )  # fmt: skip
+            Fault(
+                "SC405",
+                f"law {fit.law.name}",
+                "has no compute-optimal allocation",
+                "a law of both N and D, such as chinchilla",
+            )
+        )
     compute = np.atleast_1d(np.asarray(C, dtype=np.float64))
     size = np.asarray(frontier.size(fit.params, compute))
     tokens = compute / (TOKENS_OF_C * size)

@@ -162,8 +162,9 @@ class Fit:
             if any(v is not None for v in self.rows.get(name, []))
         }
 
-    def predict(self, *, N: Any = None, D: Any = None, C: Any = None,
-                interval: float | None = None) -> pd.DataFrame:  # fmt: skip
+    def predict(
+        self, *, N: Any = None, D: Any = None, C: Any = None, interval: float | None = None
+    ) -> pd.DataFrame:
         """Predict the loss of runs; see `scaling.fitting.prediction.predict`."""
         from scaling.fitting.prediction import predict
 
@@ -316,13 +317,15 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     def messages(self) -> tuple[Message, ...]:
         """Every message of the table, the fits and the allocations, without repeats."""
         found = [Message.from_dict(m) for m in self.table.get("messages", [])]
-        for part in (*self.fits, *self.allocations):
-            found += part.messages
+        for fit in self.fits:
+            found += fit.messages
+        for allocation in self.allocations:
+            found += allocation.messages
         return tuple(dict.fromkeys(found))
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
         """Return the JSON form of ``fit.json``."""
-        table = {k: v for k, v in self.table.items()}
+        table = dict(self.table)
         return {
             "schema": SCHEMA,
             "table": table,
@@ -379,29 +382,43 @@ def _fit_from(item: Mapping[str, Any], table: Mapping[str, Any]) -> Fit:
         law = replace(law, formula=item["formula"])
     interval = item["interval"]
     return Fit(
-        group=item["group"], law=law, params=item["params"],
-        objective=Objective(**item["objective"]), status=item["status"], n=item["n"],
+        group=item["group"],
+        law=law,
+        params=item["params"],
+        objective=Objective(**item["objective"]),
+        status=item["status"],
+        n=item["n"],
         messages=tuple(Message.from_dict(m) for m in item["messages"]),
-        interval=None if interval is None else Interval(
+        interval=None
+        if interval is None
+        else Interval(
             **{**interval, "params": {k: (v[0], v[1]) for k, v in interval["params"].items()}}
         ),
         holdout=None if item["holdout"] is None else Holdout(**item["holdout"]),
-        cost=item["cost"], checks=tuple(Check(**c) for c in item.get("checks", [])),
+        cost=item["cost"],
+        checks=tuple(Check(**c) for c in item.get("checks", [])),
         rows=item.get("rows", {}),
         draws={k: np.asarray(v, dtype=np.float64) for k, v in item.get("draws", {}).items()},
-        covariance=item.get("covariance", {}), certificate=item.get("certificate", {}),
+        covariance=item.get("covariance", {}),
+        certificate=item.get("certificate", {}),
         table=table,
-    )  # fmt: skip
+    )
 
 
 def _allocation_from(item: Mapping[str, Any]) -> Allocation:
     return Allocation(
-        group=item["group"], approach=item["approach"], a=item["a"], b=item["b"],
-        interval=item["interval"], minima=tuple(Minimum(**m) for m in item["minima"]),
-        line=item.get("line", {}), curves=tuple(item.get("curves", [])), cost=item["cost"],
+        group=item["group"],
+        approach=item["approach"],
+        a=item["a"],
+        b=item["b"],
+        interval=item["interval"],
+        minima=tuple(Minimum(**m) for m in item["minima"]),
+        line=item.get("line", {}),
+        curves=tuple(item.get("curves", [])),
+        cost=item["cost"],
         messages=tuple(Message.from_dict(m) for m in item.get("messages", [])),
         method=item.get("method", ""),
-    )  # fmt: skip
+    )
 
 
 def _interval_dict(interval: Interval) -> dict[str, Any]:

@@ -111,8 +111,9 @@ class Data:
             np.log(np.maximum(params[name], 1e-300)) if log else params[name]
             for name, log in zip(self.free, self.in_log, strict=True)
         ]
-        z = np.stack(columns, axis=1) if columns else np.zeros((1, 0))
-        return np.clip(z, *self.limits)
+        z: Array = np.stack(columns, axis=1) if columns else np.zeros((1, 0))
+        lo, hi = self.limits
+        return np.minimum(np.maximum(z, lo), hi)
 
     def residuals(self, z: Array) -> tuple[Array, Array]:
         """Residuals, shape (k, n), and their Jacobian, shape (k, p, n)."""
@@ -213,11 +214,9 @@ def seeds(data: Data, weights: Array, count: int) -> Array:
     return data.internal(flat).reshape(len(weights), picks.shape[1], len(data.free))
 
 
-def _basis(
-    data: Data, grid: Array, exponents: list[str], linear: list[str]
-) -> tuple[Array, Array]:
+def _basis(data: Data, grid: Array, exponents: list[str], linear: list[str]) -> tuple[Array, Array]:
     """Columns that multiply the linear parameters at each node, and the rest of the formula."""
-    env: dict[str, object] = {p: 0.0 for p in linear}
+    env: dict[str, object] = dict.fromkeys(linear, 0.0)
     env |= {p: grid[:, j : j + 1] for j, p in enumerate(exponents)}
     env |= dict(data.fixed)
     env |= dict(data.x)
@@ -273,8 +272,9 @@ def _stratified(cost: Array, axis: Array, count: int) -> Ints:
 # ------------------------------------------------------------------------------------ refinement
 
 
-def refine(data: Data, starts: Array, weights: Array, *,
-           max_iterations: int = MAX_ITERATIONS) -> Solution:  # fmt: skip
+def refine(
+    data: Data, starts: Array, weights: Array, *, max_iterations: int = MAX_ITERATIONS
+) -> Solution:
     """Refine each start to its local optimum.
 
     Parameters
@@ -308,7 +308,8 @@ class _State:
     def __init__(self, data: Data, z: Array) -> None:
         self.z = z
         self.r, self.jacobian = data.residuals(z)
-        finite = np.isfinite(self.r).all(axis=1) & np.isfinite(self.jacobian).all(axis=(1, 2))
+        bad = np.any(~np.isfinite(self.r), axis=1)
+        finite = ~(bad | np.any(~np.isfinite(self.jacobian), axis=(1, 2)))
         self.finite = finite
         if not finite.all():  # an overflowing start must not poison the rest of the batch
             self.r = np.where(finite[:, None], self.r, 0.0)
@@ -333,9 +334,13 @@ def _refine_chunk(data: Data, starts: Array, weights: Array, max_iterations: int
     k = len(starts)
     final_delta = data.loss.delta
     out = Solution(
-        z=starts.copy(), objective=np.full(k, np.inf), converged=np.zeros(k, dtype=bool),
-        decrement=np.full(k, np.inf), at_bound=np.zeros(starts.shape, dtype=bool), iterations=0,
-    )  # fmt: skip
+        z=starts.copy(),
+        objective=np.full(k, np.inf),
+        converged=np.zeros(k, dtype=bool),
+        decrement=np.full(k, np.inf),
+        at_bound=np.zeros(starts.shape, dtype=bool),
+        iterations=0,
+    )
     alive = np.arange(k)
     state = _State(data, starts)
     w = weights

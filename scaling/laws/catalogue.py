@@ -27,7 +27,11 @@ def _scale(name: str, variable: str) -> Parameter:
 
 def _exponent(name: str, variable: str) -> Parameter:
     return Parameter(
-        name, "exponent", *EXPONENT_BOUNDS, starts=EXPONENT_STARTS, meaning=f"exponent of {variable}"
+        name,
+        "exponent",
+        *EXPONENT_BOUNDS,
+        starts=EXPONENT_STARTS,
+        meaning=f"exponent of {variable}",
     )
 
 

@@ -126,9 +126,13 @@ class Law:
         unused = [name for name in (*names, *self.variables) if name not in free]
         if unused:
             raise ConfigError(
-                Fault("SC020", f"law {self.name}", f"{unused[0]} is not in the formula",
-                      excerpt=self.formula)
-            )  # fmt: skip
+                Fault(
+                    "SC020",
+                    f"law {self.name}",
+                    f"{unused[0]} is not in the formula",
+                    excerpt=self.formula,
+                )
+            )
 
     @cached_property
     def expression(self) -> Expression:

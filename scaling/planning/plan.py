@@ -111,8 +111,26 @@ class Plan:
     def to_csv(self) -> str:
         """A view for spreadsheets: scalars of each point, the shape flattened."""
         out = io.StringIO()
-        names = ["id", "group", "budget", "N", "D", "C", "N_body", "N_embedding", "N_head", "C_6nd",
-                 "D_unique", "epochs", "batch", "lr", "steps", "seed", "trunk", "seconds"]  # fmt: skip
+        names = [
+            "id",
+            "group",
+            "budget",
+            "N",
+            "D",
+            "C",
+            "N_body",
+            "N_embedding",
+            "N_head",
+            "C_6nd",
+            "D_unique",
+            "epochs",
+            "batch",
+            "lr",
+            "steps",
+            "seed",
+            "trunk",
+            "seconds",
+        ]
         shapes = sorted({key for p in self.points for key in p.shape})
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([*names, *shapes])
@@ -170,9 +188,13 @@ def make_plan(
     }
     if options["vocabulary"] < manifest.vocabulary:
         raise PlanError(
-            Fault("SC012", "[model] vocabulary", str(options["vocabulary"]),
-                  f"at least {manifest.vocabulary}, as the data need")
-        )  # fmt: skip
+            Fault(
+                "SC012",
+                "[model] vocabulary",
+                str(options["vocabulary"]),
+                f"at least {manifest.vocabulary}, as the data need",
+            )
+        )
     points: dict[str, Point] = {}
     dropped: list[Mapping[str, Any]] = []
     for cell in designs.cells(study.design):
@@ -184,11 +206,15 @@ def make_plan(
             dropped.append({"why": why, **asdict(cell)})
     if not points:
         raise PlanError(
-            Fault("SC201", "[design]", f"none of {len(dropped)} cells can be realised: "
-                  f"{dropped[0]['why'] if dropped else 'the design is empty'}",
-                  _feasible(family, options, recipe),
-                  "move the budgets, the sizes or the centre")
-        )  # fmt: skip
+            Fault(
+                "SC201",
+                "[design]",
+                f"none of {len(dropped)} cells can be realised: "
+                f"{dropped[0]['why'] if dropped else 'the design is empty'}",
+                _feasible(family, options, recipe),
+                "move the budgets, the sizes or the centre",
+            )
+        )
     ordered = sorted(points.values(), key=lambda p: (p.group, p.budget or 0.0, p.N, p.D, p.seed))
     messages = _messages(ordered, dropped, calibration)
     return Plan(tuple(ordered), tuple(dropped), tuple(messages), tuple(recipe.rules()), study)
@@ -272,11 +298,13 @@ def _messages(
         messages.append(Message("SC202", text))
     short = [p for p in points if p.steps < FEW_STEPS]
     if short:
-        text = f"{len(short)} points have fewer than {FEW_STEPS} steps; fewest {min(p.steps for p in short)}."
+        fewest = min(p.steps for p in short)
+        text = f"{len(short)} points have fewer than {FEW_STEPS} steps; fewest {fewest}."
         messages.append(Message("SC203", text))
     repeated = [p for p in points if p.epochs > 1]
     if repeated:
-        text = f"{len(repeated)} points repeat data, up to {max(p.epochs for p in repeated):.2g} epochs."
+        most = max(p.epochs for p in repeated)
+        text = f"{len(repeated)} points repeat data, up to {most:.2g} epochs."
         messages.append(Message("SC204", text))
     sizes: dict[float, set[int]] = {}
     for p in points:
@@ -290,9 +318,12 @@ def _messages(
     if off:
         worst = max(abs(p.C / p.budget - 1) for p in off if p.budget)
         messages.append(
-            Message("SC207", f"{len(off)} points miss their budget by up to {worst:.1%} because D "
-                    "is a whole number of steps.")
-        )  # fmt: skip
+            Message(
+                "SC207",
+                f"{len(off)} points miss their budget by up to {worst:.1%} because D "
+                "is a whole number of steps.",
+            )
+        )
     if calibration is None:
         text = "Seconds are unknown: `scaling bench` measures this machine."
         messages.append(Message("SC206", text, "info"))

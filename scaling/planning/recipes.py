@@ -131,9 +131,13 @@ def get(name: str, overrides: Mapping[str, float]) -> Recipe:
         low = 0 if key in ("weight_decay", "lr_power", "decay", "warmup_steps") else 1e-30
         if value < low or (kinds[key] is int and value != int(value)):
             raise ConfigError(
-                Fault("SC012", f"[recipe.overrides] {key}", f"{value}",
-                      "a positive whole number" if kinds[key] is int else "a positive number")
-            )  # fmt: skip
+                Fault(
+                    "SC012",
+                    f"[recipe.overrides] {key}",
+                    f"{value}",
+                    "a positive whole number" if kinds[key] is int else "a positive number",
+                )
+            )
     if not overrides:
         return recipe
     changes: dict[str, Any] = {k: kinds[k](v) for k, v in overrides.items()}

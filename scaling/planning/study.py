@@ -94,9 +94,7 @@ class FitSection(_Section):
     """One fit of the results."""
 
     law: str | None = None
-    approach: list[Literal["surface", "isoflop", "envelope"]] = Field(
-        default_factory=lambda: ["surface", "isoflop"]
-    )
+    approach: list[Literal["surface", "isoflop", "envelope"]] = ["surface", "isoflop"]
     objective: Literal["log-huber", "huber", "log-mse", "mse"] = "log-huber"
     delta: Positive = 1e-3
     reduction: Literal["sum", "mean"] = "sum"
@@ -141,14 +139,17 @@ def read_study(path: str | Path) -> Study:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise ConfigError(
-            Fault("SC010", path.name, "is not UTF-8 text", "a TOML file")
-        ) from None
+        raise ConfigError(Fault("SC010", path.name, "is not UTF-8 text", "a TOML file")) from None
     except OSError as error:
         raise ConfigError(
-            Fault("SC005", str(path), f"cannot be read: {error.strerror}", "a study file",
-                  "scaling sweep plan FILE.toml, or run in a folder with a study.toml")
-        ) from None  # fmt: skip
+            Fault(
+                "SC005",
+                str(path),
+                f"cannot be read: {error.strerror}",
+                "a study file",
+                "scaling sweep plan FILE.toml, or run in a folder with a study.toml",
+            )
+        ) from None
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -167,7 +168,7 @@ def check_study(data: Mapping[str, Any], *, name: str = "study", text: str = "")
     try:
         study = Study.model_validate(dict(data))
     except ValidationError as error:
-        raise ConfigError([_fault(e, name, text) for e in error.errors()]) from None  # type: ignore[arg-type]
+        raise ConfigError([_fault(e, name, text) for e in error.errors()]) from None
     faults = _contradictions(study, name)
     if faults:
         raise ConfigError(faults)
@@ -179,9 +180,13 @@ def _contradictions(study: Study, name: str) -> list[Fault]:
     design, data = study.design, study.data
     if (data.source is None) == (data.table is None):
         faults.append(
-            Fault("SC012", f"{name} [data]", "needs either source or table",
-                  'source = "stdlib" to train, table = "results.csv" to fit finished runs')
-        )  # fmt: skip
+            Fault(
+                "SC012",
+                f"{name} [data]",
+                "needs either source or table",
+                'source = "stdlib" to train, table = "results.csv" to fit finished runs',
+            )
+        )
     if data.source is not None and design is None:
         faults.append(Fault("SC012", f"{name} [design]", "missing", 'kind = "isoflop" or "grid"'))
     if design is not None and design.kind == "isoflop":
@@ -189,10 +194,14 @@ def _contradictions(study: Study, name: str) -> list[Fault]:
             faults.append(Fault("SC012", f"{name} [design] budgets", "empty", "FLOP budgets"))
         if isinstance(design.sizes, int) and design.center is None:
             faults.append(
-                Fault("SC012", f"{name} [design] center", "missing",
-                      "a prior for the optimum, such as center = {N = 1.3e4, C = 2e10}",
-                      "or list sizes = [N, N, …] themselves")
-            )  # fmt: skip
+                Fault(
+                    "SC012",
+                    f"{name} [design] center",
+                    "missing",
+                    "a prior for the optimum, such as center = {N = 1.3e4, C = 2e10}",
+                    "or list sizes = [N, N, …] themselves",
+                )
+            )
     if design is not None and design.kind == "grid" and not (design.params and design.data):
         faults.append(
             Fault("SC012", f"{name} [design]", "a grid needs params and data", "two lists")
@@ -210,8 +219,9 @@ def _fault(error: Mapping[str, Any], name: str, text: str) -> Fault:
         known = _known_keys([p for p in path[:-1] if not p.isdigit()])
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         mend = f'did you mean "{near[0]}"?' if near else ""
-        return Fault("SC011", where, f'unknown key "{clip(key)}"', "one of " + ", ".join(known),
-                     mend)  # fmt: skip
+        return Fault(
+            "SC011", where, f'unknown key "{clip(key)}"', "one of " + ", ".join(known), mend
+        )
     found = "missing" if error["type"] == "missing" else clip(repr(error.get("input")), 40)
     return Fault("SC012", where, found, str(error["msg"]).replace("Input should be ", ""))
 
@@ -219,9 +229,7 @@ def _fault(error: Mapping[str, Any], name: str, text: str) -> Fault:
 def _known_keys(path: list[str]) -> list[str]:
     model: type[BaseModel] = Study
     for part in path:
-        found = next(
-            (f for n, f in model.model_fields.items() if part in (n, f.alias)), None
-        )
+        found = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
         inner = None if found is None else _model_in(found.annotation)
         if inner is None:
             break
@@ -266,10 +274,14 @@ def shrink(study: Study) -> Study:
     if design.kind == "isoflop":
         small = design.model_copy(
             update={
-                "budgets": SMOKE_BUDGETS, "sizes": 4, "span": 2.0, "seeds": 1,
-                "seeds_at_smallest": None, "center": Center(N=7e3, C=8e8, exponent=0.3),
+                "budgets": SMOKE_BUDGETS,
+                "sizes": 4,
+                "span": 2.0,
+                "seeds": 1,
+                "seeds_at_smallest": None,
+                "center": Center(N=7e3, C=8e8, exponent=0.3),
             }
-        )  # fmt: skip
+        )
     else:
         small = design.model_copy(
             update={"params": [4e3, 7e3, 1.2e4], "data": [8e3, 1.6e4, 3.2e4], "seeds": 1}

@@ -10,7 +10,7 @@ import numpy as np
 from scaling.errors import Message, ScalingError
 from scaling.fitting.result import Allocation, Fit
 from scaling.reporting import numbers
-from scaling.reporting.context import Context, compute_of, level_of, note_of, ranked
+from scaling.reporting.context import Context, compute_of, level_of, note_of, ranked, titled
 from scaling.reporting.document import Block, Level, Note, Paragraph, Table, Verdict
 from scaling.reporting.figures_data import Array, cost_label, exponent_label, optimum, runs_of
 
@@ -177,32 +177,37 @@ def prediction_table(context: Context, fit: Fit, table: Columns) -> Table:
         row = {name: values[i] for name, values in table.items()}
         is_target = context.target is not None and np.isclose(compute, context.target, rtol=1e-9)
         ratio_lo, ratio_hi = row["D_lo"] / row["N_hi"], row["D_hi"] / row["N_lo"]
-        rows.append((
-            numbers.quantity(compute) + (" (target)" if is_target else ""),
-            numbers.factor(row["factor"]),
-            _with_interval(row["N"], row["N_lo"], row["N_hi"]),
-            _with_interval(row["D"], row["D_lo"], row["D_hi"]),
-            _with_interval(row["D"] / row["N"], ratio_lo, ratio_hi),
-            _with_interval(row["loss"], row["lo"], row["hi"], loss=True),
-            _hull(row["inside_hull"]),
-        ))  # fmt: skip
+        rows.append(
+            (
+                numbers.quantity(compute) + (" (target)" if is_target else ""),
+                numbers.factor(row["factor"]),
+                _with_interval(row["N"], row["N_lo"], row["N_hi"]),
+                _with_interval(row["D"], row["D_lo"], row["D_hi"]),
+                _with_interval(row["D"] / row["N"], ratio_lo, ratio_hi),
+                _with_interval(row["loss"], row["lo"], row["hi"], loss=True),
+                _hull(row["inside_hull"]),
+            )
+        )
     intervals = f"{level_of(fit):.0%} intervals in brackets"
     if fit.interval is None:
         intervals = "no intervals (bootstrap 0)"
+    convention = context.fits.table.get("convention") or "not stated"
     return Table(
-        caption=_caption("Compute-optimal training", context.subject(fit)),
-        columns=("C [FLOP]", "× largest run", f"N* [{context.unit('N')}]",
-                 f"D* [{context.unit('D')}]", "D*/N*", f"loss{_bracket(context.unit('loss'))}",
-                 "inside the runs"),
+        caption=titled("Compute-optimal training", context.subject(fit)),
+        columns=(
+            "C [FLOP]",
+            "× largest run",
+            f"N* [{context.unit('N')}]",
+            f"D* [{context.unit('D')}]",
+            "D*/N*",
+            f"loss{_bracket(context.unit('loss'))}",
+            "inside the runs",
+        ),
         rows=tuple(rows),
         align=("right",) * 6 + ("left",),
-        note=f"{cost_label(fit.cost)}; N counts: {context.fits.table.get('convention') or 'not stated'}; "
-        f"{intervals}. Above 1×, rows are extrapolations.",
-    )  # fmt: skip
-
-
-def _caption(text: str, subject: str) -> str:
-    return f"{text}: {subject}" if subject else text
+        note=f"{cost_label(fit.cost)}; N counts: {convention}; {intervals}. Above 1×, rows are "
+        "extrapolations.",
+    )
 
 
 def _bracket(unit: str) -> str:
@@ -226,7 +231,9 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
     """Answer for a law of one variable: loss along it, and no allocation."""
     notes = list(reasons(context, fit))
     if len(fit.law.variables) != 1:
-        text = f"The law {fit.law.name} reads {', '.join(fit.law.variables)}: no table of one compute."
+        text = (
+            f"The law {fit.law.name} reads {', '.join(fit.law.variables)}: no table of one compute."
+        )
         verdict = Verdict(_judge(notes), context.subject(fit), text, _sure_fit(fit), tuple(notes))
         return verdict, ()
     name = fit.law.variables[0]
@@ -261,16 +268,20 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
         sure = f"{sure[:-1]}: loss {numbers.interval(row['lo'], row['hi'])}."
     verdict = Verdict(_judge(notes), context.subject(fit), headline, sure, serious)
     rows = tuple(
-        (numbers.quantity(grid[i]), numbers.factor(table["factor"][i]),
-         _with_interval(table["loss"][i], table["lo"][i], table["hi"][i], loss=True))
+        (
+            numbers.quantity(grid[i]),
+            numbers.factor(table["factor"][i]),
+            _with_interval(table["loss"][i], table["lo"][i], table["hi"][i], loss=True),
+        )
         for i in range(len(grid))
-    )  # fmt: skip
+    )
     block = Table(
-        _caption(f"Predicted loss along {name}", context.subject(fit)),
+        titled(f"Predicted loss along {name}", context.subject(fit)),
         (f"{name} [{unit}]", "× largest run", f"loss{_bracket(context.unit('loss'))}"),
-        rows, ("right",) * 3,
+        rows,
+        ("right",) * 3,
         f"The law reads {name} alone, so it says nothing about how to divide compute.",
-    )  # fmt: skip
+    )
     info = tuple(note for note in notes if note.severity == "info" and note.code == "SC410")
     return verdict, (block, *info)
 
@@ -305,14 +316,21 @@ def answer_without_surface(
         serious = ranked([*serious, label])
     verdict = Verdict("weak", subject, headline, f"{why} {exponent}.", serious)
     rows = tuple(
-        (numbers.quantity(c), numbers.factor(c / max(budgets)), numbers.quantity(n, 2),
-         numbers.quantity(d, 2), numbers.quantity(d / n, 2))
+        (
+            numbers.quantity(c),
+            numbers.factor(c / max(budgets)),
+            numbers.quantity(n, 2),
+            numbers.quantity(d, 2),
+            numbers.quantity(d / n, 2),
+        )
         for c, n, d in zip(grid, sizes, data, strict=True)
-    )  # fmt: skip
+    )
     block = Table(
-        _caption(f"Compute-optimal training by {allocation.approach}", subject),
-        ("C [FLOP]", "× largest budget", "N*", "D*", "D*/N*"), rows, ("right",) * 5,
+        titled(f"Compute-optimal training by {allocation.approach}", subject),
+        ("C [FLOP]", "× largest budget", "N*", "D*", "D*/N*"),
+        rows,
+        ("right",) * 5,
         f"{cost_label(allocation.cost)}. {why}",
-    )  # fmt: skip
+    )
     info = (label,) if label is not None and label.severity == "info" else ()
     return verdict, (block, *info)

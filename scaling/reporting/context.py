@@ -15,7 +15,9 @@ from scaling.reporting.document import Note
 from scaling.reporting.figures_data import Array, cost_of, runs_of
 
 DEFAULT_LEVEL = 0.95
-ABSOLUTE = re.compile(r"(?<![\w.:/\\])(?:~?/|[A-Za-z]:[\\/]|\\\\)(?:[^\s/\\'\"]+[\\/])+([^\s/\\'\"]*)")
+ABSOLUTE = re.compile(
+    r"(?<![\w.:/\\])(?:~?/|[A-Za-z]:[\\/]|\\\\)(?:[^\s/\\'\"]+[\\/])+([^\s/\\'\"]*)"
+)
 PRIVATE_KEYS = ("host", "hostname", "node", "user", "username", "cwd", "home")
 SEVERITY_ORDER = {"error": 0, "warning": 1, "info": 2}
 
@@ -60,7 +62,7 @@ class Context:
         """Return the first identified fit in N and D of a group, else its first fit."""
         found = self.fits_of(group)
         usable = [f for f in found if f.identified and set(f.law.variables) == {"N", "D"}]
-        return (usable or list(found) or [None])[0]
+        return next(iter([*usable, *found]), None)
 
     def allocations_of(self, group: str | None) -> tuple[Allocation, ...]:
         """Return the allocations of a group."""

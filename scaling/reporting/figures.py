@@ -38,15 +38,30 @@ Marks = dict[str, list[int]]
 Data = IsoflopData | FrontierData | AllocationData | ResidualData
 
 STYLE: Mapping[str, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 8.0, "axes.labelsize": 8.0,
-    "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 7.5,
-    "axes.titlesize": 9.0, "axes.titleweight": "bold", "axes.titlelocation": "left",
-    "lines.linewidth": 1.4, "lines.markersize": 4.0, "legend.frameon": False,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-    "axes.axisbelow": True, "grid.color": "0.88", "grid.linewidth": 0.4,
-    "pdf.fonttype": 42, "svg.hashsalt": "scaling", "text.usetex": False,
-    "mathtext.fontset": "dejavusans", "axes.formatter.useoffset": False,
-}  # fmt: skip
+    "font.family": "DejaVu Sans",
+    "font.size": 8.0,
+    "axes.labelsize": 8.0,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "axes.titlesize": 9.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.0,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.88",
+    "grid.linewidth": 0.4,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "scaling",
+    "text.usetex": False,
+    "mathtext.fontset": "dejavusans",
+    "axes.formatter.useoffset": False,
+}
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#332288", "#000000")
 APPROACH_STYLE: Mapping[str, tuple[str, Any, str]] = {
     "surface": (PALETTE[0], "-", ""),
@@ -130,19 +145,42 @@ def _draw_minimum(ax: Axes, item: IsoflopBudget, colour: Any) -> None:
     if x is None or y is None:
         return
     if minimum.bracketed:
-        ax.plot([x], [y], "*", color=colour, markersize=11, markeredgecolor="white",
-                markeredgewidth=0.7, zorder=5)  # fmt: skip
+        ax.plot(
+            [x],
+            [y],
+            "*",
+            color=colour,
+            markersize=11,
+            markeredgecolor="white",
+            markeredgewidth=0.7,
+            zorder=5,
+        )
     else:
-        ax.plot([x], [y], "o", markerfacecolor="none", markeredgecolor=PALETTE[1],
-                markersize=9, markeredgewidth=1.3, zorder=5)  # fmt: skip
+        ax.plot(
+            [x],
+            [y],
+            "o",
+            markerfacecolor="none",
+            markeredgecolor=PALETTE[1],
+            markersize=9,
+            markeredgewidth=1.3,
+            zorder=5,
+        )
 
 
 def _label_budget(ax: Axes, item: IsoflopBudget, colour: Any) -> None:
     sizes, losses = (item.curve_N, item.curve_loss) if len(item.curve_N) else (item.N, item.loss)
     if len(sizes):
         end = int(np.argmax(sizes))
-        ax.annotate(numbers.quantity(item.budget, 2), (sizes[end], losses[end]), color=colour,
-                    xytext=(4, 0), textcoords="offset points", fontsize=7, va="center")  # fmt: skip
+        ax.annotate(
+            numbers.quantity(item.budget, 2),
+            (sizes[end], losses[end]),
+            color=colour,
+            xytext=(4, 0),
+            textcoords="offset points",
+            fontsize=7,
+            va="center",
+        )
 
 
 def _isoflop_legend(ax: Axes, sliced: bool) -> None:
@@ -151,9 +189,17 @@ def _isoflop_legend(ax: Axes, sliced: bool) -> None:
         Line2D([], [], color=grey, marker="o", linestyle="none", label="run"),
         Line2D([], [], color=grey, linewidth=1.1, label="curve of its budget"),
         Line2D([], [], color=grey, marker="*", linestyle="none", markersize=9, label="minimum"),
-        Line2D([], [], color=PALETTE[1], marker="o", linestyle="none", markerfacecolor="none",
-               markersize=7, label="refused"),
-    ]  # fmt: skip
+        Line2D(
+            [],
+            [],
+            color=PALETTE[1],
+            marker="o",
+            linestyle="none",
+            markerfacecolor="none",
+            markersize=7,
+            label="refused",
+        ),
+    ]
     if sliced:
         handles.insert(2, Line2D([], [], color=grey, dashes=(4, 2), linewidth=0.9, label="surface"))
     ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5)
@@ -170,8 +216,17 @@ def draw_frontier(data: FrontierData, ax: Axes) -> Marks:
     ax.plot(line.C, line.y, color=PALETTE[0], label="compute-optimal loss")
     if np.isfinite(data.N).all() and len(data.N):
         norm = LogNorm(data.N.min(), max(data.N.max(), 1.01 * data.N.min()))
-        dots = ax.scatter(data.C, data.loss, c=data.N, cmap=colours(), norm=norm, s=14,
-                          linewidths=0, gid="runs", zorder=3)  # fmt: skip
+        dots = ax.scatter(
+            data.C,
+            data.loss,
+            c=data.N,
+            cmap=colours(),
+            norm=norm,
+            s=14,
+            linewidths=0,
+            gid="runs",
+            zorder=3,
+        )
         bar = ax.figure.colorbar(dots, ax=ax, pad=0.01, aspect=30)
         bar.set_label("N [parameters]")
         bar.minorticks_off()
@@ -182,9 +237,18 @@ def draw_frontier(data: FrontierData, ax: Axes) -> Marks:
     if data.target is not None:
         ax.axvline(data.target, color=PALETTE[1], linewidth=1.0, dashes=(5, 2), label="target C")
     lows = [np.nanmin(data.loss), np.nanmin(line.y), data.E or np.inf]
-    _plain_log_ticks(ax, 0.98 * float(min(lows)), 1.02 * float(max(np.nanmax(data.loss), line.y[0])))
-    ax.text(data.limit, 0.985, "  extrapolation", transform=ax.get_xaxis_transform(), fontsize=7,
-            color="0.35", va="top")  # fmt: skip
+    _plain_log_ticks(
+        ax, 0.98 * float(min(lows)), 1.02 * float(max(np.nanmax(data.loss), line.y[0]))
+    )
+    ax.text(
+        data.limit,
+        0.985,
+        "  extrapolation",
+        transform=ax.get_xaxis_transform(),
+        fontsize=7,
+        color="0.35",
+        va="top",
+    )
     ax.set_xlabel("C [FLOP]")
     ax.set_ylabel(_loss_label(data.unit))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
@@ -230,8 +294,16 @@ def _draw_panel(panel: AllocationPanel, ax: Axes) -> None:
     if len(panel.minima_C):
         colour, _, marker = APPROACH_STYLE["isoflop"]
         name = None if "isoflop" in drawn else _panel_label(panel, "isoflop")
-        ax.plot(panel.minima_C, panel.minima_y, marker, color=colour, markersize=9,
-                markeredgecolor="white", markeredgewidth=0.6, label=name)  # fmt: skip
+        ax.plot(
+            panel.minima_C,
+            panel.minima_y,
+            marker,
+            color=colour,
+            markersize=9,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            label=name,
+        )
 
 
 def draw_residuals(data: ResidualData, axes: Sequence[Axes]) -> Marks:
@@ -243,8 +315,15 @@ def draw_residuals(data: ResidualData, axes: Sequence[Axes]) -> Marks:
     for k, (ax, (name, x)) in enumerate(zip(axes, data.x.items(), strict=False)):
         ax.axhspan(-spread, spread, color="0.93", zorder=0)
         ax.axhline(0.0, color="0.3", linewidth=0.8)
-        ax.plot(x, data.residual, MARKERS[k], color=PALETTE[0], markersize=3, gid=f"runs{k}",
-                markeredgewidth=0)  # fmt: skip
+        ax.plot(
+            x,
+            data.residual,
+            MARKERS[k],
+            color=PALETTE[0],
+            markersize=3,
+            gid=f"runs{k}",
+            markeredgewidth=0,
+        )
         marks[f"runs{k}"] = everything
         ax.set_xscale("log")
         ax.set_xlabel(f"{name} [{units[name]}]")
@@ -260,8 +339,15 @@ def draw_residuals(data: ResidualData, axes: Sequence[Axes]) -> Marks:
 def _draw_quantiles(data: ResidualData, ax: Axes) -> None:
     end = float(np.abs(data.quantile).max()) * 1.1
     ax.plot([-end, end], [-end, end], color="0.3", linewidth=0.8)
-    ax.plot(data.quantile, data.standardised, "D", color=PALETTE[0], markersize=3,
-            gid="quantiles", markeredgewidth=0)  # fmt: skip
+    ax.plot(
+        data.quantile,
+        data.standardised,
+        "D",
+        color=PALETTE[0],
+        markersize=3,
+        gid="quantiles",
+        markeredgewidth=0,
+    )
     ax.set_xlabel("normal quantile")
     ax.set_ylabel("standardised residual")
 
@@ -289,9 +375,7 @@ def _flat(axes: Array | Any) -> list[Axes]:
     return list(np.asarray(axes, dtype=object).ravel())
 
 
-def render(
-    fonttype: Literal["none", "path"], key: str, title: str, alt: str, *, data: Data
-) -> str:
+def render(fonttype: Literal["none", "path"], key: str, title: str, alt: str, *, data: Data) -> str:
     """Return the figure of `data` as an SVG that can stand inline; the same bytes every time."""
     text, marks = _drawn(data, fonttype)
     return svg.finish(text, key, title, alt, marks if fonttype == "none" else {})

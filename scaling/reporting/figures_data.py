@@ -253,10 +253,16 @@ def frontier_data(
     line = Band(grid, *(np.asarray(table[k], dtype=np.float64) for k in ("loss", "lo", "hi")))
     offset = fit.params.get("E")
     return FrontierData(
-        C=compute, loss=runs.loss, N=runs.N, line=line,
-        E=float(offset) if offset else None, limit=float(np.nanmax(compute)),
-        target=target, unit=unit, tips=tips_of(runs),
-    )  # fmt: skip
+        C=compute,
+        loss=runs.loss,
+        N=runs.N,
+        line=line,
+        E=float(offset) if offset else None,
+        limit=float(np.nanmax(compute)),
+        target=target,
+        unit=unit,
+        tips=tips_of(runs),
+    )
 
 
 @dataclass(frozen=True)
@@ -356,14 +362,20 @@ def _compute_range(fit: Fit | None, allocations: Sequence[Allocation]) -> Array 
 
 
 def _panel(
-    name: str, exponent: str, fit: Fit | None, table: dict[str, Array] | None,
-    grid: Array, drawn: Sequence[Allocation], largest: float,
-) -> AllocationPanel:  # fmt: skip
+    name: str,
+    exponent: str,
+    fit: Fit | None,
+    table: dict[str, Array] | None,
+    grid: Array,
+    drawn: Sequence[Allocation],
+    largest: float,
+) -> AllocationPanel:
     labels: dict[str, str] = {}
     surface = None
     if fit is not None and table is not None:
         surface = Band(
-            grid, *(np.asarray(table[k], dtype=np.float64) for k in (name, f"{name}_lo", f"{name}_hi"))
+            grid,
+            *(np.asarray(table[k], dtype=np.float64) for k in (name, f"{name}_lo", f"{name}_hi")),
         )
         labels["surface"] = exponent_label(
             exponent, fit.params.get(exponent), fit.intervals.get(exponent), fit.cost
@@ -425,10 +437,12 @@ def residual_data(fit: Fit) -> ResidualData | None:
     return ResidualData(
         names=runs.names,
         x={name: values for name, values in candidates if np.isfinite(values).all()},
-        residual=percent, quantile=quantile,
+        residual=percent,
+        quantile=quantile,
         standardised=(percent[order] - percent.mean()) / spread,
-        order=np.asarray(order, dtype=np.int64), tips=tips_of(runs),
-    )  # fmt: skip
+        order=np.asarray(order, dtype=np.int64),
+        tips=tips_of(runs),
+    )
 
 
 def worst(data: ResidualData, count: int = 3) -> list[tuple[str, float]]:

@@ -16,8 +16,15 @@ def render(document: Document) -> str:
     """Render a document as one self-contained page; the same bytes every time."""
     tips = {figure.key: list(figure.tips) for figure in document.figures}
     template = _environment().get_template("report.html.j2")
-    return template.render(d=document, tips=_json(tips), kind=lambda b: type(b).__name__.lower(),
-                           csv=_csv_uri, svg_uri=_svg_uri)  # fmt: skip
+    return str(
+        template.render(
+            d=document,
+            tips=_json(tips),
+            kind=lambda b: type(b).__name__.lower(),
+            csv=_csv_uri,
+            svg_uri=_svg_uri,
+        )
+    )
 
 
 @cache
@@ -26,8 +33,11 @@ def _environment() -> Any:
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("scaling.reporting", "templates"),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
     environment.filters["clean"] = printable
     return environment
 

@@ -13,10 +13,27 @@ from scaling.expressions import Expression
 from scaling.reporting.document import Formula
 
 GREEK: Mapping[str, str] = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ",
-    "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ",
-    "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω",
-}  # fmt: skip
+    "alpha": "α",
+    "beta": "β",
+    "gamma": "γ",
+    "delta": "δ",
+    "epsilon": "ε",
+    "zeta": "ζ",
+    "eta": "η",
+    "theta": "θ",
+    "kappa": "κ",
+    "lambda": "λ",
+    "mu": "μ",
+    "nu": "ν",
+    "xi": "ξ",
+    "rho": "ρ",
+    "sigma": "σ",
+    "tau": "τ",
+    "phi": "φ",
+    "chi": "χ",
+    "psi": "ψ",
+    "omega": "ω",
+}
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 
@@ -210,7 +227,7 @@ def _operand(node: ast.expr, dialect: Dialect, rank: int) -> str:
 
 def _write(node: ast.expr, dialect: Dialect) -> _Piece:
     match node:
-        case ast.Constant(value=value):
+        case ast.Constant(value=int() | float() as value):
             return _Piece(dialect.number(f"{value:g}"), ATOM)
         case ast.Name(id=name):
             head, _, tail = name.partition("_")

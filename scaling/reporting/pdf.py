@@ -49,12 +49,17 @@ def source(document: Document) -> tuple[str, dict[str, str]]:
         out.append(f"#par(emph({_text(document.question)}))")
     for v in document.verdicts:
         label = v.level + (f" ({v.subject})" if v.subject else "")
-        lines = [f"#strong(text(fill: rgb(\"{LEVELS[v.level]}\"), {_text(label)}))",
-                 f"#par(strong(text(size: 11pt, {_text(v.headline)})))", f"#par({_text(v.sure)})"]  # fmt: skip
+        lines = [
+            f'#strong(text(fill: rgb("{LEVELS[v.level]}"), {_text(label)}))',
+            f"#par(strong(text(size: 11pt, {_text(v.headline)})))",
+            f"#par({_text(v.sure)})",
+        ]
         lines += [f"#par({_text(f'• {n.text} [{n.code}]')})" for n in v.reasons]
         body = "\n".join(lines)
-        out.append(f"#block(fill: luma(245), stroke: (left: 3pt + rgb(\"{LEVELS[v.level]}\")), "
-                   f"inset: 8pt, width: 100%)[\n{body}\n]")  # fmt: skip
+        out.append(
+            f'#block(fill: luma(245), stroke: (left: 3pt + rgb("{LEVELS[v.level]}")), '
+            f"inset: 8pt, width: 100%)[\n{body}\n]"
+        )
     files: dict[str, str] = {}
     for section in document.sections:
         out.append(f"#heading(level: {section.level + 1}, {_text(section.heading)})")
@@ -83,9 +88,11 @@ def render(document: Document) -> bytes:
         for name, svg in files.items():
             (root / name).write_text(svg, encoding="utf-8")
         made: bytes = typst.compile(
-            str(root / "report.typ"), root=folder, ignore_system_fonts=True,
+            str(root / "report.typ"),
+            root=folder,
+            ignore_system_fonts=True,
             pdf_standards="ua-1",
-        )  # fmt: skip
+        )
     return made
 
 
@@ -121,7 +128,8 @@ def _block(block: Block, files: dict[str, str]) -> str:
             files[name] = block.svg_print
             image = f"image({_text(name)}, width: 100%, alt: {_text(block.alt)})"
             caption = f"{block.caption} Good looks like this: {block.good}"
-            return f"#figure({image}, caption: text(size: 8pt, {_text(caption)}), supplement: none, numbering: none)"
+            caption = f"caption: text(size: 8pt, {_text(caption)})"
+            return f"#figure({image}, {caption}, supplement: none, numbering: none)"
         case Table():
             return _table(block)
 
@@ -132,12 +140,15 @@ def _table(table: Table) -> str:
     align = ", ".join(table.align)
     head = ", ".join(f"strong({_text(c)})" for c in table.columns)
     rows = "\n".join("  " + ", ".join(_text(c) for c in row) + "," for row in table.rows)
+    caption = f"strong(text(size: 8.5pt, {_text(table.caption)}))"
     body = (
-        f"#block(sticky: true, above: 1em, below: 0.4em, strong(text(size: 8.5pt, {_text(table.caption)})))\n"
+        f"#block(sticky: true, above: 1em, below: 0.4em, {caption})\n"
         f"#text(size: {size})[#table(columns: ({widths},), align: ({align},),\n"
         f"  table.header({head},),\n{rows}\n)]"
     )
-    return body + (f"\n#text(size: 7.6pt, fill: luma(90), {_text(table.note)})" if table.note else "")
+    return body + (
+        f"\n#text(size: 7.6pt, fill: luma(90), {_text(table.note)})" if table.note else ""
+    )
 
 
 def _width(table: Table, j: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +55,21 @@ class Report:
             SC003 for another ending or a place that cannot be written.
         """
         path = Path(path)
-        renderers = {".html": self.html, ".pdf": self.pdf, ".md": self.markdown, ".txt": self.text}
+        renderers: dict[str, Callable[[], str | bytes]] = {
+            ".html": self.html,
+            ".pdf": self.pdf,
+            ".md": self.markdown,
+            ".txt": self.text,
+        }
         if path.suffix not in renderers:
             raise OutputError(
-                Fault("SC003", str(path), f'no rendering for "{path.suffix}"',
-                      "one of " + ", ".join(renderers))
-            )  # fmt: skip
+                Fault(
+                    "SC003",
+                    str(path),
+                    f'no rendering for "{path.suffix}"',
+                    "one of " + ", ".join(renderers),
+                )
+            )
         write_atomic(path, renderers[path.suffix]())
 
     def _repr_html_(self) -> str:

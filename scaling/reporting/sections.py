@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from scaling.errors import Message
 from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.reporting import figures_data as drawn
 from scaling.reporting import numbers
-from scaling.reporting.document import Block, Figure, Listing, Note, Paragraph, Section, Table
+from scaling.reporting.context import Context, level_of, note_of, titled, without_paths
+from scaling.reporting.document import (
+    Align,
+    Block,
+    Figure,
+    Listing,
+    Note,
+    Paragraph,
+    Section,
+    Table,
+)
 from scaling.reporting.mathematics import formula
+from scaling.runs.files import sha256_text
 
 MAX_ROWS = 1000
 
@@ -29,29 +40,43 @@ def _tips(data: Any) -> tuple[str, ...]:
     return tuple(getattr(data, "tips", ()))
 
 
-def _headed(heading: str, name: str) -> str:
-    return f"{heading}: {name}" if name else heading
-
-
 # ------------------------------------------------------------------------------------------ data
 
 
-def data_section(fits: Fits) -> Section:
+def data_section(context: Context) -> Section:
     """Say what the runs are, what was left out and why, and list them all."""
-    blocks: list[Block] = [Paragraph(f"Convention: {fits.table.get('convention', 'not stated')}.")]
+    fits = context.fits
+    convention = fits.table.get("convention") or "not stated"
+    blocks: list[Block] = [Paragraph(f"Convention: {convention}.")]
     columns = fits.table.get("columns", {})
-    rows = [(str(k), str(v["source"]), str(v["unit"])) for k, v in columns.items()
-            if k in ("N", "D", "C", "loss", "budget")]  # fmt: skip
+    rows = [
+        (str(k), str(v["source"]), str(v["unit"]))
+        for k, v in columns.items()
+        if k in ("N", "D", "C", "loss", "budget")
+    ]
     if rows:
-        blocks.append(Table("How the columns were read", ("quantity", "source", "unit"),
-                            tuple(rows), ("left", "left", "left")))  # fmt: skip
+        blocks.append(
+            Table(
+                "How the columns were read",
+                ("quantity", "source", "unit"),
+                tuple(rows),
+                ("left", "left", "left"),
+            )
+        )
     for fit in _one_per_group(fits):
         blocks.append(_ranges(fit))
     dropped = fits.table.get("dropped", [])
     if dropped:
         cells = tuple((str(d["row"]), str(d["why"]), str(d["code"])) for d in dropped[:MAX_ROWS])
-        blocks.append(Table(f"Rows left out: {len(dropped)}", ("row", "reason", "code"), cells,
-                            ("right", "left", "left"), long=True))  # fmt: skip
+        blocks.append(
+            Table(
+                f"Rows left out: {len(dropped)}",
+                ("row", "reason", "code"),
+                cells,
+                ("right", "left", "left"),
+                long=True,
+            )
+        )
     blocks += [_run_table(fit) for fit in _one_per_group(fits)]
     return Section("Data", tuple(blocks))
 
@@ -68,9 +93,12 @@ def _ranges(fit: Fit) -> Table:
     for name, values in fit.fitted.items():
         span = f"{values.max() / values.min():.3g}"
         rows.append((name, numbers.quantity(values.min()), numbers.quantity(values.max()), span))
-    return Table(f"Ranges of the {fit.n} fitted runs{' of ' + fit.group if fit.group else ''}",
-                 ("quantity", "smallest", "largest", "factor"), tuple(rows),
-                 ("left", "right", "right", "right"))  # fmt: skip
+    return Table(
+        f"Ranges of the {fit.n} fitted runs{' of ' + fit.group if fit.group else ''}",
+        ("quantity", "smallest", "largest", "factor"),
+        tuple(rows),
+        ("left", "right", "right", "right"),
+    )
 
 
 def _run_table(fit: Fit) -> Table:
@@ -81,15 +109,24 @@ def _run_table(fit: Fit) -> Table:
     for i in range(min(count, MAX_ROWS)):
         cells = [_cell(n, rows[n][i]) for n in names]
         state = "held out" if rows["held_out"][i] else "" if rows["used"][i] else "left out"
-        body.append((str(rows["row"][i]), *cells, numbers.percent(rows["residual"][i]),
-                     rows["why"][i] or state))  # fmt: skip
-    align = tuple("left" if n in ("run", "status") else "right" for n in names)
+        body.append(
+            (
+                str(rows["row"][i]),
+                *cells,
+                numbers.percent(rows["residual"][i]),
+                rows["why"][i] or state,
+            )
+        )
+    align: list[Align] = ["left" if n in ("run", "status") else "right" for n in names]
     hidden = f" {count - MAX_ROWS} more rows are in the table itself." if count > MAX_ROWS else ""
     return Table(
         f"Every run{' of ' + fit.group if fit.group else ''}",
-        ("row", *names, "residual", "remark"), tuple(body), ("right", *align, "right", "left"),  # type: ignore[arg-type]
-        note="Residual: loss over prediction, in logs." + hidden, long=True,
-    )  # fmt: skip
+        ("row", *names, "residual", "remark"),
+        tuple(body),
+        ("right", *align, "right", "left"),
+        note="Residual: loss over prediction, in logs." + hidden,
+        long=True,
+    )
 
 
 def _cell(name: str, value: Any) -> str:
@@ -111,9 +148,10 @@ def fit_sections(fit: Fit, name: str) -> list[Section]:
     if fit.objective.delta is not None:
         objective += f", delta {fit.objective.delta:g}"
     unit = "logs of the loss" if fit.objective.name.startswith("log") else "the loss itself"
+    value = numbers.quantity(fit.objective.value, 7)
     text = (
         f"{fit.law.title or fit.law.name}, {fit.law.reference}. Objective: {objective}, residuals "
-        f"in {unit}, {fit.objective.reduction} {numbers.quantity(fit.objective.value, 7)}. "
+        f"in {unit}, {fit.objective.reduction} {value}. "
         f"Status: {fit.status}. "
     )
     c = fit.certificate
@@ -125,18 +163,19 @@ def fit_sections(fit: Fit, name: str) -> list[Section]:
     blocks: list[Block] = [formula("L", fit.law.expression), Paragraph(text)]
     if not fit.identified:
         blocks.append(Note("SC405", "error", "Parameters are not quoted: they are not identified."))
-        return [Section(_headed("Fit", name), tuple(blocks))]
+        return [Section(titled("Fit", name), tuple(blocks))]
     blocks.append(_parameters(fit))
     if fit.law.published:
         blocks.append(_literature(fit))
     if fit.holdout is not None:
         h = fit.holdout
         cover = "" if h.coverage is None else f", {h.coverage:.0%} inside the interval of the mean"
-        blocks.append(Paragraph(
+        text = (
             f"Hold-out {h.where}: {h.n} runs, up to {numbers.factor(h.factor)} the largest fitted "
-            f"compute; RMSE {numbers.percent(h.rmse_log)}, bias {numbers.percent(h.bias_log)}{cover}."
-        ))  # fmt: skip
-    return [Section(_headed("Fit", name), tuple(blocks))]
+            f"compute; RMSE {numbers.percent(h.rmse_log)}, bias {numbers.percent(h.bias_log)}"
+        )
+        blocks.append(Paragraph(f"{text}{cover}."))
+    return [Section(titled("Fit", name), tuple(blocks))]
 
 
 def _parameters(fit: Fit) -> Table:
@@ -145,16 +184,26 @@ def _parameters(fit: Fit) -> Table:
         se = fit.interval.se.get(name) if fit.interval else None
         shown = numbers.estimate(value, se) if se else numbers.quantity(value, 4)
         bounds = fit.intervals.get(name)
-        rows.append((name, shown, numbers.error(se) if se else numbers.MISSING,
-                     numbers.interval(*bounds) if bounds else numbers.MISSING,
-                     numbers.exact(value), _meaning(fit, name)))  # fmt: skip
+        rows.append(
+            (
+                name,
+                shown,
+                numbers.error(se) if se else numbers.MISSING,
+                numbers.interval(*bounds) if bounds else numbers.MISSING,
+                numbers.exact(value),
+                _meaning(fit, name),
+            )
+        )
     i = fit.interval
     note = "No intervals (bootstrap 0)."
     if i is not None:
-        note = (f"{i.level:.0%} intervals: {i.kind}; {i.draws} replicates, {i.failed} failed; "
-                f"{i.clusters} clusters ({i.cluster}).")  # fmt: skip
-    return Table("Parameters", ("name", "estimate", "SE", "interval", "full precision", "meaning"),
-                 tuple(rows), ("left", "right", "right", "right", "left", "left"), note=note)  # fmt: skip
+        note = (
+            f"{i.level:.0%} intervals: {i.kind}; {i.draws} replicates, {i.failed} failed; "
+            f"{i.clusters} clusters ({i.cluster})."
+        )
+    columns = ("name", "estimate", "SE", "interval", "full precision", "meaning")
+    align: tuple[Align, ...] = ("left", "right", "right", "right", "left", "left")
+    return Table("Parameters", columns, tuple(rows), align, note=note)
 
 
 def _meaning(fit: Fit, name: str) -> str:
@@ -167,121 +216,186 @@ def _meaning(fit: Fit, name: str) -> str:
 
 def _literature(fit: Fit) -> Table:
     names = [n for n in ("E", "alpha", "beta", "a") if n in fit.params]
-    rows = [("this fit", *(numbers.quantity(fit.params[n], 4) for n in names),
-             fit.interval.kind if fit.interval else "none", str(fit.table.get("convention", "")))]  # fmt: skip
+    own = [numbers.quantity(fit.params[n], 4) for n in names]
+    kind = fit.interval.kind if fit.interval else "none"
+    rows = [("this fit", *own, kind, str(fit.table.get("convention", "")))]
     for item in fit.law.published:
         values: dict[str, Any] = dict(item.params)
         if fit.law.frontier is not None:
             values["a"] = fit.law.frontier.exponents(item.params)[0]
-        rows.append((item.source, *(numbers.quantity(values.get(n), 4) for n in names),
-                     item.interval, item.convention))  # fmt: skip
-    return Table("Beside published values", ("source", *names, "intervals", "convention"),
-                 tuple(rows), ("left", *("right" for _ in names), "left", "left"),
-                 note="Losses of other tokenizers and data are not comparable; exponents are, with "
-                 "care for the convention.")  # fmt: skip
+        rows.append(
+            (
+                item.source,
+                *(numbers.quantity(values.get(n), 4) for n in names),
+                item.interval,
+                item.convention,
+            )
+        )
+    right: list[Align] = ["right"] * len(names)
+    return Table(
+        "Beside published values",
+        ("source", *names, "intervals", "convention"),
+        tuple(rows),
+        ("left", *right, "left", "left"),
+        note="Losses of other tokenizers and data are not comparable; exponents are, with "
+        "care for the convention.",
+    )
 
 
 # ------------------------------------------------------------------------------------ allocation
 
 
 def allocation_sections(
-    fit: Fit | None, allocations: Sequence[Allocation], target: float | None
+    fit: Fit | None, allocations: Sequence[Allocation], context: Context
 ) -> list[Section]:
     """Lay the approaches side by side: isoFLOP figure, minima, exponents, N*(C) and D*(C)."""
     group = allocations[0].group
-    name = group if group and len({a.group for a in allocations}) > 1 else ""
+    name = context.group_name(group)
     out = []
     key = drawn_key(group)
     for allocation in (a for a in allocations if a.approach == "isoflop"):
         blocks: list[Block] = []
         usable = fit if fit is not None and fit.identified else None
-        data = drawn.isoflop_data(allocation, usable)
+        data = drawn.isoflop_data(allocation, usable, context.unit("loss"))
         if data.budgets:
-            blocks.append(_figure(
-                f"isoflop-{key}", "Loss against size at each budget",
-                f"Runs, fitted curve ({allocation.method}) and minimum of each budget; dashed, the "
-                "surface fit at the same budget.",
-                "Loss against parameters, one U-shaped curve a budget, with its minimum marked.",
-                "each curve is U-shaped and its minimum lies well inside the sizes.", data))  # fmt: skip
+            blocks.append(
+                _figure(
+                    f"isoflop-{key}",
+                    "Loss against size at each budget",
+                    f"Runs, fitted curve ({allocation.method}) and minimum of each budget; dashed: "
+                    "the surface at the same budget.",
+                    "Loss against parameters, one U-shaped curve a budget, its minimum marked.",
+                    "each curve is U-shaped, its minimum well inside the sizes.",
+                    data,
+                )
+            )
         blocks.append(_minima(allocation))
-        out.append(Section(_headed("isoFLOP minima", name), tuple(blocks)))
+        out.append(Section(titled("isoFLOP minima", name), tuple(blocks)))
     blocks = [_exponents(allocations)]
-    data2 = drawn.allocation_data(fit, allocations, target=target)
+    data2 = drawn.allocation_data(
+        fit, allocations, level=level_of(fit) if fit else 0.95, target=context.target
+    )
     if data2 is not None:
-        blocks.append(_figure(
-            f"allocation-{key}", "Optimal size and data against compute",
-            "N*(C) and D*(C) by every approach; band: interval of the surface; grey: beyond the "
-            "largest run.",
-            "Optimal parameters and tokens rising as power laws of compute.",
-            "approaches agree within their intervals and the minima scatter around the line.",
-            data2))  # fmt: skip
-    out.append(Section(_headed("Allocation", name), tuple(blocks)))
+        blocks.append(
+            _figure(
+                f"allocation-{key}",
+                "Optimal size and data against compute",
+                "N*(C) and D*(C) by every approach; band: interval of the surface; grey: beyond "
+                "the largest run.",
+                "Optimal parameters and tokens rising as power laws of compute.",
+                "approaches agree within their intervals and the minima scatter around the line.",
+                data2,
+            )
+        )
+    out.append(Section(titled("Allocation", name), tuple(blocks)))
     return out
 
 
 def drawn_key(group: str | None) -> str:
     """Return a key for SVG ids that any group name can give."""
-    from scaling.runs.files import sha256_text
-
     return sha256_text(group or "")[:6]
 
 
 def _minima(allocation: Allocation) -> Table:
     rows = tuple(
-        (numbers.quantity(m.budget), numbers.quantity(m.N), numbers.quantity(m.D),
-         numbers.quantity(m.D / m.N) if m.N and m.D else numbers.MISSING,
-         numbers.quantity(m.loss, 4), "yes" if m.bracketed else "no", m.why or "")
+        (
+            numbers.quantity(m.budget),
+            numbers.quantity(m.N),
+            numbers.quantity(m.D),
+            numbers.quantity(m.D / m.N) if m.N and m.D else numbers.MISSING,
+            numbers.quantity(m.loss, 4),
+            "yes" if m.bracketed else "no",
+            m.why or "",
+        )
         for m in allocation.minima
-    )  # fmt: skip
-    return Table("Minimum of each budget", ("budget [FLOP]", "N*", "D*", "D/N", "loss", "bracketed",
-                 "remark"), rows, ("right", "right", "right", "right", "right", "left", "left"))  # fmt: skip
+    )
+    columns = ("budget [FLOP]", "N*", "D*", "D/N", "loss", "bracketed", "remark")
+    right: list[Align] = ["right"] * 5
+    return Table("Minimum of each budget", columns, rows, (*right, "left", "left"))
 
 
 def _exponents(allocations: Sequence[Allocation]) -> Table:
     rows = []
     for a in allocations:
         i = a.interval
-        rows.append((
-            a.approach, numbers.quantity(a.a, 3), numbers.interval(*i["a"]) if i else numbers.MISSING,
-            numbers.quantity(a.b, 3), numbers.interval(*i["b"]) if i else numbers.MISSING,
-            a.cost["formula"], f"{i['level']:.0%}, {i['kind']}" if i else a.method,
-        ))  # fmt: skip
-    return Table("Exponents by approach: N* ∝ C^a, D* ∝ C^b",
-                 ("approach", "a", "interval of a", "b", "interval of b", "meaning of C", "intervals"),
-                 tuple(rows), ("left", "right", "right", "right", "right", "left", "left"),
-                 note="The meaning of C alone can move a by more than any interval; compare "
-                 "approaches only where it is the same.")  # fmt: skip
+        spans = [numbers.interval(*i[k]) if i else numbers.MISSING for k in ("a", "b")]
+        how = f"{i['level']:.0%}, {i['kind']}" if i else a.method
+        values = [numbers.quantity(v, 3) for v in (a.a, a.b)]
+        meaning = drawn.cost_label(a.cost)
+        rows.append((a.approach, values[0], spans[0], values[1], spans[1], meaning, how))
+    columns = ("approach", "a", "interval of a", "b", "interval of b", "meaning of C", "intervals")
+    return Table(
+        "Exponents by approach: N* ∝ C^a, D* ∝ C^b",
+        columns,
+        tuple(rows),
+        ("left", "right", "right", "right", "right", "left", "left"),
+        note="The meaning of C alone can move a by more than any interval; compare "
+        "approaches only where it is the same.",
+    )
 
 
 # -------------------------------------------------------------------------------------- evidence
 
 
-def evidence_sections(fit: Fit, name: str, target: float | None) -> list[Section]:
+def evidence_sections(fit: Fit, context: Context) -> list[Section]:
     """Show loss against compute, residuals and checks."""
     out = []
+    name = context.subject(fit)
     key = drawn_key(f"{fit.group}|{fit.law.name}")
     if {"N", "D"} <= set(fit.fitted) and fit.law.frontier is not None:
-        data = drawn.frontier_data(fit, target=target)
+        data = drawn.frontier_data(
+            fit, level=level_of(fit), target=context.target, unit=context.unit("loss")
+        )
         if data is not None:
-            out.append(Section(_headed("Loss against compute", name), (_figure(
-                f"frontier-{key}", "Loss against compute",
-                "Runs coloured by N; line and band: loss of the optimal run; grey: beyond the "
-                "largest run.",
-                "Loss falling with compute, runs above a smooth frontier.",
-                "no run lies below the frontier by more than the noise.", data),)))  # fmt: skip
+            out.append(
+                Section(
+                    titled("Loss against compute", name),
+                    (
+                        _figure(
+                            f"frontier-{key}",
+                            "Loss against compute",
+                            "Runs coloured by N; line, band: loss of the best run; grey: beyond "
+                            "the largest run.",
+                            "Loss falling with compute, runs above a smooth frontier.",
+                            "no run lies below the frontier by more than the noise.",
+                            data,
+                        ),
+                    ),
+                )
+            )
     residuals = drawn.residual_data(fit)
     if residuals is not None and fit.identified:
-        out.append(Section(_headed("Residuals", name), (_figure(
-            f"residuals-{key}", "Residuals",
-            "Loss over prediction, in logs [%], against each variable, and their quantiles.",
-            "Residuals scatter around zero.",
-            "no slope or curve, and quantiles near the line; heavy tails are what the robust "
-            "objective is for.", residuals),)))  # fmt: skip
+        out.append(
+            Section(
+                titled("Residuals", name),
+                (
+                    _figure(
+                        f"residuals-{key}",
+                        "Residuals",
+                        "Log residuals [%], against each variable as quantiles too.",
+                        "Residuals scatter around zero.",
+                        "no slope or curve, quantiles near the line; heavy tails are what the "
+                        "robust objective is for.",
+                        residuals,
+                    ),
+                ),
+            )
+        )
     if fit.checks:
         rows = tuple((c.name, c.verdict, c.found, c.code or "") for c in fit.checks)
-        out.append(Section(_headed("Checks", name), (Table(
-            "Automatic checks", ("check", "verdict", "found", "code"), rows,
-            ("left", "left", "left", "left")),)))  # fmt: skip
+        out.append(
+            Section(
+                titled("Checks", name),
+                (
+                    Table(
+                        "Automatic checks",
+                        ("check", "verdict", "found", "code"),
+                        rows,
+                        ("left", "left", "left", "left"),
+                    ),
+                ),
+            )
+        )
     return out
 
 
@@ -291,44 +405,52 @@ def evidence_sections(fit: Fit, name: str, target: float | None) -> list[Section
 def notes_section(fits: Fits) -> Section:
     """Every message, so that none is lost in any rendering."""
     found: list[Message] = sorted(fits.messages, key=lambda m: m.severity == "info")
-    blocks: tuple[Block, ...] = tuple(Note(m.code, m.severity, m.text) for m in found)
+    blocks: tuple[Block, ...] = tuple(note_of(m) for m in found)
     return Section("All warnings and notes", blocks or (Paragraph("None."),))
 
 
-def method_section(fits: Fits, study: Mapping[str, Any] | None) -> Section:
+def method_section(context: Context) -> Section:
     """Say in words what was done."""
+    fits, study = context.fits, context.study
     blocks: list[Block] = []
     for law in {fit.law.name: fit.law for fit in fits.fits}.values():
-        blocks.append(Paragraph(
-            f"The law {law.name} was fitted by variable projection over a grid of exponents, "
-            "followed by damped Newton refinement of several starts with analytic derivatives; "
-            "every bootstrap replicate was searched and refined afresh."
-        ))  # fmt: skip
+        blocks.append(
+            Paragraph(
+                f"The law {law.name} was fitted by variable projection over a grid of exponents, "
+                "followed by damped Newton refinement of several starts with analytic derivatives; "
+                "every bootstrap replicate was searched and refined afresh."
+            )
+        )
     if any(a.approach == "isoflop" for a in fits.allocations):
-        blocks.append(Paragraph(
-            "IsoFLOP minima are those of a curve through ln loss against ln N at each budget; "
-            "minima at the edge of the sizes are refused. The intervals re-draw the noise of every "
-            "budget and repeat the whole procedure."
-        ))  # fmt: skip
-    if study is not None:
+        blocks.append(
+            Paragraph(
+                "IsoFLOP minima are those of a curve through ln loss against ln N at each budget; "
+                "minima at the edge of the sizes are refused. The intervals draw the noise of "
+                "every budget anew and repeat the whole procedure."
+            )
+        )
+    if study:
         kept = {k: study[k] for k in ("data", "model", "design", "recipe") if study.get(k)}
         blocks.append(Listing(json.dumps(kept, indent=1, ensure_ascii=False), "The study"))
     return Section("Method", tuple(blocks))
 
 
-def provenance_section(fits: Fits, command: str | None) -> Section:
+def provenance_section(context: Context) -> Section:
     """What it takes to make the report again."""
-    p, table = fits.provenance, fits.table
-    rows = [("table", str(table.get("file") or "in memory")),
-            ("sha256 of the table", str(table.get("sha256") or numbers.MISSING)),
-            ("rows, used", f"{table.get('rows')}, {table.get('used')}")]  # fmt: skip
+    p, table = context.fits.provenance, context.fits.table
+    rows = [
+        ("table", str(without_paths(table.get("file")) or "in memory")),
+        ("sha256 of the table", str(table.get("sha256") or numbers.MISSING)),
+        ("rows, used", f"{table.get('rows')}, {table.get('used')}"),
+    ]
     for name, version in p.get("versions", {}).items():
         rows.append((f"version of {name}", str(version)))
     for name in ("seed", "bootstrap", "interval", "minimum"):
         if name in p:
             rows.append((name, str(p[name])))
-    blocks: list[Block] = [Table("How to make it again", ("item", "value"), tuple(rows),
-                                 ("left", "left"))]  # fmt: skip
-    if command:
-        blocks.append(Listing(command, "Command"))
+    blocks: list[Block] = [
+        Table("How to make it again", ("item", "value"), tuple(rows), ("left", "left"))
+    ]
+    if context.command:
+        blocks.append(Listing(context.command, "Command"))
     return Section("Reproducibility", tuple(blocks))

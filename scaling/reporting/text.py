@@ -52,11 +52,15 @@ def _markdown_block(block: Block) -> list[str]:
         case Formula():
             return [f"$$ {block.latex} $$"]
         case Listing():
-            fence = "`" * max(3, 1 + max((len(m) for m in re.findall(r"`+", block.text)), default=0))
+            fence = "`" * max(
+                3, 1 + max((len(m) for m in re.findall(r"`+", block.text)), default=0)
+            )
             return [escape(block.caption), "", fence, printable(block.text), fence]
         case Figure():
-            return [f"*{escape(block.title)}.* {escape(block.caption)} {escape(block.alt)} "
-                    f"Good: {escape(block.good)}"]  # fmt: skip
+            return [
+                f"*{escape(block.title)}.* {escape(block.caption)} {escape(block.alt)} "
+                f"Good: {escape(block.good)}"
+            ]
         case Table():
             head = "| " + " | ".join(escape(c) for c in block.columns) + " |"
             rule = "|" + "|".join("---:" if a == "right" else "---" for a in block.align) + "|"
@@ -66,8 +70,12 @@ def _markdown_block(block: Block) -> list[str]:
 
 def terminal(document: Document) -> str:
     """Render a document as plain text of 80 columns; long tables are cut and say so."""
-    lines = [printable(document.title), "=" * min(WIDTH, len(document.title)),
-             printable(document.subtitle), ""]  # fmt: skip
+    lines = [
+        printable(document.title),
+        "=" * min(WIDTH, len(document.title)),
+        printable(document.subtitle),
+        "",
+    ]
     if document.question:
         lines += [*_wrap(document.question), ""]
     for v in document.verdicts:
@@ -111,7 +119,9 @@ def _terminal_table(table: Table) -> list[str]:
     if sum(widths) + 2 * len(widths) > WIDTH:  # too wide: a record a row
         lines = _wrap(table.caption)
         for row in shown:
-            pairs = [f"{name} {cell}" for name, cell in zip(table.columns, row, strict=True) if cell]
+            pairs = [
+                f"{name} {cell}" for name, cell in zip(table.columns, row, strict=True) if cell
+            ]
             lines += _wrap("  " + "; ".join(pairs), "    ")
     else:
         lines = _wrap(table.caption)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scaling.errors import Fault, Message, TableError, clip
 from scaling.runs.columns import COLUMNS, STATUSES
@@ -38,22 +41,34 @@ def check_values(
     messages = [*resolved.messages, *messages, *_warn(frame, done)]
     used = done.copy()
     dropped = [
-        Dropped(int(rows[i]), "SC303" if status.iloc[i] == "diverged" else "SC120",
-                f"status {status.iloc[i]}")
+        Dropped(
+            int(rows[i]),
+            "SC303" if status.iloc[i] == "diverged" else "SC120",
+            f"status {status.iloc[i]}",
+        )
         for i in np.flatnonzero(~done)
-    ]  # fmt: skip
+    ]
     stated = convention or _own_convention(frame)
     if stated is None:
         stated = "N as in the table, convention not stated"
         if "N" in frame:
             messages.append(
-                Message("SC114", "The table does not say which parameters N counts "
-                        "(--convention states it).", "info")
-            )  # fmt: skip
+                Message(
+                    "SC114",
+                    "The table does not say which parameters N counts (--convention states it).",
+                    "info",
+                )
+            )
     return RunsTable(
-        frame=frame, rows=rows, columns=columns, used=used, dropped=tuple(dropped),
-        messages=tuple(messages), convention=stated, source=resolved.source,
-    )  # fmt: skip
+        frame=frame,
+        rows=rows,
+        columns=columns,
+        used=used,
+        dropped=tuple(dropped),
+        messages=tuple(messages),
+        convention=stated,
+        source=resolved.source,
+    )
 
 
 def _typed(resolved: Resolved, rows: np.ndarray, name: str) -> tuple[pd.DataFrame, list[Fault]]:
@@ -80,10 +95,14 @@ def _typed(resolved: Resolved, rows: np.ndarray, name: str) -> tuple[pd.DataFram
         frame["status"] = frame["status"].fillna("done")
         unknown = ~frame["status"].isin(STATUSES)
         faults += [
-            Fault("SC103", f'{name}:{rows[i]}  column "status"',
-                  f'"{clip(str(frame["status"].iloc[i]))}"', "one of " + ", ".join(STATUSES))
+            Fault(
+                "SC103",
+                f'{name}:{rows[i]}  column "status"',
+                f'"{clip(str(frame["status"].iloc[i]))}"',
+                "one of " + ", ".join(STATUSES),
+            )
             for i in np.flatnonzero(unknown.to_numpy())
-        ]  # fmt: skip
+        ]
     return frame, faults
 
 
@@ -100,17 +119,25 @@ def _best_effort(values: pd.Series) -> pd.Series:
 def _no_loss_column(resolved: Resolved, name: str) -> Fault:
     headers = ", ".join(clip(str(h), 24) for h in list(resolved.source)[:10])
     return Fault(
-        "SC105", f"{name}:1", "no column could be read as loss", f"one of: {headers}",
+        "SC105",
+        f"{name}:1",
+        "no column could be read as loss",
+        f"one of: {headers}",
         "--map loss='source[\"…\"]'",
-    )  # fmt: skip
+    )
 
 
 def _missing_loss(loss: np.ndarray, done: np.ndarray, rows: np.ndarray, name: str) -> list[Fault]:
     return [
-        Fault("SC104", f'{name}:{rows[i]}  column "loss"', "empty, but the run counts as done",
-              "a loss, or a status such as diverged", "fill it in or set its status")
+        Fault(
+            "SC104",
+            f'{name}:{rows[i]}  column "loss"',
+            "empty, but the run counts as done",
+            "a loss, or a status such as diverged",
+            "fill it in or set its status",
+        )
         for i in np.flatnonzero(done & np.isnan(loss))
-    ]  # fmt: skip
+    ]
 
 
 def _positive(
@@ -131,10 +158,14 @@ def _positive(
             raw = resolved.frame[column.name].iloc[i]
             found = clip(str(raw)) if str(raw).strip() else "empty"
             faults.append(
-                Fault("SC103", f'{name}:{rows[i]}  column "{resolved.columns[column.name].source}"',
-                      found, "a finite number" + (" above 0" if column.positive else ""),
-                      "correct it, or give the run a status other than done")
-            )  # fmt: skip
+                Fault(
+                    "SC103",
+                    f'{name}:{rows[i]}  column "{resolved.columns[column.name].source}"',
+                    found,
+                    "a finite number" + (" above 0" if column.positive else ""),
+                    "correct it, or give the run a status other than done",
+                )
+            )
     return faults
 
 
@@ -148,10 +179,14 @@ def _duplicate_ids(frame: pd.DataFrame, rows: np.ndarray, name: str) -> list[Fau
             continue
         if run in first:
             faults.append(
-                Fault("SC106", f'{name}:{row}  column "run"',
-                      f'"{clip(str(run))}" stands in row {first[run]} too', "one row a run",
-                      "remove the stale row, or give each run its own id")
-            )  # fmt: skip
+                Fault(
+                    "SC106",
+                    f'{name}:{row}  column "run"',
+                    f'"{clip(str(run))}" stands in row {first[run]} too',
+                    "one row a run",
+                    "remove the stale row, or give each run its own id",
+                )
+            )
         first.setdefault(run, int(row))
     return faults
 
@@ -161,17 +196,20 @@ def _derive(
 ) -> tuple[pd.DataFrame, dict[str, Reading], list[Message]]:
     """Fill in the third of N, D, C under C = 6ND, and say so."""
     messages: list[Message] = []
-    derived: dict[str, tuple[object, str]] = {}
+    derived: dict[str, tuple[NDArray[Any], str]] = {}
     if "budget" in frame and "C" not in frame:
         derived["C"] = (frame["budget"].to_numpy(), "budget")
     has_c = "C" in frame or "C" in derived
     if "N" in frame and "D" not in frame and has_c:
         compute = derived["C"][0] if "C" in derived else frame["C"].to_numpy()
-        derived["D"] = (compute / (TOKENS_OF_C * frame["N"].to_numpy()), "C/(6 N)")  # type: ignore[operator]
+        derived["D"] = (compute / (TOKENS_OF_C * frame["N"].to_numpy()), "C/(6 N)")
         messages.append(
-            Message("SC111", "D was imputed as C/(6N), so errors in N enter D with the opposite "
-                    "sign.", "warning")
-        )  # fmt: skip
+            Message(
+                "SC111",
+                "D was imputed as C/(6N), so errors in N enter D with the opposite sign.",
+                "warning",
+            )
+        )
     elif {"N", "D"} <= set(frame) and not has_c:
         derived["C"] = (TOKENS_OF_C * frame["N"].to_numpy() * frame["D"].to_numpy(), "6 N D")
         messages.append(Message("SC112", "C was derived as 6ND.", "info"))

@@ -1,4 +1,4 @@
-"""The columns of the runs table: type, unit, meaning, and the names by which strangers call them."""
+"""The columns of the runs table: type, unit, meaning, and the names that strangers give them."""
 
 from __future__ import annotations
 
@@ -50,8 +50,17 @@ COLUMNS: dict[str, Column] = {
             "parameters of the model, in the table's convention",
             True,
             (
-                "params", "parameters", "nparams", "nparameters", "numparams", "numparameters",
-                "paramcount", "parametercount", "modelsize", "modelparams", "modelparameters",
+                "params",
+                "parameters",
+                "nparams",
+                "nparameters",
+                "numparams",
+                "numparameters",
+                "paramcount",
+                "parametercount",
+                "modelsize",
+                "modelparams",
+                "modelparameters",
             ),
         ),
         Column(
@@ -61,8 +70,17 @@ COLUMNS: dict[str, Column] = {
             "training tokens or examples seen",
             True,
             (
-                "tokens", "ntokens", "numtokens", "traintokens", "trainingtokens", "tokenstrained",
-                "tokensseen", "totaltokens", "numtokenstraining", "samplesseen", "examplesseen",
+                "tokens",
+                "ntokens",
+                "numtokens",
+                "traintokens",
+                "trainingtokens",
+                "tokenstrained",
+                "tokensseen",
+                "totaltokens",
+                "numtokenstraining",
+                "samplesseen",
+                "examplesseen",
             ),
         ),
         Column(
@@ -72,8 +90,15 @@ COLUMNS: dict[str, Column] = {
             "training compute",
             True,
             (
-                "flops", "flop", "trainflops", "trainingflop", "trainingflops", "totalflops",
-                "numflops", "numflopstraining", "compute",
+                "flops",
+                "flop",
+                "trainflops",
+                "trainingflop",
+                "trainingflops",
+                "totalflops",
+                "numflops",
+                "numflopstraining",
+                "compute",
             ),
         ),
         Column(
@@ -83,7 +108,12 @@ COLUMNS: dict[str, Column] = {
             "validation loss",
             True,
             (
-                "valloss", "validationloss", "finalloss", "evalloss", "testloss", "finalvalloss",
+                "valloss",
+                "validationloss",
+                "finalloss",
+                "evalloss",
+                "testloss",
+                "finalvalloss",
                 "l",
             ),
         ),
@@ -92,7 +122,11 @@ COLUMNS: dict[str, Column] = {
         Column("N_body", "count", "parameters", "everything else"),
         Column("C_6nd", "amount", "FLOP", "6 N D", True),
         Column(
-            "D_unique", "count", "tokens or examples", "distinct data available", True,
+            "D_unique",
+            "count",
+            "tokens or examples",
+            "distinct data available",
+            True,
             ("uniquetokens", "uniquedata"),
         ),
         Column("epochs", "amount", "passes", "D / D_unique where data repeat", True),
@@ -105,7 +139,7 @@ COLUMNS: dict[str, Column] = {
         Column("loss_se", "amount", "nats per token", "standard error of loss over sequences"),
         Column("train_loss", "amount", "nats per token", "smoothed training loss at the end"),
     )
-}  # fmt: skip
+}
 
 ROLES = ("N", "D", "C", "loss")
 STATUSES = ("done", "diverged", "failed", "too-big")

@@ -60,9 +60,13 @@ def _parse_maps(maps: Mapping[str, str]) -> dict[str, Expression]:
     for role in maps:
         if role not in COLUMNS:
             raise ConfigError(
-                Fault("SC004", "--map", f'"{clip(role)}" is not a column of the runs table',
-                      "one of " + ", ".join(COLUMNS))
-            )  # fmt: skip
+                Fault(
+                    "SC004",
+                    "--map",
+                    f'"{clip(role)}" is not a column of the runs table',
+                    "one of " + ", ".join(COLUMNS),
+                )
+            )
     return {role: parse(text, where=f"--map {role}") for role, text in maps.items()}
 
 
@@ -79,12 +83,16 @@ def _choose(headers: list[str], name: str, mapped: set[str]) -> dict[str, str]:
         if role and header not in chosen and role not in chosen and role not in mapped:
             candidates.setdefault(role, []).append(header)
     faults = [
-        Fault("SC110", f"{name}:1", f"{len(found)} columns could be {role}",
-              ", ".join(clip(h, 30) for h in found),
-              f'choose: --map {role}=\'source["{clip(found[0], 30)}"]\'')
+        Fault(
+            "SC110",
+            f"{name}:1",
+            f"{len(found)} columns could be {role}",
+            ", ".join(clip(h, 30) for h in found),
+            f"choose: --map {role}='source[\"{clip(found[0], 30)}\"]'",
+        )
         for role, found in candidates.items()
         if len(found) > 1 and role in ROLES
-    ]  # fmt: skip
+    ]
     if faults:
         raise TableError(faults)
     return chosen | {role: found[0] for role, found in candidates.items() if len(found) == 1}
@@ -101,9 +109,13 @@ def _mapped(
     missing = [c for c in expression.source_columns if c not in source]
     if missing:
         raise ConfigError(
-            Fault("SC020", "--map", f'{name} has no column "{clip(missing[0])}"',
-                  "one of " + ", ".join(clip(c, 24) for c in source))
-        )  # fmt: skip
+            Fault(
+                "SC020",
+                "--map",
+                f'{name} has no column "{clip(missing[0])}"',
+                "one of " + ", ".join(clip(c, 24) for c in source),
+            )
+        )
     used = [n for n in expression.names if n != "source"]
     if not used and expression.text == f'source["{next(iter(expression.source_columns), "")}"]':
         return source[expression.source_columns[0]]
@@ -144,6 +156,8 @@ def _not_a_number(cell: str, column: str, row: int, name: str) -> Fault:
     if "," in cell and plain.count(".") == 1 and plain.replace(".", "").isdigit():
         mend = "decimal comma or thousands separator? write 2.431 or 2431"
     return Fault(
-        "SC102", f'{name}:{row}  column "{clip(column, 30)}"',
-        f'"{clip(cell)}" is not a number', mend=mend,
-    )  # fmt: skip
+        "SC102",
+        f'{name}:{row}  column "{clip(column, 30)}"',
+        f'"{clip(cell)}" is not a number',
+        mend=mend,
+    )

@@ -107,17 +107,24 @@ def load(manifest: Mapping[str, Any]) -> tuple[Tokens, Tokens]:
     digest = hashlib.sha256(train.tobytes() + b"|" + validation.tobytes()).hexdigest()
     if digest != manifest["hash"]:
         raise TrainingError(
-            Fault("SC305", f"data source {manifest['source']}",
-                  f"hash {digest[:12]} on this machine", f"{manifest['hash'][:12]} as planned",
-                  "plan again here, or use the Python version that planned it")
-        )  # fmt: skip
+            Fault(
+                "SC305",
+                f"data source {manifest['source']}",
+                f"hash {digest[:12]} on this machine",
+                f"{manifest['hash'][:12]} as planned",
+                "plan again here, or use the Python version that planned it",
+            )
+        )
     return train, validation
 
 
 _MARKOV_DEFAULTS: dict[str, float | int] = {
-    "symbols": 64, "concentration": 0.3, "seed": 0, "tokens": 20_000_000,
+    "symbols": 64,
+    "concentration": 0.3,
+    "seed": 0,
+    "tokens": 20_000_000,
     "validation_tokens": 400_000,
-}  # fmt: skip
+}
 
 
 def _checked_options(source: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,16 +136,18 @@ def _checked_options(source: str, options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if name not in known:
             raise ConfigError(
-                Fault("SC011", f"[data] {name}", f'not an option of source "{source}"',
-                      "one of " + ", ".join(known) if known else "no options")
-            )  # fmt: skip
+                Fault(
+                    "SC011",
+                    f"[data] {name}",
+                    f'not an option of source "{source}"',
+                    "one of " + ", ".join(known) if known else "no options",
+                )
+            )
         if not isinstance(value, (int, float)) or value < 0:
             raise ConfigError(Fault("SC012", f"[data] {name}", repr(value), "a number, 0 or more"))
     merged = {**known, **options}
     if source == "markov" and not 2 <= merged["symbols"] <= 256:
-        raise ConfigError(
-            Fault("SC012", "[data] symbols", str(merged["symbols"]), "from 2 to 256")
-        )
+        raise ConfigError(Fault("SC012", "[data] symbols", str(merged["symbols"]), "from 2 to 256"))
     return merged
 
 
@@ -168,9 +177,14 @@ def _stdlib() -> tuple[Tokens, Tokens]:
     train, validation = (np.frombuffer(b"".join(part), dtype=np.uint8) for part in parts)
     if len(train) < 1_000_000 or len(validation) < 50_000:
         raise TrainingError(
-            Fault("SC305", "data source stdlib", f"only {len(train) + len(validation)} bytes of "
-                  "source files", "about 10 MB", "use a full Python installation")
-        )  # fmt: skip
+            Fault(
+                "SC305",
+                "data source stdlib",
+                f"only {len(train) + len(validation)} bytes of source files",
+                "about 10 MB",
+                "use a full Python installation",
+            )
+        )
     return train, validation
 
 

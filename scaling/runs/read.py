@@ -54,9 +54,14 @@ def read_table(
     text = _decode(raw, name)
     cells, rows = _parse(text, name)
     return _finish(
-        cells, rows, name=name, sha256=hashlib.sha256(raw).hexdigest(), maps=maps,
-        convention=convention, where=where,
-    )  # fmt: skip
+        cells,
+        rows,
+        name=name,
+        sha256=hashlib.sha256(raw).hexdigest(),
+        maps=maps,
+        convention=convention,
+        where=where,
+    )
 
 
 def from_frame(
@@ -104,9 +109,13 @@ def _apply_where(table: RunsTable, where: str) -> RunsTable:
     keep = np.asarray(parse(where, where="--where").value(table.environment()))
     if keep.dtype != np.bool_ or keep.shape != (len(table),):
         raise TableError(
-            Fault("SC020", "--where", f"{clip(where)!r} is not a condition on rows",
-                  "a comparison such as loss < 3.4")
-        )  # fmt: skip
+            Fault(
+                "SC020",
+                "--where",
+                f"{clip(where)!r} is not a condition on rows",
+                "a comparison such as loss < 3.4",
+            )
+        )
     return table.leave_out(keep, "SC120", f"left out by --where {where}")
 
 
@@ -136,9 +145,14 @@ def _decode(raw: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise TableError(
-            Fault("SC101", f"{name}:{line}", f"byte 0x{raw[error.start]:02x} is not UTF-8",
-                  "UTF-8 text", "save the file as UTF-8")
-        ) from None  # fmt: skip
+            Fault(
+                "SC101",
+                f"{name}:{line}",
+                f"byte 0x{raw[error.start]:02x} is not UTF-8",
+                "UTF-8 text",
+                "save the file as UTF-8",
+            )
+        ) from None
 
 
 def _parse(text: str, name: str) -> tuple[pd.DataFrame, np.ndarray]:
@@ -149,16 +163,28 @@ def _parse(text: str, name: str) -> tuple[pd.DataFrame, np.ndarray]:
     if faults:
         raise TableError(faults)
     cells = pd.read_csv(
-        io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False, header=None,
-        skip_blank_lines=False, skipinitialspace=True, index_col=False,
-    )  # fmt: skip
+        io.StringIO(text),
+        sep=delimiter,
+        dtype=str,
+        keep_default_na=False,
+        header=None,
+        skip_blank_lines=False,
+        skipinitialspace=True,
+        index_col=False,
+    )
     names = [str(item).strip() for item in cells.iloc[0]]
     duplicated = sorted({item for item in names if names.count(item) > 1})
     if duplicated:
         raise TableError(
-            Fault("SC108", f"{name}:1", f'two columns are called "{clip(duplicated[0])}"',
-                  "one name a column", "rename one of them", excerpt=header)
-        )  # fmt: skip
+            Fault(
+                "SC108",
+                f"{name}:1",
+                f'two columns are called "{clip(duplicated[0])}"',
+                "one name a column",
+                "rename one of them",
+                excerpt=header,
+            )
+        )
     body = cells.iloc[1:].reset_index(drop=True)
     body.columns = names
     rows = np.arange(2, len(body) + 2, dtype=np.int64)
@@ -182,10 +208,15 @@ def _ragged_rows(text: str, delimiter: str, name: str) -> list[Fault]:
         for fields in reader:
             if fields and len(fields) != width:
                 faults.append(
-                    Fault("SC101", f"{name}:{reader.line_num}", f"{len(fields)} fields",
-                          f"{width}, as in the header", "quote fields that contain the delimiter",
-                          delimiter.join(fields))
-                )  # fmt: skip
+                    Fault(
+                        "SC101",
+                        f"{name}:{reader.line_num}",
+                        f"{len(fields)} fields",
+                        f"{width}, as in the header",
+                        "quote fields that contain the delimiter",
+                        delimiter.join(fields),
+                    )
+                )
     except csv.Error as error:
         faults.append(Fault("SC101", f"{name}:{reader.line_num}", str(error), "CSV text"))
     return faults

@@ -19,10 +19,28 @@ RECORD_SCHEMA = "scaling/record@1"
 STATUS_SCHEMA = "scaling/status@1"
 RUNNING_SECONDS = 30.0
 RESULT_COLUMNS = (
-    "run", "group", "budget", "N", "D", "C", "loss", "N_embedding", "N_head", "N_body", "C_6nd",
-    "D_unique", "epochs", "seed", "trunk", "status", "batch", "lr", "steps", "loss_se",
+    "run",
+    "group",
+    "budget",
+    "N",
+    "D",
+    "C",
+    "loss",
+    "N_embedding",
+    "N_head",
+    "N_body",
+    "C_6nd",
+    "D_unique",
+    "epochs",
+    "seed",
+    "trunk",
+    "status",
+    "batch",
+    "lr",
+    "steps",
+    "loss_se",
     "train_loss",
-)  # fmt: skip
+)
 Point = Mapping[str, Any]
 
 
@@ -70,9 +88,14 @@ def load_plan(out: Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
         raise ConfigError(
-            Fault("SC005", str(path), "not found", "a planned sweep",
-                  "scaling sweep plan FILE.toml -o OUT")
-        ) from None  # fmt: skip
+            Fault(
+                "SC005",
+                str(path),
+                "not found",
+                "a planned sweep",
+                "scaling sweep plan FILE.toml -o OUT",
+            )
+        ) from None
     points = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -80,9 +103,15 @@ def load_plan(out: Path) -> list[dict[str, Any]]:
             point["id"], point["steps"], point["shape"]
         except (ValueError, KeyError, TypeError):
             raise ConfigError(
-                Fault("SC101", f"{path.name}:{number}", "is not a point", "a line of a plan",
-                      "plan again", line)
-            ) from None  # fmt: skip
+                Fault(
+                    "SC101",
+                    f"{path.name}:{number}",
+                    "is not a point",
+                    "a line of a plan",
+                    "plan again",
+                    line,
+                )
+            ) from None
         points.append(point)
     return points
 
@@ -180,15 +209,19 @@ def _state(out: Path, point: Point) -> dict[str, Any]:
     record = read_record(out, point["id"])
     if record is not None:
         return row | {
-            "status": record["status"], "step": record["steps_done"], "loss": record["loss"],
+            "status": record["status"],
+            "step": record["steps_done"],
+            "loss": record["loss"],
             "cause": record.get("cause"),
-        }  # fmt: skip
+        }
     try:
         progress = json.loads(PointFiles.of(out, point["id"]).progress.read_text())
         fresh = time.time() - progress["updated"] < RUNNING_SECONDS
         return row | {
-            "status": "running" if fresh else "pending", "step": progress["step"],
-            "loss": progress["loss"], "cause": None,
-        }  # fmt: skip
+            "status": "running" if fresh else "pending",
+            "step": progress["step"],
+            "loss": progress["loss"],
+            "cause": None,
+        }
     except (OSError, ValueError, KeyError):
         return row | {"status": "pending", "step": 0, "loss": None, "cause": None}

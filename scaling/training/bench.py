@@ -52,7 +52,7 @@ def measure(
         for _ in range(WARM_UP):
             trainer.train_step()
         _wait(chosen)
-        times = []
+        times: list[float] = []
         end = time.perf_counter() + seconds
         while time.perf_counter() < end or len(times) < 3:
             began = time.perf_counter()

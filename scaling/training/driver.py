@@ -82,8 +82,13 @@ def run(
         pending = [p for p in points if read_record(out, p["id"]) is None]
         pending.sort(key=lambda p: -(p["seconds"] or p["C"]))
         if pending:
-            runner = _engine(engine, out, min(workers or len(pending), len(pending)) if workers
-                             else None, device, checkpoint_seconds)  # fmt: skip
+            runner = _engine(
+                engine,
+                out,
+                min(workers or len(pending), len(pending)) if workers else None,
+                device,
+                checkpoint_seconds,
+            )
             try:
                 runner.submit([Job((p["id"],)) for p in pending])
                 _follow(runner, out, points, listener)
@@ -143,10 +148,14 @@ def _locked(out: Path) -> Iterator[None]:
         holder = _holder(path)
         if holder is not None and not _gone(holder):
             raise TrainingError(
-                Fault("SC301", str(path), f"process {holder.get('pid')} works on this sweep",
-                      mend="wait for it or end it; if it runs on another machine that is gone, "
-                      "remove the lock")
-            )  # fmt: skip
+                Fault(
+                    "SC301",
+                    str(path),
+                    f"process {holder.get('pid')} works on this sweep",
+                    mend="wait for it or end it; if it runs on another machine that is gone, "
+                    "remove the lock",
+                )
+            )
         path.unlink(missing_ok=True)
     else:
         raise TrainingError(Fault("SC301", str(path), "taken by another driver just now"))

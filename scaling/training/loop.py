@@ -66,9 +66,12 @@ class Trainer:
         self.parameters = list(self.model.parameters())
         o = point["optimizer"]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=o["lr"], betas=(o["beta1"], o["beta2"]),
-            weight_decay=o["weight_decay"], fused=True,
-        )  # fmt: skip
+            self.parameters,
+            lr=o["lr"],
+            betas=(o["beta1"], o["beta2"]),
+            weight_decay=o["weight_decay"],
+            fused=True,
+        )
         self.step = 0
         self.running = torch.zeros((), device=device)  # smoothed training loss
         self.largest_norm = torch.zeros((), device=device)
@@ -79,10 +82,14 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {
-            "step": self.step, "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "running": self.running,
-            "largest_norm": self.largest_norm, "curve": self.curve, "seconds": self.seconds,
-        }  # fmt: skip
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "running": self.running,
+            "largest_norm": self.largest_norm,
+            "curve": self.curve,
+            "seconds": self.seconds,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`."""
@@ -100,7 +107,7 @@ class Trainer:
         tokens = self.task.batch(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for part in tokens.split(self.micro):
+        for part in torch.split(tokens, self.micro):
             with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
                 loss = self.task.loss(self.model, part) * (len(part) / len(tokens))
             loss.backward()  # type: ignore[no-untyped-call]
@@ -180,14 +187,20 @@ def _run(
         done = trainer.step
         if done in marks and done < steps:
             tokens = done * point["batch"]
-            trainer.curve.append([done, tokens, per_token * tokens, float(total), None, rate,
-                                  float(norm)])  # fmt: skip
+            trainer.curve.append(
+                [done, tokens, per_token * tokens, float(total), None, rate, float(norm)]
+            )
         if done % CHECK_EVERY and done < steps:
             continue
         trouble = _diverged(trainer, float(trainer.running), float(norm))
         if trouble:
-            return Outcome("diverged", done, cause=trouble, curve=trainer.curve,
-                           seconds=already + time.monotonic() - began)  # fmt: skip
+            return Outcome(
+                "diverged",
+                done,
+                cause=trouble,
+                curve=trainer.curve,
+                seconds=already + time.monotonic() - began,
+            )
         if progress is not None:
             progress(done, float(trainer.running))
         asked = stop is not None and stop()
@@ -200,14 +213,22 @@ def _run(
     trainer.model.eval()
     loss, error = trainer.task.evaluate(trainer.model)
     tokens = steps * point["batch"]
-    trainer.curve.append([steps, tokens, per_token * tokens, float(total), loss, rate,
-                          float(norm)])  # fmt: skip
+    trainer.curve.append([steps, tokens, per_token * tokens, float(total), loss, rate, float(norm)])
     if not math.isfinite(loss):
-        return Outcome("diverged", steps, cause="validation loss is not finite",
-                       curve=trainer.curve)  # fmt: skip
-    return Outcome("done", steps, loss, error, float(trainer.running),
-                   float(trainer.largest_norm), None, trainer.curve,
-                   already + time.monotonic() - began)  # fmt: skip
+        return Outcome(
+            "diverged", steps, cause="validation loss is not finite", curve=trainer.curve
+        )
+    return Outcome(
+        "done",
+        steps,
+        loss,
+        error,
+        float(trainer.running),
+        float(trainer.largest_norm),
+        None,
+        trainer.curve,
+        already + time.monotonic() - began,
+    )
 
 
 def _diverged(trainer: Trainer, running: float, norm: float) -> str | None:

@@ -57,7 +57,7 @@ def run_point(
         )
     except (ScalingError, Stopped, OSError):
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever stops a run, its point is kept as failed
         outcome = Outcome("failed", 0, cause=traceback.format_exc(limit=-3))
     commit_record(out, make_record(point, outcome, device))
     write_atomic(files.curve, _curve_csv(outcome))
@@ -68,23 +68,28 @@ def run_point(
     return record
 
 
-def make_record(
-    point: Mapping[str, Any], outcome: Outcome, device: torch.device
-) -> dict[str, Any]:
+def make_record(point: Mapping[str, Any], outcome: Outcome, device: torch.device) -> dict[str, Any]:
     """Build the record of an outcome."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return {
-        "id": point["id"], "status": outcome.status, "loss": outcome.loss,
-        "loss_se": outcome.loss_se, "train_loss": outcome.train_loss,
-        "steps_done": outcome.steps_done, "cause": outcome.cause,
-        "max_grad_norm": outcome.max_grad_norm, "seconds": round(outcome.seconds, 3),
+        "id": point["id"],
+        "status": outcome.status,
+        "loss": outcome.loss,
+        "loss_se": outcome.loss_se,
+        "train_loss": outcome.train_loss,
+        "steps_done": outcome.steps_done,
+        "cause": outcome.cause,
+        "max_grad_norm": outcome.max_grad_norm,
+        "seconds": round(outcome.seconds, 3),
         "point": dict(point),
         "provenance": {
-            **versions("torch", "numpy"), "device": name, "threads": torch.get_num_threads(),
+            **versions("torch", "numpy"),
+            "device": name,
+            "threads": torch.get_num_threads(),
             "dtype": "bfloat16 autocast" if device.type == "cuda" else "float32",
             "data": point["data"]["hash"],
         },
-    }  # fmt: skip
+    }
 
 
 def _reporter(

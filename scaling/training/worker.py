@@ -78,9 +78,13 @@ def _serve(
 
             try:
                 record = run_point(
-                    out, points[name], device, checkpoint_seconds=seconds, on_progress=progress,
+                    out,
+                    points[name],
+                    device,
+                    checkpoint_seconds=seconds,
+                    on_progress=progress,
                     stop=stop.is_set,
-                )  # fmt: skip
+                )
             except Stopped:
                 _emit(channel, "stopped", id=name)
                 return

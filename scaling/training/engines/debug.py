@@ -36,8 +36,11 @@ class DebugEngine:
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
         if name == "cuda" and not torch.cuda.is_available():
-            raise TrainingError(Fault("SC306", "--device cuda", "no CUDA device on this machine",
-                                      mend="--device cpu"))  # fmt: skip
+            raise TrainingError(
+                Fault(
+                    "SC306", "--device cuda", "no CUDA device on this machine", mend="--device cpu"
+                )
+            )
         point_id = self.queue.popleft()
         point = next(p for p in load_plan(self.out) if p["id"] == point_id)
         record = run_point(

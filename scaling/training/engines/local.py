@@ -36,9 +36,13 @@ class _Slot:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
-                env=environment, start_new_session=True,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+            )
         self.ready = False
         self.point: str | None = None
         self.buffer = b""
@@ -77,9 +81,13 @@ class LocalEngine:
         self.out, self.device = out, device
         self.workers = workers or (1 if device == "cuda" else usable_cores())
         self.command = [
-            sys.executable, "-m", "scaling.training.worker", str(out), device,
+            sys.executable,
+            "-m",
+            "scaling.training.worker",
+            str(out),
+            device,
             str(checkpoint_seconds),
-        ]  # fmt: skip
+        ]
         self.queue: deque[str] = deque()
         self.slots: list[_Slot] = []
         self.selector = selectors.DefaultSelector()
@@ -140,9 +148,13 @@ class LocalEngine:
             elif event["event"] == "error":
                 self.cancel()
                 raise TrainingError(
-                    Fault(event["code"], "worker", event["text"].removeprefix("error"),
-                          mend="--device cpu" if event["code"] == "SC306" else "")
-                )  # fmt: skip
+                    Fault(
+                        event["code"],
+                        "worker",
+                        event["text"].removeprefix("error"),
+                        mend="--device cpu" if event["code"] == "SC306" else "",
+                    )
+                )
             elif event["event"] == "done":
                 slot.point = None
             events.append(event)
@@ -159,22 +171,42 @@ class LocalEngine:
         if not slot.ready and slot.point is None:
             self.cancel()
             raise TrainingError(
-                Fault("SC302", f"logs/worker-{slot.number}.log",
-                      f"a worker could not start (exit {code})", mend="read that log")
-            )  # fmt: skip
+                Fault(
+                    "SC302",
+                    f"logs/worker-{slot.number}.log",
+                    f"a worker could not start (exit {code})",
+                    mend="read that log",
+                )
+            )
         events: list[Event] = []
         point = slot.point
         if point is not None and read_record(self.out, point) is None:
             if self.starts[point][0] >= MAX_STARTS:
                 self._give_up(point, code)
-                events.append({"event": "done", "id": point, "status": "failed", "loss": None,
-                               "seconds": None, "cause": "its worker died repeatedly"})  # fmt: skip
+                events.append(
+                    {
+                        "event": "done",
+                        "id": point,
+                        "status": "failed",
+                        "loss": None,
+                        "seconds": None,
+                        "cause": "its worker died repeatedly",
+                    }
+                )
             else:
                 self.queue.appendleft(point)
                 events.append({"event": "lost", "id": point, "code": code})
         elif point is not None:
-            events.append({"event": "done", "id": point, "status": "done", "loss": None,
-                           "seconds": None, "cause": None})  # fmt: skip
+            events.append(
+                {
+                    "event": "done",
+                    "id": point,
+                    "status": "done",
+                    "loss": None,
+                    "seconds": None,
+                    "cause": None,
+                }
+            )
         if self.queue:
             self._open(slot.number)
         return events
@@ -182,11 +214,22 @@ class LocalEngine:
     def _give_up(self, point: str, code: int) -> None:
         plan = next(p for p in load_plan(self.out) if p["id"] == point)
         cause = f"its worker died {MAX_STARTS} times without a newer checkpoint (exit {code})"
-        commit_record(self.out, {
-            "id": point, "status": "failed", "loss": None, "loss_se": None, "train_loss": None,
-            "steps_done": 0, "cause": cause, "max_grad_norm": None, "seconds": 0.0, "point": plan,
-            "provenance": {},
-        })  # fmt: skip
+        commit_record(
+            self.out,
+            {
+                "id": point,
+                "status": "failed",
+                "loss": None,
+                "loss_se": None,
+                "train_loss": None,
+                "steps_done": 0,
+                "cause": cause,
+                "max_grad_norm": None,
+                "seconds": 0.0,
+                "point": plan,
+                "provenance": {},
+            },
+        )
 
     def cancel(self) -> None:
         """Ask the workers to checkpoint and leave; end those that do not."""

@@ -69,8 +69,12 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.head.weight)
         for block in self.blocks:
             assert isinstance(block, Block)
-            for layer, gain in ((block.qkv, 1.0), (block.up, 1.0), (block.proj, 0.5),
-                                (block.down, 0.5)):  # fmt: skip
+            for layer, gain in (
+                (block.qkv, 1.0),
+                (block.up, 1.0),
+                (block.proj, 0.5),
+                (block.down, 0.5),
+            ):
                 nn.init.normal_(layer.weight, std=gain * layer.in_features**-0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:

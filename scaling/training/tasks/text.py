@@ -91,10 +91,12 @@ class Text:
     def evaluate(self, model: torch.nn.Module) -> tuple[float, float]:
         """Validation loss and its standard error over sequences [nats per token]."""
         means = []
-        for part in self.validation.split(EVALUATION_BATCH):
+        for part in torch.split(self.validation, EVALUATION_BATCH):
             tokens = part.long()
             logits = model(tokens[:, :-1]).float()
-            losses = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+            losses = F.cross_entropy(
+                logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
+            )
             means.append(losses.view(len(tokens), -1).mean(dim=1).double().cpu())
         per_sequence = torch.cat(means)
         error = per_sequence.std() / math.sqrt(len(per_sequence))
