@@ -9,10 +9,11 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import Fault, Message, TrainingError
+from scaling.errors import Fault, Message, MissingExtraError, TrainingError
 from scaling.runs.files import commit_once, sha256_text
 from scaling.runs.records import load_plan, read_record, retry, write_results
 from scaling.training.engines.base import Engine, Event, Job
@@ -70,6 +71,8 @@ def run(
 
     Raises
     ------
+    MissingExtraError
+        SC001 if points are left to train and torch is not installed.
     TrainingError
         SC301 if another driver works on `out`; SC306 if the device is not there.
     """
@@ -82,6 +85,8 @@ def run(
         pending = [p for p in points if read_record(out, p["id"]) is None]
         pending.sort(key=lambda p: -(p["seconds"] or p["C"]))
         if pending:
+            if find_spec("torch") is None:
+                raise MissingExtraError.of("torch", "train", "train points")
             runner = _engine(
                 engine,
                 out,
