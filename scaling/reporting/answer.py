@@ -128,6 +128,8 @@ def _headline(context: Context, row: dict[str, Any]) -> str:
     where = f"With {numbers.quantity(row['C'])} FLOP"
     if context.target is None:
         where += " (the largest compute measured; no target was given)"
+    elif row["factor"] > 1.0001:
+        where += f" (extrapolated to {numbers.factor(row['factor'])} the largest run)"
     size = numbers.within(row["N"], row["N_lo"], row["N_hi"])
     data = numbers.within(row["D"], row["D_lo"], row["D_hi"])
     loss = _loss(row["loss"], row["lo"], row["hi"])
@@ -224,7 +226,7 @@ def _with_interval(x: Any, lo: Any, hi: Any, *, loss: bool = False) -> str:
 def _hull(inside: Any) -> str:
     if inside is None:
         return numbers.MISSING
-    return "yes" if bool(inside) else "no: extrapolated"
+    return "yes" if bool(inside) else "no"
 
 
 def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...]]:

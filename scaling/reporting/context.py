@@ -44,9 +44,12 @@ class Context:
 
     def unit(self, column: str) -> str:
         """Return the unit of a column, as the table states it."""
-        reading = self.fits.table.get("columns", {}).get(column) or {}
+        columns = self.fits.table.get("columns", {})
         defaults = {"N": "parameters", "D": "tokens or examples", "C": "FLOP"}
-        return str(reading.get("unit") or defaults.get(column, ""))
+        unit = str((columns.get(column) or {}).get("unit") or defaults.get(column, ""))
+        if unit == "tokens or examples" and "token" in str((columns.get("loss") or {}).get("unit")):
+            return "tokens"
+        return unit
 
     @property
     def groups(self) -> tuple[str | None, ...]:

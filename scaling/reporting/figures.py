@@ -73,11 +73,12 @@ VIRIDIS_END = 0.6
 COLOURS = 24
 PAGE = 6.9
 LABEL_WIDTH = 46
+SIGNS = "–−…∝⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def label(text: str) -> str:
-    """Return `text` as a figure can show it: Latin-1 and Greek, no mathematics mode."""
-    kept = (c if c.isprintable() and ord(c) < 0x400 else "?" for c in text)
+    """Return `text` as a figure can show it: Latin, Greek and signs; no mathematics mode."""
+    kept = (c if c in SIGNS or (c.isprintable() and ord(c) < 0x400) else "?" for c in text)
     return textwrap.shorten("".join(kept).replace("$", r"\$"), 60, placeholder=" …")
 
 
@@ -230,6 +231,8 @@ def draw_frontier(data: FrontierData, ax: Axes) -> Marks:
         bar = ax.figure.colorbar(dots, ax=ax, pad=0.01, aspect=30)
         bar.set_label("N [parameters]")
         bar.minorticks_off()
+        if bar.solids is not None:
+            bar.solids.set_edgecolor("face")  # else viewers leave white lines in it
     else:
         ax.scatter(data.C, data.loss, color=PALETTE[4], s=14, linewidths=0, gid="runs", zorder=3)
     if data.E is not None:
@@ -326,6 +329,7 @@ def draw_residuals(data: ResidualData, axes: Sequence[Axes]) -> Marks:
         )
         marks[f"runs{k}"] = everything
         ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel(f"{name} [{units[name]}]")
         ax.set_ylabel("log residual [%]")
     ax = axes[len(data.x)]

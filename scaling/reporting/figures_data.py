@@ -35,6 +35,12 @@ class Runs:
     budget: Array
     residual: Array
 
+    def at(self, keep: NDArray[np.bool_]) -> Runs:
+        """Return the runs that a mask of shape (n,) keeps."""
+        names = tuple(name for name, kept in zip(self.names, keep, strict=True) if kept)
+        columns = (self.N, self.D, self.C, self.loss, self.budget, self.residual)
+        return Runs(names, *(column[keep] for column in columns))
+
 
 def _floats(rows: Mapping[str, Sequence[Any]], name: str, n: int) -> Array:
     values = rows.get(name) or [None] * n
@@ -125,13 +131,19 @@ class IsoflopData:
         return out
 
 
-def _slice(fit: Fit | None, budget: float, sizes: Array) -> Array:
-    """Loss of the surface along a budget, D from C = 6ND; empty where there is no such surface."""
+def _slice(fit: Fit | None, runs: Runs | None, sizes: Array) -> Array:
+    """Loss of the surface along a budget; empty where there is no such surface.
+
+    D at each size is interpolated in logs between the runs of the budget, so that the slice is
+    that of the runs whatever C counts.
+    """
     usable = fit is not None and fit.identified and set(fit.law.variables) == {"N", "D"}
-    if fit is None or not usable or not len(sizes) or fit.cost.get("name") != "6nd":
+    if fit is None or runs is None or not usable or not len(sizes) or not len(runs.N):
         return np.empty(0)
-    data = {"N": sizes, "D": budget / (6.0 * sizes)}
-    return fit.law.loss({name: fit.params[name] for name in fit.law.names}, data)
+    order = np.argsort(runs.N)
+    data = np.interp(np.log(sizes), np.log(runs.N[order]), np.log(runs.D[order]))
+    values = {"N": sizes, "D": np.exp(data)}
+    return fit.law.loss({name: fit.params[name] for name in fit.law.names}, values)
 
 
 def isoflop_data(allocation: Allocation, fit: Fit | None, unit: str = "") -> IsoflopData:
@@ -156,14 +168,15 @@ def isoflop_data(allocation: Allocation, fit: Fit | None, unit: str = "") -> Iso
         sizes = np.asarray(curve["N"], dtype=np.float64)
         if not len(sizes) and runs is not None and keep.any():
             sizes = np.geomspace(runs.N[keep].min(), runs.N[keep].max(), CURVE_POINTS)
+        own = None if runs is None else runs.at(keep)
         found.append(
             IsoflopBudget(
                 budget=budget,
-                N=np.empty(0) if runs is None else runs.N[keep],
-                loss=np.empty(0) if runs is None else runs.loss[keep],
+                N=np.empty(0) if own is None else own.N,
+                loss=np.empty(0) if own is None else own.loss,
                 curve_N=sizes if len(curve["N"]) else np.empty(0),
                 curve_loss=np.asarray(curve["loss"], dtype=np.float64),
-                slice_loss=_slice(fit, budget, sizes) if len(curve["N"]) else np.empty(0),
+                slice_loss=_slice(fit, own, sizes) if len(curve["N"]) else np.empty(0),
                 minimum=minima.get(budget),
                 tips=() if runs is None else tips_of(runs, keep),
             )

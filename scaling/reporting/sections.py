@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from scaling.errors import Message
@@ -119,13 +120,27 @@ def _run_table(fit: Fit) -> Table:
         )
     align: list[Align] = ["left" if n in ("run", "status") else "right" for n in names]
     hidden = f" {count - MAX_ROWS} more rows are in the table itself." if count > MAX_ROWS else ""
-    return Table(
+    table = Table(
         f"Every run{' of ' + fit.group if fit.group else ''}",
         ("row", *names, "residual", "remark"),
         tuple(body),
         ("right", *align, "right", "left"),
         note="Residual: loss over prediction, in logs." + hidden,
         long=True,
+    )
+    return _without_empty(table, "remark")
+
+
+def _without_empty(table: Table, column: str) -> Table:
+    """Leave out a column in which nothing is said."""
+    at = table.columns.index(column)
+    if any(row[at] for row in table.rows):
+        return table
+    return replace(
+        table,
+        columns=table.columns[:at] + table.columns[at + 1 :],
+        align=table.align[:at] + table.align[at + 1 :],
+        rows=tuple(row[:at] + row[at + 1 :] for row in table.rows),
     )
 
 
@@ -208,9 +223,9 @@ def _parameters(fit: Fit) -> Table:
 
 def _meaning(fit: Fit, name: str) -> str:
     if name == "a":
-        return f"N* ∝ C^a under C = {fit.cost['formula']}"
+        return f"N* ∝ C^a, {drawn.cost_label(fit.cost)}"
     if name == "b":
-        return f"D* ∝ C^b under C = {fit.cost['formula']}"
+        return f"D* ∝ C^b, {drawn.cost_label(fit.cost)}"
     return fit.law.parameter(name).meaning
 
 
@@ -311,7 +326,8 @@ def _minima(allocation: Allocation) -> Table:
     )
     columns = ("budget [FLOP]", "N*", "D*", "D/N", "loss", "bracketed", "remark")
     right: list[Align] = ["right"] * 5
-    return Table("Minimum of each budget", columns, rows, (*right, "left", "left"))
+    table = Table("Minimum of each budget", columns, rows, (*right, "left", "left"))
+    return _without_empty(table, "remark")
 
 
 def _exponents(allocations: Sequence[Allocation]) -> Table:
@@ -430,9 +446,28 @@ def method_section(context: Context) -> Section:
             )
         )
     if study:
-        kept = {k: study[k] for k in ("data", "model", "design", "recipe") if study.get(k)}
-        blocks.append(Listing(json.dumps(kept, indent=1, ensure_ascii=False), "The study"))
+        blocks.append(Listing(_settings(study), "The study"))
     return Section("Method", tuple(blocks))
+
+
+def _settings(study: Mapping[str, Any]) -> str:
+    """Write what a study sets, as its TOML file would."""
+    lines = []
+    for table in ("data", "model", "design", "recipe"):
+        given = {k: v for k, v in (study.get(table) or {}).items() if v not in (None, [], {})}
+        if given:
+            lines += [f"[{table}]", *(f"{k} = {_toml(v)}" for k, v in given.items()), ""]
+    return "\n".join(lines).strip()
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def provenance_section(context: Context) -> Section:
