@@ -1,0 +1,66 @@
+"""A study of seconds, planned into a folder, and its points trained in this process."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from scaling import api  # noqa: E402
+from scaling.runs.records import load_plan  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "schema": 1,
+    "data": {
+        "source": "markov",
+        "options": {"symbols": 16, "tokens": 60_000, "validation_tokens": 8_000},
+    },
+    "model": {"context": 16, "layers": 1},
+    "design": {"kind": "grid", "params": [9e2, 1.9e3], "data": [8e3, 1.6e4]},
+}
+
+
+@pytest.fixture(autouse=True)
+def denormals():
+    """Give the process back as it was: training flushes denormal numbers to zero."""
+    yield
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture
+def cpu():
+    return torch.device("cpu")
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Plan the tiny study, with other sections where given, into a folder of this name."""
+
+    def make(name="out", **sections):
+        folder = tmp_path / name
+        api.plan({**TINY, **sections}).write(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def one_point(planned):
+    """Plan a single point; return its folder and its line of the plan."""
+
+    def make(name="out", tokens=3e4, **sections):
+        design = {"kind": "grid", "params": [9e2], "data": [tokens]}
+        folder = planned(name, design=design, **sections)
+        (point,) = load_plan(folder)
+        return folder, point
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def quickstart_point():
+    """Return the first point of the quickstart study at its smallest size."""
+    plan = api.plan(ROOT / "sweeps" / "quickstart.toml", smoke=True)
+    return json.loads(plan.to_jsonl().splitlines()[0])
