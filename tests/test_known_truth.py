@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from scaling.planning.study import read_study
-from scaling.runs.manifest import manifest
+from scaling.runs.manifest import resolve
 
 STUDY = Path(__file__).parents[1] / "sweeps" / "known-truth.toml"
 
@@ -19,7 +19,7 @@ def test_fitted_floor_is_the_entropy_rate(tmp_path):
     pytest.importorskip("torch", reason="torch is needed to train")
     command = [sys.executable, "-m", "scaling", "study", str(STUDY), "-o", str(tmp_path)]
     subprocess.run([*command, "--no-pdf"], check=True, timeout=3000)
-    truth = manifest("markov", read_study(STUDY).data.options)["entropy_rate"]
+    truth = resolve("markov", read_study(STUDY).data.options).entropy
     losses = pd.read_csv(tmp_path / "results.csv").loss
     assert truth < losses.min() <= 1.02 * truth
     (fit,) = json.loads((tmp_path / "fit.json").read_text())["fits"]

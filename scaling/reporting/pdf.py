@@ -34,6 +34,7 @@ HEAD = """#set document(title: {title}, date: {date})
 """
 COLOURS = {"info": "luma(150)", "warning": 'rgb("#8a4b00")', "error": 'rgb("#a4262c")'}
 LEVELS = {"supported": "#00674a", "weak": "#8a4b00", "not identified": "#a4262c"}
+ROWS_TOGETHER = 15  # a table this short is never split over pages
 WIDE_COLUMNS = 8
 
 
@@ -146,9 +147,10 @@ def _table(table: Table) -> str:
         f"#text(size: {size})[#table(columns: ({widths},), align: ({align},),\n"
         f"  table.header({head},),\n{rows}\n)]"
     )
-    return body + (
-        f"\n#text(size: 7.6pt, fill: luma(90), {_text(table.note)})" if table.note else ""
-    )
+    if table.note:
+        body += f"\n#text(size: 7.6pt, fill: luma(90), {_text(table.note)})"
+    together = not table.long and len(table.rows) <= ROWS_TOGETHER
+    return f"#block(breakable: false, width: 100%)[{body}]" if together else body
 
 
 def _width(table: Table, j: int) -> str:

@@ -398,7 +398,10 @@ def evidence_sections(fit: Fit, context: Context) -> list[Section]:
             )
         )
     if fit.checks:
-        rows = tuple((c.name, c.verdict, c.found, c.code or "") for c in fit.checks)
+        rows = tuple(
+            (c.name, c.verdict, c.found, (c.code or "") if c.verdict != "pass" else "")
+            for c in fit.checks
+        )
         out.append(
             Section(
                 titled("Checks", name),
