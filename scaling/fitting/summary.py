@@ -13,6 +13,8 @@ def digits(value: float, error: float | None) -> str:
     """Write `value` with two digits of its standard error; four significant digits without one."""
     if error is None or not math.isfinite(error) or error <= 0:
         return f"{value:.4g}"
+    if error >= abs(value):  # rounding to the error would leave a zero
+        return f"{float(f'{value:.2g}'):.10g}"
     places = 1 - math.floor(math.log10(error))
     return f"{value:.{places}f}" if places > 0 else f"{round(value, places):.0f}"
 

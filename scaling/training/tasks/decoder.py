@@ -26,11 +26,11 @@ class Block(nn.Module):
         """Map hidden states (B, T, d) to (B, T, d)."""
         batch, length, width = x.shape
         qkv = self.qkv(F.layer_norm(x, (width,)))
-        qkv = qkv.view(batch, length, 3, self.heads, width // self.heads)
-        first, second = qkv[:, :, :2].chunk(2, dim=-1)
-        rotated = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+        qkv = qkv.view(batch, length, 3, self.heads, 2, -1)  # halves of a head turn together
+        halves = qkv[:, :, :2]
+        rotated = torch.addcmul(halves * cos, halves.flip(-2), sin).flatten(-2)
         q, k = rotated.transpose(1, 3).unbind(2)  # (B, heads, T, d/heads)
-        v = qkv[:, :, 2].transpose(1, 2)
+        v = qkv[:, :, 2].flatten(-2).transpose(1, 2)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.proj(y.transpose(1, 2).reshape(batch, length, width))
         hidden = F.relu(self.up(F.layer_norm(x, (width,))))
@@ -63,8 +63,10 @@ class Decoder(nn.Module):
         half = width // heads // 2
         frequency = ROTARY_BASE ** (-torch.arange(half) / half)
         angle = torch.outer(torch.arange(shape["context"]).float(), frequency)
-        self.register_buffer("cos", angle.cos()[None, :, None, None, :], persistent=False)
-        self.register_buffer("sin", angle.sin()[None, :, None, None, :], persistent=False)
+        cos, sin = angle.cos(), angle.sin()  # (T, d/heads/2)
+        for name, turn in (("cos", (cos, cos)), ("sin", (-sin, sin))):
+            table = torch.stack(turn, dim=1)[:, None, None]  # (T, 1, 1, 2, d/heads/2)
+            self.register_buffer(name, table, persistent=False)
         nn.init.normal_(self.embedding.weight, std=embedding_sd)
         nn.init.zeros_(self.head.weight)
         for block in self.blocks:
