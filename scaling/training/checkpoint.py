@@ -22,9 +22,14 @@ def save(files: PointFiles, step: int, state: dict[str, Any]) -> None:
     path = files.folder / f"checkpoint-{step:010d}.pt"
     write_atomic(path, data)
     write_atomic(path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest())
-    for old in files.checkpoints()[KEPT:]:
-        old.unlink(missing_ok=True)
-        old.with_suffix(".sha256").unlink(missing_ok=True)
+    kept = 0
+    for old in files.checkpoints():
+        number = int(old.stem.rpartition("-")[2])
+        if number <= step and old.with_suffix(".sha256").exists() and kept < KEPT:
+            kept += 1
+        else:  # too old, or of a later step that a broken attempt left and nobody could continue
+            old.unlink(missing_ok=True)
+            old.with_suffix(".sha256").unlink(missing_ok=True)
 
 
 def latest(files: PointFiles, device: torch.device) -> dict[str, Any] | None:

@@ -42,8 +42,9 @@ class Outcome:
 
 def learning_rate(step: int, steps: int, optimizer: Mapping[str, Any]) -> float:
     """Rate of a step (0-based): linear warm-up, constant, linear decay to zero at the end."""
-    rise = (step + 1) / optimizer["warmup_steps"]
-    fall = (steps - step) / optimizer["decay_steps"]
+    warmup, decay = optimizer["warmup_steps"], optimizer["decay_steps"]
+    rise = (step + 1) / warmup if warmup else 1.0
+    fall = (steps - step) / decay if decay else 1.0
     return float(optimizer["lr"] * min(1.0, rise, fall))
 
 

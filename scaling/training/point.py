@@ -59,8 +59,8 @@ def run_point(
         raise
     except Exception:  # noqa: BLE001 - whatever stops a run, its point is kept as failed
         outcome = Outcome("failed", 0, cause=traceback.format_exc(limit=-3))
-    commit_record(out, make_record(point, outcome, device))
     write_atomic(files.curve, _curve_csv(outcome))
+    commit_record(out, make_record(point, outcome, device))  # last: a point with a record is whole
     files.progress.unlink(missing_ok=True)
     checkpoint.remove(files)
     record = read_record(out, point["id"])

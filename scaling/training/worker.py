@@ -32,9 +32,11 @@ def main() -> None:
 
 
 def _listen(jobs: queue.Queue[dict[str, Any]]) -> None:
-    for line in sys.stdin:
-        jobs.put(json.loads(line))
-    os._exit(0)  # the parent is gone: unfinished points go on from their checkpoints
+    try:
+        for line in sys.stdin:
+            jobs.put(json.loads(line))
+    finally:
+        os._exit(0)  # the parent is gone: unfinished points go on from their checkpoints
 
 
 def _emit(channel: TextIO, event: str, **fields: Any) -> None:

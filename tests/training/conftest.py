@@ -18,7 +18,7 @@ TINY = {
         "options": {"symbols": 16, "tokens": 60_000, "validation_tokens": 8_000},
     },
     "model": {"context": 16, "layers": 1},
-    "design": {"kind": "grid", "params": [9e2, 1.9e3], "data": [8e3, 1.6e4]},
+    "design": {"kind": "grid", "params": [9e2, 1.9e3], "data": [4e3, 8e3]},
 }
 
 
@@ -29,19 +29,36 @@ def denormals():
     torch.set_flush_denormal(False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def path_for_workers():
+    """Let worker processes find the package from any folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        yield
+
+
 @pytest.fixture
 def cpu():
     return torch.device("cpu")
 
 
-@pytest.fixture
-def planned(tmp_path):
-    """Plan the tiny study, with other sections where given, into a folder of this name."""
+@pytest.fixture(scope="session")
+def plan_into():
+    """Plan the tiny study, with other sections where given, into a folder."""
 
-    def make(name="out", **sections):
-        folder = tmp_path / name
+    def make(folder, **sections):
         api.plan({**TINY, **sections}).write(folder)
         return folder
+
+    return make
+
+
+@pytest.fixture
+def planned(tmp_path, plan_into):
+    """Plan the tiny study into a folder of this name."""
+
+    def make(name="out", **sections):
+        return plan_into(tmp_path / name, **sections)
 
     return make
 
@@ -50,7 +67,7 @@ def planned(tmp_path):
 def one_point(planned):
     """Plan a single point; return its folder and its line of the plan."""
 
-    def make(name="out", tokens=3e4, **sections):
+    def make(name="out", tokens=1.6e4, **sections):
         design = {"kind": "grid", "params": [9e2], "data": [tokens]}
         folder = planned(name, design=design, **sections)
         (point,) = load_plan(folder)

@@ -46,8 +46,8 @@ def test_compute_is_bfloat16_and_the_rest_float32(one_point):
     loss, _ = trainer.train_step()
     assert seen == {torch.bfloat16}
     assert loss.dtype == torch.float32
-    assert {p.dtype for p in trainer.parameters} == {torch.float32}
-    assert {p.device.type for p in trainer.parameters} == {"cuda"}
+    assert {p.dtype for p in trainer.model.parameters()} == {torch.float32}
+    assert {p.device.type for p in trainer.model.parameters()} == {"cuda"}
     moments = [v for s in trainer.optimizer.state.values() for v in s.values()]
     assert {v.dtype for v in moments} == {torch.float32}
 

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from scaling.errors import Fault, OutputError  # noqa: E402
-from scaling.runs.records import PointFiles, read_record  # noqa: E402
+from scaling.runs.records import PointFiles, load_plan, read_record  # noqa: E402
 from scaling.training import checkpoint  # noqa: E402
 from scaling.training.loop import CHECK_EVERY, Stopped  # noqa: E402
 from scaling.training.point import run_point  # noqa: E402
@@ -27,10 +27,13 @@ def steps_taken(monkeypatch):
     return taken
 
 
-@pytest.fixture
-def undisturbed(one_point, cpu):
-    out, point = one_point("undisturbed")
-    return result(out, run_point(out, point, cpu))
+@pytest.fixture(scope="module")
+def undisturbed(plan_into, tmp_path_factory):
+    """Return what the point of `one_point` leaves when nothing happens to it."""
+    design = {"kind": "grid", "params": [9e2], "data": [1.6e4]}
+    out = plan_into(tmp_path_factory.mktemp("undisturbed"), design=design)
+    (point,) = load_plan(out)
+    return result(out, run_point(out, point, torch.device("cpu")))
 
 
 def result(out, record):
@@ -56,7 +59,7 @@ def cut(out, point, cpu, look, **options):
     return PointFiles.of(out, point["id"])
 
 
-@pytest.mark.parametrize("look", [1, 4, 11])
+@pytest.mark.parametrize("look", [1, 3, 6])
 def test_a_run_that_was_stopped_ends_in_the_same_bits(
     one_point, cpu, undisturbed, steps_taken, look
 ):
@@ -149,7 +152,7 @@ def test_damaged_checkpoints_of_later_steps_do_not_push_out_whole_ones(
     out, point = one_point()
     folder = PointFiles.of(out, point["id"]).folder
     folder.mkdir(parents=True)
-    for step in (160, 180):
+    for step in (100, 120):
         (folder / f"checkpoint-{step:010d}.pt").write_bytes(b"cut off before its hash")
     files = cut(out, point, cpu, 3, checkpoint_seconds=0.0)
     state = checkpoint.latest(files, cpu)
@@ -208,7 +211,7 @@ def test_the_state_is_everything_that_a_step_depends_on(one_point, cpu):
     second.restore(checkpoint.latest(files, cpu))
     for _ in range(30):
         assert [float(x) for x in first.train_step()] == [float(x) for x in second.train_step()]
-    for one, other in zip(first.parameters, second.parameters, strict=True):
+    for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
 

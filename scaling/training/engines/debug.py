@@ -43,9 +43,14 @@ class DebugEngine:
             )
         point_id = self.queue.popleft()
         point = next(p for p in load_plan(self.out) if p["id"] == point_id)
-        record = run_point(
-            self.out, point, torch.device(name), checkpoint_seconds=self.checkpoint_seconds
-        )
+        threads = torch.get_num_threads()
+        try:
+            record = run_point(
+                self.out, point, torch.device(name), checkpoint_seconds=self.checkpoint_seconds
+            )
+        finally:  # the process is the caller's
+            torch.set_num_threads(threads)
+            torch.set_flush_denormal(False)
         fields = {k: record[k] for k in ("status", "loss", "seconds", "cause")}
         return [{"event": "start", "id": point_id}, {"event": "done", "id": point_id, **fields}]
 

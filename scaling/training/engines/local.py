@@ -92,6 +92,7 @@ class LocalEngine:
         self.slots: list[_Slot] = []
         self.selector = selectors.DefaultSelector()
         self.starts: dict[str, tuple[int, str]] = {}
+        self.stillborn = 0  # workers in a row that died before they were ready
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue the points of `jobs` and start as many workers as they can use."""
@@ -145,6 +146,7 @@ class LocalEngine:
             event: dict[str, Any] = json.loads(line)
             if event["event"] == "ready":
                 slot.ready = True
+                self.stillborn = 0
             elif event["event"] == "error":
                 self.cancel()
                 raise TrainingError(
@@ -169,6 +171,10 @@ class LocalEngine:
         slot.close()
         self.slots.remove(slot)
         if not slot.ready and slot.point is None:
+            self.stillborn += 1
+            if code < 0 and self.stillborn < MAX_STARTS:  # killed from outside, not by itself
+                self._open(slot.number)
+                return []
             self.cancel()
             raise TrainingError(
                 Fault(
