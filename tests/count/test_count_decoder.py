@@ -35,7 +35,7 @@ def test_parameters_by_group_are_those_of_the_model(dial, options):
     found = {name: sum(p.numel() for p in group) for name, group in groups.items()}
     assert found == {name: getattr(counts, name) for name in groups}
     assert sum(p.numel() for p in model.parameters()) == sum(found.values())
-    assert counts.N == found["body"] + found["head"]
+    assert found["body"] + found["head"] == counts.N
 
 
 @pytest.mark.parametrize(("dial", "options"), SHAPES)

@@ -152,7 +152,7 @@ def test_tokens_per_parameter_of_published_laws(params, a, ratio):
     frontier, compute = get("chinchilla").frontier, 5.76e23
     size = frontier.size(params, compute)
     assert frontier.exponents(params)[0] == pytest.approx(a, abs=6e-4)
-    assert compute / 6 / size**2 == pytest.approx(ratio, rel=3e-3)
+    assert compute / 6 / size**2 == pytest.approx(ratio, rel=5e-3)
 
 
 @pytest.mark.parametrize("params", CHINCHILLA_LAWS)

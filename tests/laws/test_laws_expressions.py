@@ -172,7 +172,9 @@ def test_unknown_names_and_columns_are_refused_at_evaluation():
         assert "nothing" in caught.value.render()
 
 
-@pytest.mark.parametrize("text", ['"a" * 3', 'exp("a")', '-"a"', 'N < "a"', 'kind > 1', '"a" and N'])
+@pytest.mark.parametrize(
+    "text", ['"a" * 3', 'exp("a")', '-"a"', 'N < "a"', "kind > 1", '"a" and N']
+)
 def test_text_in_arithmetic_is_refused(text):
     with pytest.raises(ConfigError) as caught:
         value(text)

@@ -117,6 +117,7 @@ def test_data_that_differ_from_the_plan_are_refused():
         ("markov", {"tokens": float("nan")}),
         ("markov", {"tokens": float("inf")}),
         ("markov", {"tokens": 0}),
+        ("markov", {"tokens": 1e15}),
         ("markov", {"validation_tokens": 0}),
         ("markov", {"tokens": "many"}),
     ],

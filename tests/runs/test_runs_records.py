@@ -19,12 +19,12 @@ from scaling.runs.records import (
     write_results,
 )
 
-LEADING = "run,group,budget,N,D,C,loss".split(",")
+LEADING = ["run", "group", "budget", "N", "D", "C", "loss"]
 
 
 def point(k, **changes):
     n, d = 1000 * (k + 1), 64_000
-    base = {name: None for name in RESULT_COLUMNS} | {
+    base = dict.fromkeys(RESULT_COLUMNS) | {
         "id": f"{k:016x}", "group": "g", "budget": 6e8, "N": n, "D": d, "C": 6.1 * n * d,
         "N_embedding": 10, "N_head": 10, "N_body": n - 10, "C_6nd": 6.0 * n * d, "D_unique": d,
         "epochs": 1.0, "seed": 0, "trunk": f"t{k}", "batch": 64, "lr": 0.01, "steps": 1000,

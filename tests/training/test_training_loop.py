@@ -166,6 +166,32 @@ def test_loss_lies_between_entropy_and_uniform(one_point, cpu):
     assert 0 < record["loss_se"] < 0.05
 
 
+def test_a_step_is_clipped_adamw_as_torch_has_it(one_point, cpu):
+    _, point = one_point(recipe={"overrides": {"clip": 0.4}})
+    trainer, o = Trainer(point, cpu), point["optimizer"]
+    model = trainer.task.model()
+    parameters = list(model.parameters())
+    optimizer = torch.optim.AdamW(
+        parameters, betas=(o["beta1"], o["beta2"]), weight_decay=o["weight_decay"]
+    )
+    norms = []
+    for step in range(30):
+        optimizer.param_groups[0]["lr"] = learning_rate(step, point["steps"], o)
+        optimizer.zero_grad()
+        loss = trainer.task.loss(model, trainer.task.batch(step))
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, o["clip"])
+        optimizer.step()
+        found, found_norm = trainer.train_step()
+        assert float(found) == pytest.approx(float(loss.detach()), rel=1e-4)
+        assert float(found_norm) == pytest.approx(float(norm), rel=1e-3)
+        norms.append(float(norm))
+    assert min(norms) < o["clip"] < max(norms)
+    for one, other in zip(trainer.model.parameters(), parameters, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-4)
+    assert float(trainer.largest_norm) == pytest.approx(max(norms), rel=1e-3)
+
+
 # ---------------------------------------------------------------------------------- determinism
 
 
