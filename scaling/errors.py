@@ -18,13 +18,13 @@ Errors render themselves in the form ``error[CODE] where  what`` with the offend
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["info", "warning", "error"]
 
-MAX_FAULTS_SHOWN = 6
+SCREEN_LINES, SCREEN_COLUMNS = 24, 80
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,13 @@ class Fault:
         return "\n".join(lines)
 
 
+def listed(names: Iterable[str], limit: int = 12) -> str:
+    """Return ``one of a, b, c``, cut to `limit` names with the number of those not shown."""
+    known = [clip(str(name), 30) for name in names]
+    rest = f" … and {len(known) - limit} more" if len(known) > limit else ""
+    return "one of " + ", ".join(known[:limit]) + rest
+
+
 class ScalingError(Exception):
     """Base of every error that this package raises on purpose.
 
@@ -119,7 +126,14 @@ class ScalingError(Exception):
 
     def render(self) -> str:
         """Return the whole message, cut to one screen with the number of hidden faults."""
-        shown = [fault.render() for fault in self.faults[:MAX_FAULTS_SHOWN]]
+        shown: list[str] = []
+        room = SCREEN_LINES - 2  # one for the hidden, one for the prompt
+        for fault in self.faults:
+            text = fault.render()
+            room -= sum(max(1, -(-len(line) // SCREEN_COLUMNS)) for line in text.splitlines())
+            if shown and room < 0:
+                break
+            shown.append(text)
         hidden = len(self.faults) - len(shown)
         if hidden > 0:
             shown.append(f"… and {hidden} more like these")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, clip
+from scaling.errors import ConfigError, Fault, clip, listed
 
 Array = NDArray[np.float64]
 Environment = Mapping[str, Any]
@@ -101,6 +101,11 @@ class Expression:
         ----------
         env : mapping
             Value of each free name: a number or an array; ``source`` is a mapping of columns.
+
+        Raises
+        ------
+        ConfigError
+            SC020 for an unknown name, and for text where a number is needed.
         """
         with np.errstate(all="ignore"):
             return _value(self.tree, env, self.text)
@@ -242,20 +247,19 @@ def _lookup(node: ast.expr, env: Environment, text: str) -> Any:
         column = str(node.slice.value)  # type: ignore[attr-defined]
         source = env["source"]
         if column not in source:
-            known = ", ".join(repr(c) for c in list(source)[:12])
             raise ConfigError(
-                Fault("SC020", f'source["{clip(column)}"]', "no such column", f"one of {known}")
+                Fault("SC020", f'source["{clip(column)}"]', "no such column", listed(source))
             )
         return source[column]
     assert isinstance(node, ast.Name)
     if node.id not in env:
-        known = ", ".join(name for name in env if name != "source")
+        known = listed(name for name in env if name != "source")
         raise ConfigError(
             Fault(
                 "SC020",
-                text,
+                clip(text),
                 f'unknown name "{clip(node.id)}"',
-                f'one of {known}, or source["column"]',
+                f'{known}, or source["column"]',
             )
         )
     return env[node.id]
@@ -268,25 +272,46 @@ def _value(node: ast.expr, env: Environment, text: str) -> Any:
         case ast.Name() | ast.Subscript():
             return _lookup(node, env, text)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return np.logical_not(_value(operand, env, text))
+            return np.logical_not(_number(operand, env, text))
         case ast.UnaryOp(op=op, operand=operand):
-            inner = _value(operand, env, text)
+            inner = _number(operand, env, text)
             return -inner if isinstance(op, ast.USub) else inner
         case ast.BinOp(left=left, op=op, right=right):
-            return _arithmetic(op, _value(left, env, text), _value(right, env, text))
+            return _arithmetic(op, _number(left, env, text), _number(right, env, text))
         case ast.BoolOp(op=op, values=values):
             combine = np.logical_and if isinstance(op, ast.And) else np.logical_or
-            return combine.reduce([_value(value, env, text) for value in values])
+            return combine.reduce(_broadcast([_number(value, env, text) for value in values]))
         case ast.Compare(left=left, ops=ops, comparators=comparators):
             operands = [_value(item, env, text) for item in (left, *comparators)]
+            kinds = {_is_text(operand) for operand in operands}
+            if len(kinds) > 1:
+                raise _refuse("the expression", text, "compares text with a number", "like kinds")
             links = [
                 _COMPARE[type(op)](p, q)
                 for op, p, q in zip(ops, operands, operands[1:], strict=False)
             ]
-            return np.logical_and.reduce(links)
+            return np.logical_and.reduce(_broadcast(links))
         case ast.Call(func=ast.Name(id=name), args=args):
-            return _FUNCTIONS[name].value(*(_value(arg, env, text) for arg in args))
+            return _FUNCTIONS[name].value(*(_number(arg, env, text) for arg in args))
     raise AssertionError(f"unchecked node {type(node).__name__}")
+
+
+def _is_text(value: Any) -> bool:
+    kind = np.asarray(value).dtype.kind
+    return kind in "USTO"
+
+
+def _broadcast(values: list[Any]) -> list[Any]:
+    return list(np.broadcast_arrays(*values))
+
+
+def _number(node: ast.expr, env: Environment, text: str) -> Any:
+    """Evaluate an operand that must not be text."""
+    value = _value(node, env, text)
+    if _is_text(value):
+        piece = clip(ast.get_source_segment(text, node) or text, 30)
+        raise _refuse("the expression", text, f"{piece} is text", "a number")
+    return value
 
 
 def _arithmetic(op: ast.operator, p: Any, q: Any) -> Any:

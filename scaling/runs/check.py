@@ -32,9 +32,9 @@ def check_values(
     if "loss" not in frame:
         faults.append(_no_loss_column(resolved, name))
     else:
-        faults += _missing_loss(frame["loss"].to_numpy(), done, rows, name)
+        faults += _missing_loss(frame["loss"].to_numpy(), resolved, done, rows, name)
     faults += _positive(frame, resolved, done, rows, name)
-    faults += _duplicate_ids(frame, rows, name)
+    faults += _duplicate_ids(frame, resolved, rows, name)
     if faults:
         raise TableError(faults)
     frame, columns, messages = _derive(frame, dict(resolved.columns))
@@ -67,7 +67,7 @@ def check_values(
         dropped=tuple(dropped),
         messages=tuple(messages),
         convention=stated,
-        source=resolved.source,
+        source={header: _best_effort(values) for header, values in resolved.source.items()},
     )
 
 
@@ -97,13 +97,19 @@ def _typed(resolved: Resolved, rows: np.ndarray, name: str) -> tuple[pd.DataFram
         faults += [
             Fault(
                 "SC103",
-                f'{name}:{rows[i]}  column "status"',
+                _place(resolved, "status", name, rows[i]),
                 f'"{clip(str(frame["status"].iloc[i]))}"',
                 "one of " + ", ".join(STATUSES),
+                "correct it; an empty cell counts as done",
             )
             for i in np.flatnonzero(unknown.to_numpy())
         ]
     return frame, faults
+
+
+def _place(resolved: Resolved, column: str, name: str, row: int) -> str:
+    """Name a cell as the file does."""
+    return f'{name}:{row}  column "{clip(resolved.columns[column].source, 30)}"'
 
 
 def _best_effort(values: pd.Series) -> pd.Series:
@@ -127,11 +133,13 @@ def _no_loss_column(resolved: Resolved, name: str) -> Fault:
     )
 
 
-def _missing_loss(loss: np.ndarray, done: np.ndarray, rows: np.ndarray, name: str) -> list[Fault]:
+def _missing_loss(
+    loss: np.ndarray, resolved: Resolved, done: np.ndarray, rows: np.ndarray, name: str
+) -> list[Fault]:
     return [
         Fault(
             "SC104",
-            f'{name}:{rows[i]}  column "loss"',
+            _place(resolved, "loss", name, rows[i]),
             "empty, but the run counts as done",
             "a loss, or a status such as diverged",
             "fill it in or set its status",
@@ -160,7 +168,7 @@ def _positive(
             faults.append(
                 Fault(
                     "SC103",
-                    f'{name}:{rows[i]}  column "{resolved.columns[column.name].source}"',
+                    _place(resolved, column.name, name, rows[i]),
                     found,
                     "a finite number" + (" above 0" if column.positive else ""),
                     "correct it, or give the run a status other than done",
@@ -169,7 +177,9 @@ def _positive(
     return faults
 
 
-def _duplicate_ids(frame: pd.DataFrame, rows: np.ndarray, name: str) -> list[Fault]:
+def _duplicate_ids(
+    frame: pd.DataFrame, resolved: Resolved, rows: np.ndarray, name: str
+) -> list[Fault]:
     if "run" not in frame:
         return []
     first: dict[str, int] = {}
@@ -181,7 +191,7 @@ def _duplicate_ids(frame: pd.DataFrame, rows: np.ndarray, name: str) -> list[Fau
             faults.append(
                 Fault(
                     "SC106",
-                    f'{name}:{row}  column "run"',
+                    _place(resolved, "run", name, row),
                     f'"{clip(str(run))}" stands in row {first[run]} too',
                     "one row a run",
                     "remove the stale row, or give each run its own id",
@@ -198,7 +208,11 @@ def _derive(
     messages: list[Message] = []
     derived: dict[str, tuple[NDArray[Any], str]] = {}
     if "budget" in frame and "C" not in frame:
-        derived["C"] = (frame["budget"].to_numpy(), "budget")
+        budget, source = frame["budget"].to_numpy(dtype=np.float64), "budget"
+        if np.isnan(budget).any() and {"N", "D"} <= set(frame):
+            rule = TOKENS_OF_C * frame["N"].to_numpy() * frame["D"].to_numpy()
+            budget, source = np.where(np.isnan(budget), rule, budget), "budget, else 6 N D"
+        derived["C"] = (budget, source)
     has_c = "C" in frame or "C" in derived
     if "N" in frame and "D" not in frame and has_c:
         compute = derived["C"][0] if "C" in derived else frame["C"].to_numpy()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from scaling.errors import ConfigError, Fault, Message, TableError, clip
+from scaling.errors import ConfigError, Fault, Message, TableError, clip, listed
 from scaling.expressions import Expression, parse
 from scaling.runs.columns import ALIASES, COLUMNS, ROLES, normalise
 from scaling.runs.table import Reading
@@ -113,11 +114,11 @@ def _mapped(
                 "SC020",
                 "--map",
                 f'{name} has no column "{clip(missing[0])}"',
-                "one of " + ", ".join(clip(c, 24) for c in source),
+                listed(source),
             )
         )
     used = [n for n in expression.names if n != "source"]
-    if not used and expression.text == f'source["{next(iter(expression.source_columns), "")}"]':
+    if isinstance(expression.tree, ast.Subscript):
         return source[expression.source_columns[0]]
     env: dict[str, object] = {}
     for column in used:
@@ -125,8 +126,11 @@ def _mapped(
         if values is not None:
             env[column] = to_numbers(values, column, rows, name)
     env["source"] = {c: to_numbers(source[c], c, rows, name) for c in expression.source_columns}
-    value = np.broadcast_to(np.asarray(expression.value(env), dtype=np.float64), (len(rows),))
-    return pd.Series(value.copy())
+    value = np.asarray(expression.value(env))
+    if value.dtype.kind not in "fiu":
+        text = clip(expression.text)
+        raise ConfigError(Fault("SC020", "--map", f"{text!r} gives no numbers", "an amount a row"))
+    return pd.Series(np.broadcast_to(value.astype(np.float64), (len(rows),)).copy())
 
 
 def to_numbers(values: pd.Series, column: str, rows: np.ndarray, name: str) -> np.ndarray:
@@ -159,5 +163,6 @@ def _not_a_number(cell: str, column: str, row: int, name: str) -> Fault:
         "SC102",
         f'{name}:{row}  column "{clip(column, 30)}"',
         f'"{clip(cell)}" is not a number',
-        mend=mend,
+        "a number",
+        mend,
     )

@@ -54,10 +54,15 @@ def fsync_folder(folder: Path) -> None:
 
 def _write_temporary(path: Path, data: bytes) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError:  # a full disk: what was written is of no use
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
     return temporary
 
 

@@ -126,6 +126,14 @@ _MARKOV_DEFAULTS: dict[str, float | int] = {
     "validation_tokens": 400_000,
 }
 
+_MARKOV_RANGES = {
+    "symbols": (2, 256),
+    "concentration": (1e-3, 1e3),
+    "seed": (0, 2**32),
+    "tokens": (1, 10**10),
+    "validation_tokens": (1, 10**9),
+}
+
 
 def _checked_options(source: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if source not in SOURCES:
@@ -143,12 +151,20 @@ def _checked_options(source: str, options: Mapping[str, Any]) -> dict[str, Any]:
                     "one of " + ", ".join(known) if known else "no options",
                 )
             )
-        if not isinstance(value, (int, float)) or value < 0:
-            raise ConfigError(Fault("SC012", f"[data] {name}", repr(value), "a number, 0 or more"))
     merged = {**known, **options}
-    if source == "markov" and not 2 <= merged["symbols"] <= 256:
-        raise ConfigError(Fault("SC012", "[data] symbols", str(merged["symbols"]), "from 2 to 256"))
-    return merged
+    return {name: _checked_number(name, value) for name, value in merged.items()}
+
+
+def _checked_number(name: str, value: Any) -> float | int:
+    """Return an option of the chain in its own type, so that 8 and 8.0 hash alike."""
+    low, high = _MARKOV_RANGES[name]
+    whole = isinstance(_MARKOV_DEFAULTS[name], int)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not low <= value <= high or (whole and value != int(value)):
+        kind = "a whole number" if whole else "a number"
+        expected = f"{kind} from {low:.15g} to {high:.15g}"
+        raise ConfigError(Fault("SC012", f"[data] {name}", repr(value), expected))
+    return int(value) if whole else float(value)
 
 
 @lru_cache(maxsize=2)

@@ -134,7 +134,13 @@ def _read_bytes(source: str | Path) -> tuple[bytes, str]:
 def _decode(raw: bytes, name: str) -> str:
     if not raw.strip():
         raise TableError(
-            Fault("SC101", name, "the file is empty", "a header line and one line per run")
+            Fault(
+                "SC101",
+                name,
+                "the file is empty",
+                "a header line and one line per run",
+                "write at least N, D, loss and one row",
+            )
         )
     if b"\0" in raw[:65536]:
         raise TableError(
@@ -192,7 +198,14 @@ def _parse(text: str, name: str) -> tuple[pd.DataFrame, np.ndarray]:
     body, rows = body.loc[~blank].reset_index(drop=True), rows[~blank]
     if not len(body):
         raise TableError(
-            Fault("SC101", f"{name}:1", "a header but no rows", "one line per run", excerpt=header)
+            Fault(
+                "SC101",
+                f"{name}:1",
+                "a header but no rows",
+                "one line per run",
+                "add the runs below the header",
+                header,
+            )
         )
     return body, rows
 
@@ -218,7 +231,9 @@ def _ragged_rows(text: str, delimiter: str, name: str) -> list[Fault]:
                     )
                 )
     except csv.Error as error:
-        faults.append(Fault("SC101", f"{name}:{reader.line_num}", str(error), "CSV text"))
+        reason = clip(str(error).split(" - ")[0])
+        mend = "save the file as CSV with one line a row"
+        faults.append(Fault("SC101", f"{name}:{reader.line_num}", reason, "CSV text", mend))
     return faults
 
 
