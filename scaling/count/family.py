@@ -78,7 +78,9 @@ def solve_dial(family: Family, target: float, options: Mapping[str, Any]) -> int
     """
     values = family.dial(options)
     sizes = [family.counts(family.shape(value, options)).N for value in values]
-    if target < sizes[0] * (sizes[0] / sizes[1]) ** 0.5 or target > sizes[-1] * 1.05:
+    below = sizes[0] * (sizes[0] / sizes[1]) ** 0.5
+    above = sizes[-1] * (sizes[-1] / sizes[-2]) ** 0.5
+    if not below <= target <= above:
         return None
     nearest = min(range(len(sizes)), key=lambda i: max(sizes[i] / target, target / sizes[i]))
     return values[nearest]

@@ -8,7 +8,7 @@ from typing import Any
 
 from scaling.errors import ConfigError, Fault
 from scaling.fitting import isoflop
-from scaling.fitting.fit import Options, fit_group, groups, surface_allocation
+from scaling.fitting.fit import Options, fit_group, groups, holdout_rows, surface_allocation
 from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.laws import Law, default_for, get
 from scaling.runs.provenance import versions
@@ -58,6 +58,8 @@ def analyse(
     fits: list[Fit] = []
     allocations: list[Allocation] = []
     info = table_info(table)
+    held = holdout_rows(table, chosen.holdout)
+    train = table.leave_out(~held, "SC120", f"held out by {chosen.holdout}")
     for name, member in groups(table, group):
         if "surface" in approaches:
             for law in declared or [default_for(set(map(str, table.frame)))]:
@@ -67,7 +69,7 @@ def analyse(
                 allocations += [allocation] if allocation else []
         if "isoflop" in approaches:
             found = isoflop.Options(minimum, edge, chosen.bootstrap, chosen.interval, chosen.seed)
-            allocations.append(isoflop.isoflop_allocation(table, found, name, member))
+            allocations.append(isoflop.isoflop_allocation(train, found, name, member))
     provenance: dict[str, Any] = {
         "versions": versions("numpy", "scipy", "pandas"),
         "command": command,

@@ -150,10 +150,12 @@ def interval_messages(
     return messages
 
 
-def widest_exponent(interval: Interval) -> tuple[str, float] | None:
-    """The exponent whose interval is widest relative to its value, and that ratio."""
+def widest_exponent(
+    interval: Interval, params: Mapping[str, float]
+) -> tuple[str, float] | None:
+    """The exponent whose interval is widest relative to its estimate, and that ratio."""
     widths = {
-        name: (hi - lo) / max(abs(hi + lo) / 2, 1e-12)
+        name: (hi - lo) / max(abs(params[name]), 1e-12)
         for name, (lo, hi) in interval.params.items()
         if name in ("alpha", "beta", "gamma", "a")
     }

@@ -111,7 +111,7 @@ def fit_group(
     check_options(options, law)
     _require(table, law, group)
     used = table.used & member
-    held = _holdout_rows(table, options.holdout) & used
+    held = holdout_rows(table, options.holdout) & used
     train = used & ~held
     data = _data(table, law, options, train)
     if data.n <= len(data.free):
@@ -128,15 +128,16 @@ def fit_group(
     found = [*judge.design_checks(data.x, len(data.free), data.n)]
     r = np.log(law.loss(params, data.x)) - data.log_y
     found += judge.fit_checks(data.x, r, certificate["condition"], certificate["agreement"])
-    interval, draws, covariance = None, {}, {}
+    interval, draws, covariance, failed = None, {}, {}, 0
     if options.bootstrap and np.isfinite(solution.objective[best]):
         result = bootstrap(data, weights, solution.z[best], labels, options.bootstrap, options.seed)
-        draws = dict(result.draws)
-        interval = _interval(law, draws, result.failed, options, label, int(labels.max()) + 1)
-        covariance = _covariance(draws, data.free)
+        draws, failed = dict(result.draws), result.failed
+        if failed < options.bootstrap:
+            interval = _interval(law, draws, failed, options, label, int(labels.max()) + 1)
+            covariance = _covariance(draws, data.free)
     params = params | _exponents(law, params)
     status, messages = _verdict(
-        data, solution, best, params, interval, found, covariance, float(data.y.min())
+        data, solution, best, params, interval, failed, found, covariance, float(data.y.min())
     )
     value = float(solution.objective[best])
     value = value / float(weights.sum()) if options.reduction == "mean" else value
@@ -245,7 +246,8 @@ def _condition_rows(table: RunsTable, text: str | None, option: str) -> NDArray[
     return found
 
 
-def _holdout_rows(table: RunsTable, text: str | None) -> NDArray[np.bool_]:
+def holdout_rows(table: RunsTable, text: str | None) -> NDArray[np.bool_]:
+    """Return which rows a condition holds out; none without a condition."""
     return _condition_rows(table, text, "--holdout")
 
 
@@ -265,10 +267,8 @@ def _certificate(data: Data, solution: Solution, best: int, weights: Array) -> d
     value = solution.objective[best]
     same = np.abs(solution.objective - value) <= SAME * max(abs(value), 1e-300) + 1e-18
     _, jacobian = data.residuals(solution.z[best : best + 1])
-    j = jacobian[0] * np.sqrt(weights)
-    norms = np.sqrt((j**2).sum(axis=1))
-    scaled = j / np.where(norms > 0, norms, 1.0)[:, None]
-    values = np.linalg.svd(scaled, compute_uv=False) if len(scaled) else np.ones(1)
+    shape = np.array([data.law.parameter(p).role == "exponent" for p in data.free], dtype=bool)
+    condition = _condition(jacobian[0] * np.sqrt(weights), shape, float(weights.sum()))
     at_bound = [p for p, hit in zip(data.free, solution.at_bound[best], strict=True) if hit]
     return {
         "starts": len(solution.objective),
@@ -276,9 +276,40 @@ def _certificate(data: Data, solution: Solution, best: int, weights: Array) -> d
         "decrement": float(solution.decrement[best]),
         "converged": bool(solution.converged[best]),
         "iterations": int(solution.iterations),
-        "condition": float(values[-1] / values[0]) ** 2,
+        "condition": condition,
         "at_bound": at_bound,
     }
+
+
+def _condition(jacobian: Array, shape: NDArray[np.bool_], weight: float) -> float:
+    """Reciprocal condition of the curvature that does not depend on the units of the variables.
+
+    The coefficients are judged by the angles between their columns. The exponents are judged by
+    what they change beyond the reach of all coefficients (Golub and Pereyra 1973, variable
+    projection): another unit of N adds a multiple of a coefficient's column to an exponent's,
+    which that projection removes.
+
+    Parameters
+    ----------
+    jacobian : ndarray
+        Weighted derivatives of the residuals, shape (p, n).
+    shape : ndarray of bool
+        Which parameters are exponents, shape (p,).
+    weight : float
+        Sum of the weights.
+    """
+    columns = jacobian[~shape]
+    norms = np.sqrt((columns**2).sum(axis=1))
+    columns = columns / np.where(norms > 0, norms, 1.0)[:, None]
+    ratios = [1.0]
+    beyond = jacobian[shape] / np.sqrt(weight)
+    if len(columns):
+        _, values, basis = np.linalg.svd(columns, full_matrices=False)
+        ratios.append(float(values[-1] / values[0]))
+        beyond = beyond - (beyond @ basis.T) @ basis
+    if len(beyond):
+        ratios.append(float(np.linalg.svd(beyond, compute_uv=False)[-1]))
+    return min(ratios) ** 2
 
 
 def _exponents(law: Law, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,6 +348,7 @@ def _verdict(
     best: int,
     params: Mapping[str, float],
     interval: Interval | None,
+    failed: int,
     found: list[Check],
     covariance: Mapping[str, Any],
     lowest: float,
@@ -327,7 +359,10 @@ def _verdict(
         for c in found
         if c.verdict != "pass" and c.code is not None
     ]
-    if interval is None:
+    if interval is None and failed:
+        text = f"All {failed} bootstrap replicates failed: no intervals."
+        messages.append(Message("SC409", text))
+    elif interval is None:
         messages.append(Message("SC416", "No intervals: the fit was made without bootstrap."))
     else:
         messages += judge.interval_messages(interval, params, lowest)
@@ -339,7 +374,7 @@ def _verdict(
     if not np.isfinite(solution.objective[best]):
         return "failed", [*messages, Message("SC408", "No start gave a finite objective.", "error")]
     failures = [c for c in found if c.verdict == "fail"]
-    wide = None if interval is None else judge.widest_exponent(interval)
+    wide = None if interval is None else judge.widest_exponent(interval, params)
     if failures or (wide is not None and wide[1] > MAX_RELATIVE_WIDTH):
         why = (
             failures[0].found

@@ -264,6 +264,9 @@ def _interval(
         if len(found) >= 3:
             c, n, d = (list(column) for column in zip(*found, strict=True))
             slopes.append((_line(c, n)[1], _line(c, d)[1]))
+    if options.draws < MIN_DRAWS:
+        text = f"{options.draws} replicates are too few for an interval of a; {MIN_DRAWS} or more."
+        return None, [Message("SC416", text)]
     if len(slopes) < MIN_DRAWS:
         return None, [Message("SC409", "Most noise replicates lost their minima: no interval.")]
     tail = 50.0 * (1.0 - options.interval)

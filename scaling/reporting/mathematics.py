@@ -225,10 +225,24 @@ def _operand(node: ast.expr, dialect: Dialect, rank: int) -> str:
     return piece.text if piece.rank >= rank else dialect.group(piece.text)
 
 
+def _constant(value: float, dialect: Dialect) -> _Piece:
+    """Write a constant in full; very large and small ones as a multiple of a power of ten."""
+    mantissa, _, exponent = f"{value:.15g}".partition("e")
+    if not exponent:
+        return _Piece(dialect.number(mantissa), ATOM)
+    digits = dialect.number(str(abs(int(exponent))))
+    ten = dialect.power(
+        dialect.number("10"), dialect.minus(digits) if int(exponent) < 0 else digits
+    )
+    if mantissa == "1":
+        return _Piece(ten, POWER)
+    return _Piece(dialect.operator("*", dialect.number(mantissa), ten), PRODUCT)
+
+
 def _write(node: ast.expr, dialect: Dialect) -> _Piece:
     match node:
         case ast.Constant(value=int() | float() as value):
-            return _Piece(dialect.number(f"{value:g}"), ATOM)
+            return _constant(value, dialect)
         case ast.Name(id=name):
             head, _, tail = name.partition("_")
             return _Piece(dialect.name(head, tail), ATOM)

@@ -76,9 +76,12 @@ def estimate(x: Any, se: Any) -> str:
     if not finite(se) or se <= 0:
         return quantity(x, 4)
     x, se = float(x), float(se)
+    if x != 0 and se >= abs(x):  # rounding to such an error could leave a zero
+        return quantity(x, 2)
     if _shown_as_power(x):
         exponent = exponent_of(x)
         decimals = max(0, min(6, error_digits(se / 10.0**exponent)))
+        exponent = exponent_of(float(f"{x:.{decimals}e}"))
         return _scientific(x, decimals, exponent)
     return _fixed(x, min(error_digits(se), 8))
 

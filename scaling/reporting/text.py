@@ -19,7 +19,7 @@ from scaling.reporting.document import (
 
 WIDTH = 80
 LONG_ROWS = 20
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|$~@])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|$~@&])")
 
 
 def escape(text: str) -> str:
