@@ -13,6 +13,8 @@ import typer
 
 from scaling.errors import ConfigError, Fault, Message
 
+MAX_LEVELS = 1000
+
 
 def talk(text: str = "") -> None:
     """Print a line for the person, on standard error."""
@@ -61,7 +63,8 @@ def numbers(option: str, text: str) -> list[float]:
     if ":" not in text:
         return [number(option, part) for part in text.split(",") if part.strip()]
     parts = [number(option, part) for part in text.split(":")]
-    if len(parts) != 3 or parts[0] <= 0 or parts[1] <= parts[0] or parts[2] < 2:
+    sound = len(parts) == 3 and 0 < parts[0] < parts[1] and 2 <= parts[2] <= MAX_LEVELS
+    if not sound or parts[2] != int(parts[2]):
         raise ConfigError(
             Fault("SC004", option, f'"{text}"', "LOW:HIGH:COUNT, such as 1e15:1e17:3")
         )

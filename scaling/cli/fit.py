@@ -109,7 +109,10 @@ def fit(
     if out is not None:
         talk(f"wrote {out}")
         follow_up(f"scaling report {out} -o report.html")
-    if any(not item.identified for item in fits.fits):
+    refused = [item for item in fits.fits if not item.identified]
+    for item in refused if as_json else []:
+        tell(m for m in item.messages if m.severity == "error")
+    if refused:
         raise typer.Exit(4)
 
 

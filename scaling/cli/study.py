@@ -11,7 +11,9 @@ from scaling.cli.app import app
 from scaling.cli.common import command_line, talk, tell
 
 if TYPE_CHECKING:
-    pass
+    from scaling.fitting.result import Fits
+    from scaling.planning.study import DataSection, FitSection
+    from scaling.runs.table import RunsTable
 
 
 @app.command()
@@ -37,49 +39,24 @@ def study(
     from scaling.cli.fit import show
     from scaling.cli.report import write_report
     from scaling.cli.sweep import planned_of, train
-    from scaling.fitting.analyse import analyse
-    from scaling.fitting.fit import Options
+    from scaling.fitting.analyse import combine
     from scaling.planning.study import read_study, shrink
-    from scaling.runs.read import read_table
 
     checked = read_study(file)
     if smoke:
         checked, out = shrink(checked), out / "smoke"
+    table = out / "results.csv"
     if checked.data.table is None:
         planned = planned_of(checked)
         tell([*planned.messages, *planned.write(out)])
         train(out, engine, workers, device, [])
-        table = read_table(out / "results.csv", where=checked.fit[0].where)
     else:
-        data = checked.data
-        table = read_table(
-            file.parent / str(data.table),
-            maps=data.map,
-            convention=data.convention,
-            where=data.where,
-        )
-    wanted = checked.fit[0]
-    options = Options(
-        wanted.objective,
-        wanted.delta,
-        wanted.reduction,
-        wanted.bootstrap,
-        wanted.interval,
-        wanted.seed,
-        holdout=wanted.holdout,
-    )
-    laws = [f.law for f in checked.fit if f.law is not None]
-    fits = analyse(
-        table,
-        laws=laws,
-        approaches=wanted.approach,
-        group=wanted.group,
-        options=options,
-        minimum=wanted.minimum,
-        command=command_line(),
-    )
+        table = file.parent / checked.data.table
+    made = [_fit(section, table, checked.data) for section in checked.fit]
+    for read, found in made:
+        show(read, found)
+    fits = combine([found for _, found in made])
     fits.save(out / "fit.json")
-    show(table, fits)
     write_report(
         fits,
         _targets(out, pdf),
@@ -89,6 +66,40 @@ def study(
     )
     if any(not item.identified for item in fits.fits):
         raise typer.Exit(4)
+
+
+def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable, Fits]:
+    """Fit the results as one section of the study asks."""
+    from scaling.fitting.analyse import analyse
+    from scaling.fitting.fit import Options
+    from scaling.runs.read import read_table
+
+    conditions = [text for text in (data.where, section.where) if text is not None]
+    table = read_table(
+        path,
+        maps=data.map,
+        convention=data.convention,
+        where=" and ".join(f"({text})" for text in conditions) or None,
+    )
+    options = Options(
+        section.objective,
+        section.delta,
+        section.reduction,
+        section.bootstrap,
+        section.interval,
+        section.seed,
+        holdout=section.holdout,
+    )
+    found = analyse(
+        table,
+        laws=[section.law] if section.law is not None else [],
+        approaches=section.approach,
+        group=section.group,
+        options=options,
+        minimum=section.minimum,
+        command=command_line(),
+    )
+    return table, found
 
 
 def _targets(out: Path, pdf: bool) -> list[Path]:

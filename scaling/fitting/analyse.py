@@ -81,6 +81,18 @@ def analyse(
     return Fits(tuple(fits), tuple(allocations), info, provenance)
 
 
+def combine(parts: Sequence[Fits]) -> Fits:
+    """Join what several analyses found; an allocation that repeats is kept once.
+
+    The table and the provenance are the first part's; every fit keeps its own table.
+    """
+    allocations: list[Allocation] = []
+    for part in parts:
+        allocations += [a for a in part.allocations if a not in allocations]
+    fits = tuple(fit for part in parts for fit in part.fits)
+    return Fits(fits, tuple(allocations), parts[0].table, parts[0].provenance)
+
+
 def table_info(table: RunsTable) -> dict[str, Any]:
     """Return the ``table`` block of ``fit.json``."""
     return {

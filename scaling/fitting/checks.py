@@ -150,9 +150,7 @@ def interval_messages(
     return messages
 
 
-def widest_exponent(
-    interval: Interval, params: Mapping[str, float]
-) -> tuple[str, float] | None:
+def widest_exponent(interval: Interval, params: Mapping[str, float]) -> tuple[str, float] | None:
     """The exponent whose interval is widest relative to its estimate, and that ratio."""
     widths = {
         name: (hi - lo) / max(abs(params[name]), 1e-12)

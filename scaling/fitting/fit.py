@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, FitError, Message
+from scaling.errors import ConfigError, Fault, FitError, Message, TableError, clip
 from scaling.fitting import checks as judge
 from scaling.fitting import objectives
 from scaling.fitting.intervals import bootstrap
@@ -81,6 +81,12 @@ def check_options(options: Options, law: Law) -> None:
             if name not in law.names:
                 known = ", ".join(law.names)
                 faults.append(Fault("SC004", option, f'law {law.name} has no "{name}"', known))
+    for name, value in options.fixed.items():
+        if name in law.names:
+            low, high = law.parameter(name).low, law.parameter(name).high
+            if not low <= value <= high:
+                expected = f"from {low:g} to {high:g}"
+                faults.append(Fault("SC004", f"--fix {name}", f"{value:g}", expected))
     for name, (low, high) in options.bounds.items():
         if not low < high:
             faults.append(Fault("SC004", f"--bound {name}", f"{low}:{high}", "LOW:HIGH"))
@@ -105,8 +111,10 @@ def fit_group(
 
     Raises
     ------
+    TableError
+        SC105 if a variable is missing.
     FitError
-        SC105 if a variable is missing, SC401 if there are not more points than parameters.
+        SC401 if there are not more points than parameters.
     """
     check_options(options, law)
     _require(table, law, group)
@@ -216,7 +224,7 @@ def _place(table: RunsTable, group: str | None) -> str:
 def _require(table: RunsTable, law: Law, group: str | None) -> None:
     missing = [v for v in law.variables if v not in table.frame]
     if missing:
-        raise FitError(
+        raise TableError(
             Fault(
                 "SC105",
                 _place(table, group),
@@ -257,9 +265,14 @@ def _weights(table: RunsTable, text: str | None) -> Array:
     if text is None:
         return np.ones(len(table))
     value = parse(text, where="--weights").value(table.environment())
-    weights = np.broadcast_to(np.asarray(value, dtype=np.float64), (len(table),)).copy()
-    if not (np.isfinite(weights[table.used]) & (weights[table.used] >= 0)).all():
-        raise ConfigError(Fault("SC004", "--weights", text, "finite values, 0 or more"))
+    value = np.asarray(value)
+    if value.dtype.kind not in "fiub":
+        raise ConfigError(Fault("SC020", "--weights", f"{clip(text)} is text", "an amount a row"))
+    weights = np.broadcast_to(value.astype(np.float64), (len(table),)).copy()
+    used = weights[table.used]
+    if not (np.isfinite(used) & (used >= 0)).all() or not used.any():
+        expected = "finite values, 0 or more, not all 0"
+        raise ConfigError(Fault("SC004", "--weights", clip(text), expected))
     return weights
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.interpolate import Akima1DInterpolator
 
-from scaling.errors import ConfigError, Fault, FitError, Message
+from scaling.errors import ConfigError, Fault, Message, TableError
 from scaling.fitting.result import Allocation, Minimum
 from scaling.runs.table import RunsTable
 
@@ -71,7 +71,7 @@ def isoflop_allocation(
     ------
     ConfigError
         SC004 for unknown options.
-    FitError
+    TableError
         SC105 if a column is missing.
     """
     _check(table, options, group)
@@ -134,7 +134,7 @@ def _check(table: RunsTable, options: Options, group: str | None) -> None:
     if missing:
         where = (table.file or "frame") + (f" group {group}" if group else "")
         found = f"no column for {missing[0]}"
-        raise FitError(Fault("SC105", where, found, "N, D (or C) and loss"))
+        raise TableError(Fault("SC105", where, found, "N, D (or C) and loss"))
 
 
 def _budgets(frame: pd.DataFrame) -> tuple[list[_Budget], list[Message]]:

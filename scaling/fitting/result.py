@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, Message
+from scaling.errors import ConfigError, Fault, Message, clip
 from scaling.laws import LAWS, Law, get
 from scaling.runs.files import write_atomic
 
@@ -361,7 +361,14 @@ def load(path: str | Path) -> Fits:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise ConfigError(Fault("SC101", str(path), f"schema {found!r}", SCHEMA))
-    return from_dict(data)
+    try:
+        return from_dict(data)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = clip(f"{type(error).__name__} {error}")
+        mend = "scaling fit RESULTS.csv -o FILE writes a whole one"
+        raise ConfigError(
+            Fault("SC101", str(path), f"is not a whole fit: {reason}", SCHEMA, mend)
+        ) from None
 
 
 def from_dict(data: Mapping[str, Any]) -> Fits:

@@ -29,6 +29,7 @@ Ints = NDArray[np.int64]
 
 CHUNK_ELEMENTS = 40_000  # residuals per pass: a few arrays of this size stay in a core's cache
 MAX_ITERATIONS = 200
+FLAT_TOLERANCE = 1e-10
 DECREMENT_TOLERANCE = 1e-13  # predicted relative decrease of the objective at which to stop
 MAX_STEP = 1.5  # longest step of a log-scale or an exponent in one iteration
 ROBUST_TUNING = 1.345 * 1.4826
@@ -387,6 +388,8 @@ def _refine_chunk(data: Data, starts: Array, weights: Array, max_iterations: int
         out.objective[alive] = state.value(data.loss, final, w)
         out.decrement[alive] = decrement / np.maximum(out.objective[alive], 1e-300)
         out.at_bound[alive] = at_bound
+        # Along a flat valley the last digits cost many steps and change nothing that is reported.
+        out.converged[alive] = out.decrement[alive] < FLAT_TOLERANCE
     return Solution(out.z, out.objective, out.converged, out.decrement, out.at_bound, iteration)
 
 

@@ -40,14 +40,17 @@ def read_calibration(path: str | Path) -> dict[str, Any]:
         SC005 or SC012.
     """
     try:
-        data: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        data: Any = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(Fault("SC005", str(path), f"cannot be read: {error.strerror}")) from None
     except ValueError:
-        data = {}
-    if data.get("schema") != SCHEMA:
-        raise ConfigError(Fault("SC012", str(path), "is not a calibration file", SCHEMA))
-    return data
+        data = None
+    sound = isinstance(data, dict) and data.get("schema") == SCHEMA
+    if not sound or not isinstance(data.get("shapes"), dict):
+        mend = "scaling bench STUDY.toml -o FILE makes one"
+        raise ConfigError(Fault("SC012", str(path), "is not a calibration file", SCHEMA, mend))
+    found: dict[str, Any] = data
+    return found
 
 
 def wall_seconds(costs: Iterable[float], workers: int) -> float:

@@ -195,6 +195,10 @@ def make_plan(
                 f"at least {manifest.vocabulary}, as the data need",
             )
         )
+    shortest = min(manifest.train_tokens, manifest.validation_tokens)
+    if shortest <= options["context"]:
+        found, expected = f"{shortest} tokens", f"more than one context of {options['context']}"
+        raise PlanError(Fault("SC012", "[data] options tokens", found, expected))
     points: dict[str, Point] = {}
     dropped: list[Mapping[str, Any]] = []
     for cell in designs.cells(study.design):

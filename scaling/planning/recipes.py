@@ -108,6 +108,21 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+_MAY_BE_ZERO = ("weight_decay", "lr_power", "decay", "warmup_steps", "beta1", "beta2")
+_HIGHEST = {"decay": 1.0, "beta1": 0.999999, "beta2": 0.999999}
+
+
+def _check_override(key: str, value: float, *, whole: bool) -> None:
+    low = 0.0 if key in _MAY_BE_ZERO else 1e-30
+    high = _HIGHEST.get(key, 1e9)
+    if low <= value <= high and not (whole and value != int(value)):
+        return
+    kind = "a whole number" if whole else "a number"
+    bottom = "from 0" if low == 0 else "above 0"
+    expected = f"{kind} {bottom}, at most {high:g}"
+    raise ConfigError(Fault("SC012", f"[recipe.overrides] {key}", f"{value}", expected))
+
+
 def get(name: str, overrides: Mapping[str, float]) -> Recipe:
     """Return a recipe with overrides applied; the name then says so.
 
@@ -128,16 +143,7 @@ def get(name: str, overrides: Mapping[str, float]) -> Recipe:
             raise ConfigError(
                 Fault("SC011", f"[recipe.overrides] {key}", "unknown", "one of " + ", ".join(known))
             )
-        low = 0 if key in ("weight_decay", "lr_power", "decay", "warmup_steps") else 1e-30
-        if value < low or (kinds[key] is int and value != int(value)):
-            raise ConfigError(
-                Fault(
-                    "SC012",
-                    f"[recipe.overrides] {key}",
-                    f"{value}",
-                    "a positive whole number" if kinds[key] is int else "a positive number",
-                )
-            )
+        _check_override(key, value, whole=kinds[key] is int)
     if not overrides:
         return recipe
     changes: dict[str, Any] = {k: kinds[k](v) for k, v in overrides.items()}

@@ -5,20 +5,23 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from scaling.errors import ConfigError, Fault, clip
+from scaling import laws
+from scaling.errors import ConfigError, Fault, clip, listed
+from scaling.expressions import parse
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class StudySection(_Section):
@@ -94,7 +97,7 @@ class FitSection(_Section):
     """One fit of the results."""
 
     law: str | None = None
-    approach: list[Literal["surface", "isoflop", "envelope"]] = ["surface", "isoflop"]
+    approach: list[Literal["surface", "isoflop"]] = ["surface", "isoflop"]
     objective: Literal["log-huber", "huber", "log-mse", "mse"] = "log-huber"
     delta: Positive = 1e-3
     reduction: Literal["sum", "mean"] = "sum"
@@ -123,7 +126,7 @@ class Study(_Section):
     design: DesignSection | None = None
     recipe: RecipeSection = RecipeSection()
     engine: EngineSection = EngineSection()
-    fit: list[FitSection] = Field(default_factory=lambda: [FitSection()])
+    fit: list[FitSection] = Field(default_factory=lambda: [FitSection()], min_length=1)
     report: ReportSection = ReportSection()
 
 
@@ -168,7 +171,7 @@ def check_study(data: Mapping[str, Any], *, name: str = "study", text: str = "")
     try:
         study = Study.model_validate(dict(data))
     except ValidationError as error:
-        raise ConfigError([_fault(e, name, text) for e in error.errors()]) from None
+        raise ConfigError(_faults(error.errors(), data, name, text)) from None
     faults = _contradictions(study, name)
     if faults:
         raise ConfigError(faults)
@@ -206,12 +209,60 @@ def _contradictions(study: Study, name: str) -> list[Fault]:
         faults.append(
             Fault("SC012", f"{name} [design]", "a grid needs params and data", "two lists")
         )
+    for fit in study.fit:
+        faults += _unusable_fit(fit)
     return faults
 
 
-def _fault(error: Mapping[str, Any], name: str, text: str) -> Fault:
-    """Turn a pydantic error into a fault with its line and the nearest known key."""
-    path = [str(part) for part in error["loc"] if not str(part).startswith("function")]
+def _unusable_fit(fit: FitSection) -> list[Fault]:
+    """What would stop this fit after hours of training, whatever the results are."""
+    faults: list[Fault] = []
+    try:
+        if fit.law is not None:
+            laws.get(fit.law)
+        for option in ("where", "holdout"):
+            condition = getattr(fit, option)
+            if condition is not None:
+                parse(condition, where=f"[fit] {option}")
+    except ConfigError as error:
+        faults += error.faults
+    return faults
+
+
+def _faults(
+    errors: Sequence[Mapping[str, Any]], data: Mapping[str, Any], name: str, text: str
+) -> list[Fault]:
+    """Turn pydantic's errors into one fault a place, with its line and the nearest known key.
+
+    A field that takes a number or a list fails once for each; their expectations are joined.
+    """
+    faults: dict[tuple[str, ...], Fault] = {}
+    for error in errors:
+        path = _path_in(error["loc"], data)
+        fault = _fault(error, path, name, text)
+        before = faults.get(path)
+        if before is not None and fault.expected not in before.expected.split(", or "):
+            fault = replace(before, expected=f"{before.expected}, or {fault.expected}")
+        faults[path] = fault
+    return list(faults.values())
+
+
+def _path_in(place: Sequence[Any], data: Any) -> tuple[str, ...]:
+    """Keep of pydantic's place what leads through the data, and the one key that is missing."""
+    path: list[str] = []
+    for part in place:
+        if isinstance(data, Mapping):
+            path.append(str(part))
+            if part not in data:
+                break
+            data = data[part]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            path.append(str(part))
+            data = data[part]
+    return tuple(path)
+
+
+def _fault(error: Mapping[str, Any], path: Sequence[str], name: str, text: str) -> Fault:
     key = next((part for part in reversed(path) if not part.isdigit()), "")
     where = f"{name}{_line_of(path, text)} [{'.'.join(path[:-1])}] {path[-1] if path else ''}"
     where = where.replace(" []", "")
@@ -219,9 +270,7 @@ def _fault(error: Mapping[str, Any], name: str, text: str) -> Fault:
         known = _known_keys([p for p in path[:-1] if not p.isdigit()])
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         mend = f'did you mean "{near[0]}"?' if near else ""
-        return Fault(
-            "SC011", where, f'unknown key "{clip(key)}"', "one of " + ", ".join(known), mend
-        )
+        return Fault("SC011", where, f'unknown key "{clip(key)}"', listed(known), mend)
     found = "missing" if error["type"] == "missing" else clip(repr(error.get("input")), 40)
     return Fault("SC012", where, found, str(error["msg"]).replace("Input should be ", ""))
 
@@ -247,20 +296,25 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _line_of(path: list[str], text: str) -> str:
-    """Find the line of a key inside its section; empty if it cannot be told."""
+def _line_of(path: Sequence[str], text: str) -> str:
+    """Find the line of a key inside its section, or of the inline table that holds it."""
     section = path[0] if len(path) > 1 else None
-    key = next((part for part in reversed(path) if not part.isdigit()), "")
-    inside = section is None
+    table = int(path[1]) if len(path) > 1 and path[1].isdigit() else 0
+    keys = [part for part in path if not part.isdigit()]
+    lines: dict[str, int] = {}
+    inside, seen = section is None, -1
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line)
+        name = re.match(r"\s*[\"']?([\w-]+)[\"']?\s*=", line)
         if header:
-            inside = header.group(1) == section
-            if path and header.group(1) == key:
-                return f":{number}"
-        elif inside and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
-            return f":{number}"
-    return ""
+            seen += header.group(1) == section
+            inside = header.group(1) == section and seen == table
+            if inside or (section is None and header.group(1) == keys[-1:][0]):
+                lines.setdefault(header.group(1), number)
+        elif inside and name:
+            lines.setdefault(name.group(1), number)
+    found = next((lines[key] for key in reversed(keys) if key in lines), None)
+    return f":{found}" if found else ""
 
 
 SMOKE_BUDGETS = [4e8, 8e8, 1.6e9]

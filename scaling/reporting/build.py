@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scaling.errors import Message
+from scaling.errors import ConfigError, Fault, Message
 from scaling.fitting.result import Fits
 from scaling.reporting import sections
 from scaling.reporting.answer import answer, answer_without_surface
@@ -37,7 +37,16 @@ def build(
         The study file, for the method.
     command : str, optional
         What the user typed; absolute paths in it are cut to their last part.
+
+    Raises
+    ------
+    ConfigError
+        SC101 if the fits were saved without their rows.
     """
+    if any("used" not in fit.rows for fit in fits.fits):
+        expected = "a whole fit, with its rows"
+        mend = "scaling fit RESULTS.csv -o FILE, or --json --full"
+        raise ConfigError(Fault("SC101", "fit", "carries no rows to draw", expected, mend))
     context = Context(fits, target_flops, without_paths(study or {}), without_paths(command))
     verdicts, predictions = _answers(context)
     body: list[Section] = [Section("Prediction", tuple(predictions))]

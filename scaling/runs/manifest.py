@@ -141,7 +141,7 @@ def _checked_options(source: str, options: Mapping[str, Any]) -> dict[str, Any]:
             Fault("SC012", "[data] source", f'"{source}"', "one of " + ", ".join(SOURCES))
         )
     known = _MARKOV_DEFAULTS if source == "markov" else {}
-    for name, value in options.items():
+    for name in options:
         if name not in known:
             raise ConfigError(
                 Fault(

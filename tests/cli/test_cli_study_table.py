@@ -28,7 +28,7 @@ def study(scaling, write, small_table, tmp_path):
             assert "error[SC0" in out.stderr
             assert not (tmp_path / "out").exists()
             return None
-        assert out.returncode == 0, out.stderr
+        assert out.returncode in (0, 4), out.stderr  # 4: a law that five replicates leave open
         return json.loads((tmp_path / "out" / "fit.json").read_text())["fits"]
 
     return run

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import scaling as sc
-from scaling.errors import FitError
+from scaling.errors import FitError, TableError
 from scaling.fitting import checks, intervals
 from scaling.fitting.fit import surface_allocation
 
@@ -223,7 +223,7 @@ def test_a_fit_without_identification_gives_no_allocation(runs, hoffmann):
 
 def test_what_the_law_needs_and_the_table_lacks(runs, hoffmann):
     frame = runs("chinchilla", hoffmann).drop(columns="D")
-    with pytest.raises(FitError) as caught:
+    with pytest.raises(TableError) as caught:
         sc.fit(frame, "chinchilla", bootstrap=0)
     assert caught.value.code == "SC105"
 

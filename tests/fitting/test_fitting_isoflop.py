@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import scaling as sc
-from scaling.errors import ConfigError, FitError
+from scaling.errors import ConfigError, TableError
 from scaling.fitting.analyse import analyse
 from scaling.fitting.fit import Options
 from scaling.runs.read import from_frame
@@ -254,7 +254,7 @@ def test_without_replicates_there_is_no_interval():
     assert found.a is not None
 
 
-# --------------------------------------------------------------------------- refusals, held-out runs
+# ------------------------------------------------------------------------- refusals, held-out runs
 
 
 def test_held_out_budgets_do_not_enter():
@@ -273,6 +273,6 @@ def test_options_that_cannot_be_meant(options):
 
 
 def test_a_table_without_sizes():
-    with pytest.raises(FitError) as caught:
+    with pytest.raises(TableError) as caught:
         sc.isoflop(bowls().drop(columns=["N", "D"]), bootstrap=0)
     assert caught.value.code == "SC105"

@@ -31,7 +31,7 @@ def renderings(rendered):
     return [rendered.html, rendered.markdown, rendered.text, rendered.pdf_text]
 
 
-# ---------------------------------------------------------------------------------------- predicted
+# -------------------------------------------------------------------------------------- predicted
 
 
 def test_predictions_are_those_of_the_fit(whole):
@@ -176,7 +176,7 @@ def test_groups_and_laws_are_told_apart(many):
     assert len(set(headings)) == 4
 
 
-# ----------------------------------------------------------------------------------------- withheld
+# --------------------------------------------------------------------------------------- withheld
 
 
 def traces(fit):
@@ -252,7 +252,7 @@ def test_nothing_fitted_is_no_answer(whole):
     assert Report(document).text()
 
 
-# -------------------------------------------------------------------------------------- the document
+# ------------------------------------------------------------------------------------ the document
 
 
 def test_the_answer_comes_first(whole):

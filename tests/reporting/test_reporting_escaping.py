@@ -89,7 +89,7 @@ def markdown_tags(text):
     return Tags(MarkdownIt("commonmark", {"html": True}).enable("table").render(text))
 
 
-# -------------------------------------------------------------------------------- any text, anywhere
+# ------------------------------------------------------------------------------ any text, anywhere
 
 
 @pytest.mark.parametrize("text", ATTACKS)
