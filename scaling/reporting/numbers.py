@@ -98,6 +98,13 @@ def within(x: Any, lo: Any, hi: Any) -> str:
     return estimate(x, (float(hi) - float(lo)) / ERRORS_IN_INTERVAL)
 
 
+def _keeping(x: float, decimals: int, exponent: int = 0) -> int:
+    """Return the decimals, or as many more as keep two digits of an `x` that would become 0."""
+    scaled = x / 10.0**exponent
+    lost = scaled != 0 and abs(scaled) < 5 * 10.0**-decimals
+    return max(decimals, 1 - exponent_of(scaled)) if lost else decimals
+
+
 def interval(lo: Any, hi: Any) -> str:
     """Write an interval, both ends with the digits that its width supports.
 
@@ -114,11 +121,11 @@ def interval(lo: Any, hi: Any) -> str:
         return f"{quantity(lo, 4)}–{quantity(hi, 4)}"
     exponent = exponent_of(hi)
     if _shown_as_power(hi) and lo > 0 and exponent - exponent_of(lo) <= 1:
-        decimals = max(0, min(6, error_digits(se / 10.0**exponent)))
+        decimals = max(0, min(6, _keeping(lo, error_digits(se / 10.0**exponent), exponent)))
         return f"{_fixed(lo / 10.0**exponent, decimals)}–{_scientific(hi, decimals, exponent)}"
     if _shown_as_power(hi) or _shown_as_power(lo):
         return f"{quantity(lo)} to {quantity(hi)}"
-    decimals = min(error_digits(se), 8)
+    decimals = min(_keeping(lo, error_digits(se)), 8)
     joint = " to " if lo < 0 else "–"
     return f"{_fixed(lo, decimals)}{joint}{_fixed(hi, decimals)}"
 

@@ -243,7 +243,8 @@ def describe(table: RunsTable) -> list[str]:
     for role, reading in table.columns.items():
         if role in ("N", "D", "C", "loss", "budget", "group"):
             extra = f"  {table.convention}" if role == "N" else ""
-            lines.append(f"  {role:<6} {reading.source}  [{reading.unit}]{extra}".rstrip())
+            unit = f"  [{reading.unit}]" if reading.unit else ""
+            lines.append(f"  {role:<6} {reading.source}{unit}{extra}")
     reasons: dict[tuple[str, str], list[int]] = {}
     for item in table.dropped:
         reasons.setdefault((item.code, item.why), []).append(item.row)
