@@ -101,7 +101,7 @@ def within(x: Any, lo: Any, hi: Any) -> str:
 def _keeping(x: float, decimals: int, exponent: int = 0) -> int:
     """Return the decimals, or as many more as keep two digits of an `x` that would become 0."""
     scaled = x / 10.0**exponent
-    lost = scaled != 0 and abs(scaled) < 5 * 10.0**-decimals
+    lost = scaled != 0 and abs(scaled) < 2 * 10.0**-decimals
     return max(decimals, 1 - exponent_of(scaled)) if lost else decimals
 
 
