@@ -241,7 +241,8 @@ def describe(table: RunsTable) -> list[str]:
     """Say in a few lines how the table was read."""
     lines = [f"{table.file or 'frame'}: {len(table)} rows, {int(table.used.sum())} used"]
     for role, reading in table.columns.items():
-        if role in ("N", "D", "C", "loss", "budget", "group"):
+        shown = role in ("N", "D", "C", "loss", "budget", "group")
+        if shown and table.frame[role].notna().any():
             extra = f"  {table.convention}" if role == "N" else ""
             unit = f"  [{reading.unit}]" if reading.unit else ""
             lines.append(f"  {role:<6} {reading.source}{unit}{extra}")
