@@ -39,8 +39,9 @@ def fit(
     data: pd.DataFrame,
     law: str | Law | Sequence[str | Law] | None = None,
     *,
+    formula: str | None = None,
     objective: str = "log-huber",
-    delta: float | None = 1e-3,
+    delta: float | str | None = 1e-3,
     reduction: str = "sum",
     bootstrap: int = 1000,
     interval: float = 0.95,
@@ -51,6 +52,9 @@ def fit(
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     weights: str | None = None,
+    noise: str | None = None,
+    method: str = "pairs",
+    response: str | None = None,
     convention: str | None = None,
 ) -> Fit | Fits:
     """Fit a law to a table of runs.
@@ -61,12 +65,17 @@ def fit(
         With columns that can be read as N, D, C and loss; it is not changed.
     law : str, Law or sequence, optional
         The law that suits the columns if None.
+    formula : str, optional
+        A law as a formula of columns and parameters; see `scaling.laws.formula`.
     objective, delta, reduction
-        What is minimised; see `scaling.fitting.objectives`.
-    bootstrap, interval, seed
-        Replicates, level and seed of the intervals.
-    group, where, holdout, weights
-        Column to split by; conditions on rows; row weights by an expression.
+        What is minimised; see `scaling.fitting.objectives`. ``delta="auto"`` takes the threshold
+        from the residuals.
+    bootstrap, interval, seed, method
+        Replicates, level, seed and kind (``pairs``, ``wild`` or ``delta``) of the intervals.
+    group, where, holdout, weights, noise
+        Column to split by; conditions on rows; row weights and standard deviations by expressions.
+    response : str, optional
+        Column that the law gives; the law's own if None.
     fixed, bounds
         Parameters held at a value, and bounds that replace the law's.
 
@@ -80,8 +89,10 @@ def fit(
     ScalingError
         With code, place and mend, if the table or an option cannot be used.
     """
-    from scaling.fitting.analyse import analyse
+    from scaling.fitting.analyse import analyse, needs_a_loss
     from scaling.fitting.fit import Options
+    from scaling.laws import Law
+    from scaling.laws.formula import from_formula
     from scaling.runs.read import from_frame
 
     options = Options(
@@ -95,10 +106,18 @@ def fit(
         bounds or {},
         holdout,
         weights,
+        noise,
+        method,
+        response,
     )
-    laws = [] if law is None else list(law) if isinstance(law, (list, tuple)) else [law]
-    table = from_frame(data, convention=convention, where=where)
-    found = analyse(table, laws=laws, group=group, options=options)  # type: ignore[arg-type]
+    laws: list[str | Law] = []
+    if law is not None:
+        laws = [law] if isinstance(law, (str, Law)) else list(law)
+    if formula is not None:
+        laws.append(from_formula(formula, map(str, data.columns)))
+    needs_loss = needs_a_loss(laws, response)
+    table = from_frame(data, convention=convention, where=where, needs_loss=needs_loss)
+    found = analyse(table, laws=laws, group=group, options=options)
     return found.fits[0] if len(found) == 1 else found
 
 

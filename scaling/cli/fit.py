@@ -21,6 +21,12 @@ Texts = list[str] | None
 def fit(
     file: Annotated[Path, typer.Argument(help="CSV or TSV of runs; - reads standard input.")],
     law: Annotated[Texts, typer.Option("--law", help="Law to fit; repeatable.")] = None,
+    formula: Annotated[
+        Texts, typer.Option("--formula", help='A law of your own: "E + A/N**alpha"; repeatable.')
+    ] = None,
+    response: Annotated[
+        str | None, typer.Option("--response", help="Column that the law gives; loss by default.")
+    ] = None,
     approach: Annotated[
         Texts, typer.Option("--approach", help="surface or isoflop; repeatable.")
     ] = None,
@@ -31,9 +37,11 @@ def fit(
         str, typer.Option("--edge", help="Minima at the edge of the sizes: refuse or keep.")
     ] = "refuse",
     objective: Annotated[
-        str, typer.Option("--objective", help="log-huber, huber, log-mse or mse.")
+        str, typer.Option("--objective", help="log-huber, huber, log-mse, mse or asymmetric.")
     ] = "log-huber",
-    delta: Annotated[float, typer.Option("--delta", help="Huber's threshold.")] = 1e-3,
+    delta: Annotated[
+        str, typer.Option("--delta", help="Huber's threshold, or auto: from the residuals.")
+    ] = "1e-3",
     reduction: Annotated[str, typer.Option("--reduction", help="sum or mean.")] = "sum",
     maps: Annotated[
         Texts, typer.Option("--map", help='Column by expression: N=source["Model Size"].')
@@ -48,6 +56,9 @@ def fit(
     weights: Annotated[
         str | None, typer.Option("--weights", help="Row weights by expression.")
     ] = None,
+    noise: Annotated[
+        str | None, typer.Option("--noise", help="Each row's standard deviation, by expression.")
+    ] = None,
     fix: Annotated[Texts, typer.Option("--fix", help="Hold a parameter: E=1.8.")] = None,
     bound: Annotated[Texts, typer.Option("--bound", help="Bounds: alpha=0.1:0.9.")] = None,
     group: Annotated[
@@ -57,6 +68,9 @@ def fit(
         int, typer.Option("--bootstrap", min=0, help="Bootstrap replicates; 0 for none.")
     ] = 1000,
     interval: Annotated[float, typer.Option("--interval", help="Level of intervals.")] = 0.95,
+    method: Annotated[
+        str, typer.Option("--interval-method", help="pairs, wild (bootstraps) or delta.")
+    ] = "pairs",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write fit.json there.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -69,8 +83,9 @@ def fit(
 
     scaling fit runs.csv --where "loss < 3.4" --holdout "C > 1e21" -o fit.json
     """
-    from scaling.fitting.analyse import analyse
+    from scaling.fitting.analyse import analyse, needs_a_loss
     from scaling.fitting.fit import Options
+    from scaling.laws.formula import from_formula
     from scaling.runs.files import refuse_existing
     from scaling.runs.read import read_table
 
@@ -78,7 +93,7 @@ def fit(
         refuse_existing(out, force)
     options = Options(
         objective,
-        delta,
+        delta if delta == "auto" else number("--delta", delta),
         reduction,
         bootstrap,
         interval,
@@ -87,12 +102,23 @@ def fit(
         {k: _bounds(k, v) for k, v in pairs("--bound", bound or []).items()},
         holdout,
         weights,
+        noise,
+        method,
+        response,
     )
     source: Any = "-" if str(file) == "-" else file
-    table = read_table(source, maps=pairs("--map", maps or []), convention=convention, where=where)
+    table = read_table(
+        source,
+        maps=pairs("--map", maps or []),
+        convention=convention,
+        where=where,
+        needs_loss=needs_a_loss(law or [], response),
+    )
+    laws: list[Any] = [*(law or [])]
+    laws += [from_formula(text, map(str, table.frame)) for text in formula or []]
     fits = analyse(
         table,
-        laws=law or [],
+        laws=laws,
         approaches=approach or _default_approaches(table),
         group=group,
         options=options,

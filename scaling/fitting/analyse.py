@@ -81,6 +81,14 @@ def analyse(
     return Fits(tuple(fits), tuple(allocations), info, provenance)
 
 
+def needs_a_loss(laws: Sequence[str | Law], response: str | None) -> bool:
+    """Whether a table must have a loss to be fitted by these laws."""
+    if response is not None or not laws:
+        return response in (None, "loss")
+    found = [law if isinstance(law, Law) else get(law) for law in laws]
+    return any(law.response == "loss" for law in found)
+
+
 def combine(parts: Sequence[Fits]) -> Fits:
     """Join what several analyses found; an allocation that repeats is kept once.
 

@@ -16,6 +16,7 @@ MIN_RATIO_SPAN = 2.0
 GOOD_RATIO_SPAN = 8.0
 FEW_CLUSTERS = 12
 RIDGE = 1e-9
+SCALES = ("N", "D", "C")
 
 
 def design_checks(x: Mapping[str, Array], parameters: int, n: int) -> list[Check]:
@@ -29,11 +30,12 @@ def design_checks(x: Mapping[str, Array], parameters: int, n: int) -> list[Check
         )
     ]
     for name, values in x.items():
-        levels = len(np.unique(np.round(np.log(values), 3)))
-        span = float(values.max() / values.min())
-        verdict: Literal["pass", "warn", "fail"] = (
-            "pass" if levels >= 5 and span >= 10 else "warn" if levels >= 4 else "fail"
-        )
+        levels, span = _spread(values)
+        verdict: Literal["pass", "warn", "fail"]
+        if name in SCALES:
+            verdict = "pass" if levels >= 5 and span >= 10 else "warn" if levels >= 4 else "fail"
+        else:
+            verdict = "pass" if levels >= 3 else "warn" if levels == 2 else "fail"
         checks.append(
             Check(
                 f"spread of {name}",
@@ -54,6 +56,13 @@ def design_checks(x: Mapping[str, Array], parameters: int, n: int) -> list[Check
             )
         )
     return checks
+
+
+def _spread(values: Array) -> tuple[int, float]:
+    """Distinct values, and the factor they span; infinite where one is 0."""
+    if (values > 0).all():
+        return len(np.unique(np.round(np.log(values), 3))), float(values.max() / values.min())
+    return len(np.unique(np.round(values, 6))), np.inf
 
 
 def ray_span(x: Mapping[str, Array]) -> float:
@@ -98,7 +107,7 @@ def fit_checks(x: Mapping[str, Array], r: Array, condition: float, agreement: fl
         ),
     ]
     for name, values in x.items():
-        slope, t = _trend(np.log(values), r)
+        slope, t = _trend(np.log(values) if (values > 0).all() else values, r)
         bad = abs(t) > 3.5
         checks.append(
             Check(

@@ -1,71 +1,118 @@
-"""Bootstrap intervals: clusters are resampled, every replicate is optimised afresh."""
+"""Draws of the parameters: resampled, wild, or from the sandwich covariance.
+
+Whatever makes them, an interval of anything that follows from the parameters is read off the draws.
+Draws are spread about the estimate by a small-sample factor, because residuals of a fit are smaller
+than the noise and few clusters say little about its spread.
+
+References
+----------
+Efron and Tibshirani (1993), ch. 9, pairs; Cameron, Gelbach and Miller (2008), wild clusters; Webb
+(2023), six-point weights; White (1982), the sandwich.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.fitting.solve import Data, refine, seeds
+from scaling.fitting.data import Data
+from scaling.fitting.seeds import Seeds
+from scaling.fitting.solve import refine
 
 Array = NDArray[np.float64]
-STARTS = 2  # the replicate's own best node of the whole grid, and the fit of all rows
-CHUNK = 250
-TOLERANCE_FACTOR = 1.0
+Labels = NDArray[np.int64]
+
+METHODS = ("pairs", "wild", "delta")
+STARTS = 4  # a replicate's own best nodes, and the fit of all rows
+TOLERANCE = 1e-10  # of a replicate: a hundred-thousandth of its standard error
+CHUNK = 1000  # replicates
+CHUNK_ELEMENTS = 20_000_000  # weights
+WEBB = np.sqrt(np.array([1.5, 1.0, 0.5])) * np.array([[-1.0], [1.0]])
 
 
 @dataclass(frozen=True)
-class Bootstrap:
-    """Replicates of the parameters.
+class Draws:
+    """Replicates in internal coordinates.
 
     Attributes
     ----------
-    draws : mapping of str to ndarray
-        Converged replicates, shape (draws,).
+    z : ndarray
+        Shape (draws, p), spread by `factor`.
     failed : int
         Replicates that did not converge.
+    factor : float
+        Small-sample factor about the estimate.
     """
 
-    draws: Mapping[str, Array]
+    z: Array
     failed: int
+    factor: float
 
 
-def resample(labels: NDArray[np.int64], draws: int, seed: int) -> Array:
-    """Row weights of each replicate of a cluster bootstrap.
+def small_sample_factor(clusters: int, parameters: int, level: float) -> float:
+    """How far draws must be spread for few clusters: √(G/(G-p)) and Student's t over the normal.
+
+    1 where there are not more clusters than parameters, which is warned of elsewhere.
+    """
+    from scipy.special import ndtri, stdtrit
+
+    left = clusters - parameters
+    if left < 1:
+        return 1.0
+    upper = 0.5 * (1.0 + level)
+    return float(np.sqrt(clusters / left) * stdtrit(left, upper) / ndtri(upper))
+
+
+def resample(labels: Labels, first: int, last: int, seed: int) -> Array:
+    """Row weights of the replicates from `first` up to `last` of a cluster bootstrap.
 
     Parameters
     ----------
     labels : ndarray of int
         Cluster of each row, from 0.
-    draws : int
+    first, last : int
+        Range of replicates.
     seed : int
         Replicate k has its own stream (seed, k), so results do not depend on chunks or jobs.
 
     Returns
     -------
     ndarray
-        How often each row was drawn, shape (draws, n).
+        How often each row was drawn, shape (last - first, n).
     """
     clusters = int(labels.max()) + 1
-    weights = np.empty((draws, len(labels)))
-    for k in range(draws):
+    weights = np.empty((last - first, len(labels)))
+    for k in range(first, last):
         rng = np.random.default_rng([seed, k])
         counts = np.bincount(rng.integers(0, clusters, clusters), minlength=clusters)
-        weights[k] = counts[labels]
+        weights[k - first] = counts[labels]
     return weights
 
 
-def bootstrap(
+def webb(labels: Labels, first: int, last: int, seed: int) -> Array:
+    """Webb's six-point multipliers of each row's cluster, shape (last - first, n)."""
+    clusters = int(labels.max()) + 1
+    out = np.empty((last - first, len(labels)))
+    for k in range(first, last):
+        rng = np.random.default_rng([seed, k])
+        out[k - first] = WEBB.ravel()[rng.integers(0, WEBB.size, clusters)][labels]
+    return out
+
+
+def draw(
     data: Data,
     base: Array,
     best: Array,
-    labels: NDArray[np.int64],
+    labels: Labels,
+    *,
+    method: str,
     draws: int,
     seed: int,
-) -> Bootstrap:
-    """Refit every replicate from its own grid search and from the best fit of all rows.
+    level: float,
+) -> Draws:
+    """Draw parameters by one of `METHODS`.
 
     Parameters
     ----------
@@ -74,27 +121,77 @@ def bootstrap(
         Row weights of the fit, shape (n,).
     best : ndarray
         Internal coordinates of the fit of all rows, shape (p,).
-    labels, draws, seed
+    labels, seed
         See `resample`.
+    method : {"pairs", "wild", "delta"}
+        Resample clusters of rows; keep the rows and flip their clusters' residuals; or draw from
+        the normal distribution of the cluster-robust sandwich covariance. Every replicate of the
+        first two is optimised afresh from several starts.
+    draws : int
+    level : float
+        Level of the interval that the small-sample factor is for.
     """
+    clusters = int(labels.max()) + 1
+    factor = small_sample_factor(clusters, len(data.free), level)
+    if method == "delta":
+        covariance = sandwich(data, base, best, labels)
+        rng = np.random.default_rng([seed, 0])
+        z = rng.multivariate_normal(best, covariance, size=draws, method="eigh")
+        failed = 0
+    else:
+        z, failed = _replicates(data, base, best, labels, method, draws, seed)
+    low, high = data.limits
+    return Draws(np.clip(best + factor * (z - best), low, high), failed, factor)
+
+
+def _replicates(
+    data: Data, base: Array, best: Array, labels: Labels, method: str, draws: int, seed: int
+) -> tuple[Array, int]:
+    """Refit every replicate from its own best nodes and from the fit of all rows."""
+    ways = Seeds(data, base)
+    residual = data.residuals(best[None, :])[0][0]
     found: list[Array] = []
     failed = 0
-    for first in range(0, draws, CHUNK):
-        count = min(CHUNK, draws - first)
-        weights = (
-            resample(labels, first + count, seed)[first:]
-            if first
-            else resample(labels, count, seed)
-        )
-        weights = weights * base
-        cold = seeds(data, weights, STARTS - 1)
+    chunk = max(1, min(CHUNK, CHUNK_ELEMENTS // data.n))
+    for first in range(0, draws, chunk):
+        last = min(first + chunk, draws)
+        count = last - first
+        weights, shift = np.broadcast_to(base, (count, data.n)), None
+        if method == "pairs":
+            weights = resample(labels, first, last, seed) * base
+        else:  # y* = fitted + multiplier * residual, in the objective's scale
+            shift = residual - webb(labels, first, last, seed) * residual
+        cold = ways.replicates(weights, STARTS - 1)
         warm = np.broadcast_to(best, (count, 1, len(best)))
         starts = np.concatenate([cold, warm], axis=1)
         per = starts.shape[1]
-        solution = refine(data, starts.reshape(count * per, -1), np.repeat(weights, per, axis=0))
+        flat = starts.reshape(count * per, -1)
+        solution = refine(data, flat, weights, per=per, shift=shift, tolerance=TOLERANCE)
         objective = np.where(solution.converged, solution.objective, np.inf).reshape(count, per)
         pick = objective.argmin(axis=1)
         good = np.isfinite(objective[np.arange(count), pick])
         found.append(solution.z.reshape(count, per, -1)[np.arange(count), pick][good])
         failed += int((~good).sum())
-    return Bootstrap(data.params(np.concatenate(found)), failed)
+    return np.concatenate(found), failed
+
+
+def sandwich(data: Data, base: Array, best: Array, labels: Labels) -> Array:
+    """Cluster-robust covariance of the estimate in internal coordinates, shape (p, p).
+
+    ``H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹`` with g_c the gradient of a cluster. Under a threshold far below the
+    residuals the curvature of Huber's function is its expected one: the density of residuals at 0
+    is smoothed over their own scale.
+    """
+    r, jacobian = (item[0] for item in data.residuals(best[None, :]))
+    slope = base * data.loss.slope(r, data.loss.delta)
+    scale = 1.4826 * float(np.median(np.abs(r)))
+    smooth = max(data.loss.delta, 0.5 * scale) if not data.loss.squared else np.inf
+    share = data.loss.curvature(r, data.loss.delta) if data.loss.squared else (
+        np.where(np.abs(r) <= smooth, data.loss.delta / smooth, 0.0)
+    )
+    hessian = (jacobian * (base * share)) @ jacobian.T
+    clusters = int(labels.max()) + 1
+    scores = np.zeros((clusters, len(best)))
+    np.add.at(scores, labels, (jacobian * slope).T)
+    inverse = np.linalg.pinv(hessian, rcond=1e-14, hermitian=True)
+    return np.asarray(inverse @ (scores.T @ scores) @ inverse)

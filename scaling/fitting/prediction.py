@@ -18,35 +18,31 @@ Array = NDArray[np.float64]
 TOKENS_OF_C = 6.0
 
 
-def predict(
-    fit: Fit, *, N: Any = None, D: Any = None, C: Any = None, level: float | None = None
-) -> pd.DataFrame:
-    """Predict the mean loss of runs.
+def predict(fit: Fit, *, level: float | None = None, **x: Any) -> pd.DataFrame:
+    """Predict the mean of runs, and a single new run.
 
     Parameters
     ----------
     fit : Fit
-    N, D, C : float or array_like, optional
-        The law's variables: parameters, tokens, FLOP. They broadcast.
     level : float, optional
-        Level of the interval; the fit's own if None.
+        Level of the intervals; the fit's own if None.
+    **x : float or array_like
+        The law's variables, such as N (parameters), D (tokens), C (FLOP). They broadcast.
 
     Returns
     -------
     DataFrame
-        The inputs, ``loss``, ``lo``, ``hi`` (percentiles of the bootstrap curve, NaN without
-        bootstrap), ``factor`` (compute over the largest fitted compute) and ``inside_hull``.
+        The inputs, ``loss`` (the law's response), ``lo``, ``hi`` (percentiles of the curve over the
+        draws), ``run_lo``, ``run_hi`` (the same for one new run: a draw of the curve and of the
+        residuals), ``factor`` (compute over the largest fitted compute) and ``inside_hull``. Bounds
+        are NaN without draws.
 
     Raises
     ------
     FitError
         SC105 if a variable of the law is missing.
     """
-    given = {
-        k: np.atleast_1d(np.asarray(v, float))
-        for k, v in (("N", N), ("D", D), ("C", C))
-        if v is not None
-    }
+    given = {k: np.atleast_1d(np.asarray(v, float)) for k, v in x.items() if v is not None}
     missing = [v for v in fit.law.variables if v not in given]
     if missing:
         raise FitError(
@@ -60,13 +56,33 @@ def predict(
     shape = np.broadcast_shapes(*(v.shape for v in given.values()))
     data = {k: np.broadcast_to(v, shape) for k, v in given.items()}
     loss = fit.law.loss(fit.params, data)
-    lo, hi = _band(_draw_losses(fit, data), _level(fit, level), shape)
+    chosen = _level(fit, level)
+    draws = _draw_losses(fit, data)
+    lo, hi = _band(draws, chosen, shape)
+    run_lo, run_hi = _band(_new_runs(fit, draws), chosen, shape)
     compute = data.get(
         "C", TOKENS_OF_C * data["N"] * data["D"] if {"N", "D"} <= set(data) else None
     )
     columns: dict[str, Any] = {**data, "loss": loss, "lo": lo, "hi": hi}
-    columns |= _extrapolation(fit, data.get("N"), data.get("D"), compute, shape)
+    columns |= _extrapolation(fit, data, compute, shape)
+    columns |= {"run_lo": run_lo, "run_hi": run_hi}
     return pd.DataFrame(columns)
+
+
+def _new_runs(fit: Fit, draws: Array) -> Array:
+    """Add to every draw of the curve the log residual of a run, spread for the degrees of freedom.
+
+    Residuals are taken in order of a fixed shuffle, so that the same fit gives the same interval.
+    """
+    if not len(draws):
+        return draws
+    used = np.asarray(fit.rows["used"], dtype=bool)
+    residual = np.asarray(fit.rows["residual"], dtype=np.float64)[used]
+    residual = residual[np.isfinite(residual)]
+    left = max(1, len(residual) - len(fit.law.names))
+    residual = np.sqrt(len(residual) / left) * (residual - residual.mean())
+    picked = np.random.default_rng(0).choice(residual, size=len(draws))
+    return draws * np.exp(picked.reshape(-1, *(1,) * (draws.ndim - 1)))
 
 
 def optimal(fit: Fit, *, C: Any, level: float | None = None) -> pd.DataFrame:
@@ -119,7 +135,8 @@ def optimal(fit: Fit, *, C: Any, level: float | None = None) -> pd.DataFrame:
     columns["D_lo"], columns["D_hi"] = _band(data_draws, chosen, compute.shape)
     columns["loss"] = fit.law.loss(fit.params, {"N": size, "D": tokens})
     columns["lo"], columns["hi"] = _band(losses, chosen, compute.shape)
-    columns |= _extrapolation(fit, size, tokens, compute, compute.shape)
+    point = {"N": size, "D": tokens}
+    columns |= _extrapolation(fit, point, compute, compute.shape)
     return pd.DataFrame(columns)
 
 
@@ -146,21 +163,23 @@ def _band(draws: Array, level: float, shape: tuple[int, ...]) -> tuple[Array, Ar
 
 
 def _extrapolation(
-    fit: Fit, N: Array | None, D: Array | None, C: Array | None, shape: tuple[int, ...]
+    fit: Fit, data: Mapping[str, Array], C: Array | None, shape: tuple[int, ...]
 ) -> dict[str, Any]:
+    """How far beyond the fitted runs a point lies: in compute where there is one, and by the hull."""
     fitted = fit.fitted
+    N, D = data.get("N"), data.get("D")
+    unknown = np.full(shape, None, dtype=object)
     if {"N", "D"} <= set(fitted):
         largest = float((TOKENS_OF_C * fitted["N"] * fitted["D"]).max())
     else:
         largest = float(fitted["C"].max()) if "C" in fitted else np.nan
     if C is None:
         variable = fit.law.variables[0]
-        value = {"N": N, "D": D}[variable]
-        factor = np.asarray(value) / fitted[variable].max()
+        factor = data[variable] / fitted[variable].max()
     else:
         factor = C / largest
     if N is None or D is None or not {"N", "D"} <= set(fitted):
-        return {"factor": factor, "inside_hull": np.full(shape, None, dtype=object)}
+        return {"factor": factor, "inside_hull": unknown}
     cloud = np.column_stack([np.log(fitted["N"]), np.log(fitted["D"])])
     return {"factor": factor, "inside_hull": inside_hull(cloud, np.log(N), np.log(D))}
 

@@ -59,7 +59,9 @@ class Interval:
     params : mapping of str to (float, float)
         Interval of each parameter, ``a`` and ``b`` included.
     se : mapping of str to float
-        Standard deviation over the replicates.
+        Standard deviation over the draws.
+    factor : float
+        Small-sample factor by which the draws are spread about the estimate.
     """
 
     level: float
@@ -70,6 +72,7 @@ class Interval:
     clusters: int
     params: Mapping[str, tuple[float, float]]
     se: Mapping[str, float]
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -154,21 +157,19 @@ class Fit:
 
     @cached_property
     def fitted(self) -> Mapping[str, Array]:
-        """Columns N, D, C, loss of the rows that were fitted, as float arrays."""
+        """Columns N, D, C, loss and the law's variables of the fitted rows, as float arrays."""
         used = np.asarray(self.rows["used"], dtype=bool)
         return {
             name: np.asarray(self.rows[name], dtype=np.float64)[used]
-            for name in ("N", "D", "C", "loss")
+            for name in dict.fromkeys(("N", "D", "C", "loss", *self.law.variables))
             if any(v is not None for v in self.rows.get(name, []))
         }
 
-    def predict(
-        self, *, N: Any = None, D: Any = None, C: Any = None, interval: float | None = None
-    ) -> pd.DataFrame:
-        """Predict the loss of runs; see `scaling.fitting.prediction.predict`."""
+    def predict(self, *, interval: float | None = None, **x: Any) -> pd.DataFrame:
+        """Predict runs at values of the law's variables; see `fitting.prediction.predict`."""
         from scaling.fitting.prediction import predict
 
-        return predict(self, N=N, D=D, C=C, level=interval)
+        return predict(self, level=interval, **x)
 
     def optimal(self, *, C: Any, interval: float | None = None) -> pd.DataFrame:
         """Compute-optimal N and D; see `scaling.fitting.prediction.optimal`."""

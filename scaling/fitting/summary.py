@@ -33,8 +33,8 @@ def summarise(fit: Fit) -> str:
     interval = fit.interval
     if interval is not None:
         lines.append(
-            f"         estimate    {interval.level:.0%} interval ({interval.kind}, "
-            f"{interval.draws} draws, {interval.failed} failed)"
+            f"  {interval.level:.0%} intervals: {interval.kind}\n"
+            f"  {interval.draws} draws, {interval.failed} failed"
         )
     if not fit.identified:
         lines.append("  no headline numbers: the runs do not identify this law")

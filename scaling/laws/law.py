@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -14,7 +14,9 @@ from scaling.errors import ConfigError, Fault
 from scaling.expressions import Expression, parse
 
 Array = NDArray[np.float64]
-Role = Literal["linear", "scale", "exponent"]
+Role = Literal["linear", "scale", "exponent", "shape"]
+Starts = tuple[float, ...] | Callable[[Mapping[str, Array]], tuple[float, ...]]
+Candidates = Callable[[Mapping[str, Array], Array], Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -25,24 +27,42 @@ class Parameter:
     ----------
     name : str
         Symbol as it stands in the formula.
-    role : {"linear", "scale", "exponent"}
-        ``linear`` and ``scale`` parameters enter the formula linearly and are found by
-        non-negative least squares for given exponents; a ``scale`` is refined in its logarithm.
-        ``exponent`` parameters are searched over `starts`.
+    role : {"linear", "scale", "exponent", "shape"}
+        ``linear`` and ``scale`` parameters enter the formula linearly and are found by least
+        squares for given values of the others, within their sign; a ``scale`` is refined in its
+        logarithm. ``exponent`` and ``shape`` parameters are searched over `starts`.
     low, high : float
         Closed bounds.
-    starts : tuple of float
-        Grid of starting values of an exponent; empty for the others.
+    starts : tuple of float, or callable
+        Grid of starting values of an exponent or shape, or a rule ``x -> grid`` that reads it off
+        the variables; empty for the others.
     meaning : str
         What it stands for, with its unit.
+    log : bool
+        Whether a shape is refined in its logarithm; a scale always is.
     """
 
     name: str
     role: Role
     low: float
     high: float
-    starts: tuple[float, ...] = ()
+    starts: Starts = ()
     meaning: str = ""
+    log: bool = False
+
+    @property
+    def enters_linearly(self) -> bool:
+        """Whether least squares find it for given values of the others."""
+        return self.role in ("linear", "scale")
+
+    @property
+    def in_log(self) -> bool:
+        """Whether it is refined in its logarithm."""
+        return self.log or self.role == "scale"
+
+    def grid(self, x: Mapping[str, Array]) -> tuple[float, ...]:
+        """Return the starting values on these variables."""
+        return self.starts(x) if callable(self.starts) else self.starts
 
 
 @dataclass(frozen=True)
@@ -109,6 +129,11 @@ class Law:
         Values for comparison.
     frontier : Frontier, optional
         Closed-form allocation, where one exists.
+    response : str
+        Column that the law gives; the loss, unless the law is of something else.
+    candidates : callable, optional
+        Start rule ``(x, y) -> {name: values}`` of equal lengths, for laws whose parameters the
+        grids of `Parameter.starts` would not find.
     """
 
     name: str
@@ -119,8 +144,20 @@ class Law:
     title: str = ""
     published: tuple[Published, ...] = field(default=())
     frontier: Frontier | None = None
+    response: str = "loss"
+    candidates: Candidates | None = None
 
     def __post_init__(self) -> None:
+        self.check_formula()
+
+    def check_formula(self) -> None:
+        """Refuse a formula that cannot be used or lacks a name.
+
+        Raises
+        ------
+        ConfigError
+            SC020.
+        """
         names = [p.name for p in self.parameters]
         free = set(self.expression.names)
         unused = [name for name in (*names, *self.variables) if name not in free]
@@ -149,8 +186,36 @@ class Law:
         """Return the parameter called `name`."""
         return next(p for p in self.parameters if p.name == name)
 
+    def value_and_gradient(
+        self,
+        params: Mapping[str, Any],
+        x: Mapping[str, Array],
+        logs: Mapping[str, Array],
+        wrt: Sequence[str],
+    ) -> tuple[Any, Mapping[str, Any]]:
+        """Evaluate with derivatives by the parameters `wrt`.
+
+        Parameters
+        ----------
+        params : mapping
+            Columns of shape (k, 1), or numbers.
+        x : mapping
+            Variables, shape (n,).
+        logs : mapping
+            Logarithms of those variables that are positive.
+        wrt : sequence of str
+
+        Returns
+        -------
+        value : ndarray
+            Shape (k, n), or what broadcasts to it.
+        gradient : mapping
+            Derivative by each name of `wrt` that matters.
+        """
+        return self.expression.value_and_gradient({**params, **x}, wrt, logs)
+
     def loss(self, params: Mapping[str, Any], data: Mapping[str, Any]) -> Array:
-        """Evaluate the law [the unit of the fitted loss].
+        """Evaluate the law [the unit of its response].
 
         Parameters
         ----------

@@ -17,7 +17,11 @@ TOKENS_OF_C = 6.0
 
 
 def check_values(
-    resolved: Resolved, rows: np.ndarray, name: str, convention: str | None
+    resolved: Resolved,
+    rows: np.ndarray,
+    name: str,
+    convention: str | None,
+    needs_loss: bool = True,
 ) -> RunsTable:
     """Turn cells into a runs table.
 
@@ -29,9 +33,9 @@ def check_values(
     frame, faults = _typed(resolved, rows, name)
     status = frame["status"] if "status" in frame else pd.Series("done", index=frame.index)
     done = (status == "done").to_numpy()
-    if "loss" not in frame:
+    if "loss" not in frame and needs_loss:
         faults.append(_no_loss_column(resolved, name))
-    else:
+    elif "loss" in frame and needs_loss:
         faults += _missing_loss(frame["loss"].to_numpy(), resolved, done, rows, name)
     faults += _positive(frame, resolved, done, rows, name)
     faults += _duplicate_ids(frame, resolved, rows, name)

@@ -24,6 +24,7 @@ def read_table(
     maps: Mapping[str, str] | None = None,
     convention: str | None = None,
     where: str | None = None,
+    needs_loss: bool = True,
 ) -> RunsTable:
     """Read and check a file of runs.
 
@@ -38,6 +39,8 @@ def read_table(
         What N counts, in the reader's words.
     where : str, optional
         Condition on rows; the others are kept but left out of fits.
+    needs_loss : bool
+        Whether a table without a loss is a fault; laws of something else need none.
 
     Returns
     -------
@@ -61,6 +64,7 @@ def read_table(
         maps=maps,
         convention=convention,
         where=where,
+        needs_loss=needs_loss,
     )
 
 
@@ -70,6 +74,7 @@ def from_frame(
     maps: Mapping[str, str] | None = None,
     convention: str | None = None,
     where: str | None = None,
+    needs_loss: bool = True,
 ) -> RunsTable:
     """Check a frame in memory; the same rules and the same errors as for a file."""
     if not len(frame):
@@ -78,7 +83,14 @@ def from_frame(
     cells.columns = [str(name) for name in cells.columns]
     rows = np.arange(len(cells), dtype=np.int64)
     return _finish(
-        cells, rows, name="frame", sha256=None, maps=maps, convention=convention, where=where
+        cells,
+        rows,
+        name="frame",
+        sha256=None,
+        maps=maps,
+        convention=convention,
+        where=where,
+        needs_loss=needs_loss,
     )
 
 
@@ -91,9 +103,10 @@ def _finish(
     maps: Mapping[str, str] | None,
     convention: str | None,
     where: str | None,
+    needs_loss: bool,
 ) -> RunsTable:
     resolved = resolve_columns(cells, rows, name, maps or {})
-    table = check_values(resolved, rows, name, convention)
+    table = check_values(resolved, rows, name, convention, needs_loss)
     if where is not None:
         table = _apply_where(table, where)
     if sha256 is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import least_squares
+from scipy.stats import norm, t
 
 import scaling as sc
 from scaling.fitting.intervals import CHUNK, resample
@@ -27,7 +28,7 @@ def fit(frame):
 
 
 def test_rows_are_drawn_with_replacement():
-    weights = resample(np.arange(20), 300, seed=4)
+    weights = resample(np.arange(20), 0, 300, seed=4)
     assert weights.shape == (300, 20)
     assert (weights.sum(axis=1) == 20).all()
     assert (weights == np.round(weights)).all()
@@ -40,7 +41,7 @@ def test_rows_are_drawn_with_replacement():
 
 def test_rows_of_a_cluster_are_drawn_together():
     labels = np.array([0, 0, 0, 1, 1, 2, 3, 3])
-    weights = resample(labels, 100, seed=0)
+    weights = resample(labels, 0, 100, seed=0)
     for row in weights:
         counts = [set(row[labels == k]) for k in range(4)]
         assert all(len(c) == 1 for c in counts)
@@ -49,8 +50,8 @@ def test_rows_of_a_cluster_are_drawn_together():
 
 def test_a_replicate_has_its_own_stream():
     labels = np.arange(9)
-    assert (resample(labels, 20, 3)[:5] == resample(labels, 5, 3)).all()
-    assert (resample(labels, 5, 3) != resample(labels, 5, 4)).any()
+    assert (resample(labels, 0, 20, 3)[3:5] == resample(labels, 3, 5, 3)).all()
+    assert (resample(labels, 0, 5, 3) != resample(labels, 0, 5, 4)).any()
 
 
 def test_the_seed_decides(frame):
@@ -90,8 +91,24 @@ def naive(frame, draws, seed):
     return dict(zip(("E", "B", "beta"), np.array(found).T, strict=True))
 
 
+def spread(values, estimate, factor, log):
+    """Spread draws about the estimate, in the solver's coordinates."""
+    if log:
+        return np.exp(np.log(estimate) + factor * (np.log(values) - np.log(estimate)))
+    return estimate + factor * (values - estimate)
+
+
+def test_the_small_sample_factor_is_that_of_clusters_and_parameters(fit):
+    """Spread for the degrees of freedom, and Student's t in place of the normal."""
+    expected = np.sqrt(16 / 13) * t.ppf(0.9, 13) / norm.ppf(0.9)
+    assert fit.interval.factor == pytest.approx(expected, rel=1e-9)
+
+
 def test_replicates_and_percentiles_equal_a_naive_loop(frame, fit):
-    oracle = naive(frame, 40, 11)
+    oracle = {
+        name: spread(values, fit.params[name], fit.interval.factor, name == "B")
+        for name, values in naive(frame, 40, 11).items()
+    }
     assert fit.interval.failed == 0
     for name, values in oracle.items():
         assert fit.draws[name] == pytest.approx(values, rel=1e-5), name
@@ -104,7 +121,7 @@ def test_replicates_and_percentiles_equal_a_naive_loop(frame, fit):
 def test_the_interval_says_what_it_is(fit):
     i = fit.interval
     assert (i.level, i.draws, i.failed, i.cluster, i.clusters) == (0.8, 40, 0, "row", 16)
-    assert i.kind == "pairs bootstrap, percentile"
+    assert i.kind == f"pairs bootstrap, percentile, small-sample factor {i.factor:.2f}"
     assert set(i.params) == set(i.se) == {"E", "B", "beta"}
     assert all(lo < hi for lo, hi in i.params.values())
 
@@ -122,8 +139,11 @@ def test_huber_replicates_are_not_beaten_from_the_fit_of_all_rows(runs, hoffmann
     """Each replicate is a minimum of its own objective: no other replicate's point is lower."""
     frame = runs("chinchilla", hoffmann, noise=0.004)
     fit = sc.fit(frame, "chinchilla", bootstrap=25, seed=3)
-    weights = resample(np.arange(len(frame)), 25, 3)
-    columns = {k: v[:, None] for k, v in fit.draws.items()}
+    weights = resample(np.arange(len(frame)), 0, 25, 3)
+    inverse = 1 / fit.interval.factor
+    columns = {
+        k: spread(v, fit.params[k], inverse, k in "AB")[:, None] for k, v in fit.draws.items()
+    }
     x = {k: frame[k].to_numpy()[None, :] for k in "ND"}
     r = np.abs(np.log(fit.law.loss(columns, x) / frame.loss.to_numpy()))
     loss = np.where(r <= 1e-3, r**2 / 2, 1e-3 * (r - 5e-4))
@@ -144,7 +164,7 @@ def test_trunks_are_the_unit_where_they_repeat(frame):
     tagged["trunk"] = [f"t{i % 16}" for i in range(32)]
     fit = sc.fit(tagged, "power-D", bootstrap=20)
     assert (fit.interval.cluster, fit.interval.clusters) == ("trunk", 16)
-    assert fit.interval.kind == "cluster bootstrap by trunk, percentile"
+    assert fit.interval.kind.startswith("cluster bootstrap by trunk, percentile")
     rows = sc.fit(tagged.drop(columns="trunk"), "power-D", bootstrap=20)
     assert rows.interval.cluster == "row"
 

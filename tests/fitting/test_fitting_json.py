@@ -88,7 +88,7 @@ def test_the_names_that_other_programs_rely_on(fits):
         assert set(fit["objective"]) == {"name", "delta", "reduction", "value"}
         assert set(fit["cost"]) == {"name", "formula"}
         assert set(fit["interval"]) == {
-            "level", "kind", "draws", "failed", "cluster", "clusters", "params", "se",
+            "level", "kind", "draws", "failed", "cluster", "clusters", "params", "se", "factor",
         }  # fmt: skip
         assert set(fit["holdout"]) == {
             "where", "n", "rmse_log", "bias_log", "coverage", "factor",

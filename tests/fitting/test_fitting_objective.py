@@ -6,7 +6,9 @@ from scipy.optimize import least_squares, minimize
 
 import scaling as sc
 from scaling.fitting import objectives
-from scaling.fitting.solve import Data, exponent_grid, refine, seeds
+from scaling.fitting.data import Data
+from scaling.fitting.seeds import Seeds
+from scaling.fitting.solve import refine
 from scaling.laws import get
 
 OBJECTIVES = ("log-huber", "huber", "log-mse", "mse")
@@ -164,12 +166,17 @@ def test_squares_ignore_delta():
     assert objectives.make("log-huber", None).delta == 1e-3
 
 
+def starts_of(data, count):
+    weights = np.ones(data.n)
+    return Seeds(data, weights).best(weights[None, :], count)[0]
+
+
 def test_refined_starts_carry_their_certificate(frame):
     data = problem(frame)
     weights = np.ones((1, data.n))
-    starts = seeds(data, weights, 4)[0]
+    starts = starts_of(data, 4)
     assert starts.shape == (4, 5)
-    solution = refine(data, starts, np.repeat(weights, 4, axis=0))
+    solution = refine(data, starts, weights, per=4)
     assert solution.converged.all()
     assert not solution.at_bound.any()
     assert (solution.decrement < 1e-12).all()
@@ -180,14 +187,14 @@ def test_refined_starts_carry_their_certificate(frame):
 def test_too_few_iterations_are_told(frame):
     data = problem(frame)
     weights = np.ones((1, data.n))
-    solution = refine(data, seeds(data, weights, 1)[0], weights, max_iterations=1)
+    solution = refine(data, starts_of(data, 1), weights, max_iterations=1)
     assert not solution.converged.any()
 
 
 def test_chunks_do_not_change_a_start(frame):
     data = problem(frame)
     weights = np.ones((1, data.n))
-    starts = seeds(data, weights, 6)[0]
+    starts = starts_of(data, 6)
     together = refine(data, starts, np.repeat(weights, 6, axis=0))
     for k in range(6):
         alone = refine(data, starts[k : k + 1], weights)
@@ -196,9 +203,9 @@ def test_chunks_do_not_change_a_start(frame):
 
 def test_seeds_come_from_the_grid_and_solve_the_linear_part(frame):
     data = problem(frame, "mse")
-    grid = exponent_grid(data)
+    grid = Seeds(data, np.ones(data.n)).nodes
     assert grid.shape == (100, 2)
-    (z,) = seeds(data, np.ones((1, data.n)), 1)[0]
+    (z,) = starts_of(data, 1)
     exponents = z[3:]
     assert (np.abs(grid - exponents).sum(axis=1) == 0).any()
     N, D = data.x["N"], data.x["D"]

@@ -78,7 +78,9 @@ def test_intervals_of_the_optimum_are_percentiles_of_each_replicates_own(fit):
 
 def test_predictions_are_the_law_and_its_replicates(fit):
     table = fit.predict(N=[1e8, 1e9], D=2e10)
-    assert table.columns.tolist() == ["N", "D", "loss", "lo", "hi", "factor", "inside_hull"]
+    assert table.columns.tolist() == [
+        "N", "D", "loss", "lo", "hi", "factor", "inside_hull", "run_lo", "run_hi"
+    ]  # fmt: skip
     x = {"N": np.array([1e8, 1e9]), "D": np.array([2e10, 2e10])}
     assert table.loss.to_numpy() == pytest.approx(fit.law.loss(fit.params, x))
     curves = fit.law.loss({k: v[:, None] for k, v in fit.draws.items()}, x)

@@ -45,7 +45,7 @@ def test_every_parameter_has_a_line_with_its_interval(fit):
         shown = line.split("–")
         assert len(shown) == 2
         assert float(shown[1].split()[0]) == pytest.approx(hi, rel=0.1), lo
-    assert "90% interval (pairs bootstrap, percentile, 30 draws, 0 failed)" in text
+    assert f"90% intervals: {fit.interval.kind}\n  30 draws, 0 failed" in text
     assert "N* ∝ C^a under C = 6*N*D" in text
     assert "log-huber delta 0.001, sum" in text
     assert "converged" in text
