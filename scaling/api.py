@@ -90,7 +90,7 @@ def fit(
         With code, place and mend, if the table or an option cannot be used.
     """
     from scaling.fitting.analyse import analyse, needs_a_loss
-    from scaling.fitting.fit import Options
+    from scaling.fitting.options import Options
     from scaling.laws import Law
     from scaling.laws.formula import from_formula
     from scaling.runs.read import from_frame

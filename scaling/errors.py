@@ -484,6 +484,26 @@ CODES: dict[str, Code] = {
         "Fewer than 3 budgets have a bracketed minimum, too few for an exponent with an interval.",
         "Add budgets.",
     ),
+    "SC418": Code(
+        "parameter not pinned down",
+        "The interval of a parameter that is not an exponent is wider than twice its estimate.",
+        "Do not quote it; look at predictions, or hold it at a value from elsewhere.",
+    ),
+    "SC419": Code(
+        "rival optimum",
+        "A start ended at nearly the same objective with quite different parameters.",
+        "The runs do not choose between them: quote what both agree on.",
+    ),
+    "SC420": Code(
+        "uneven noise",
+        "The size of the residuals rises or falls with a variable.",
+        "Weight the rows (--weights, --noise), or compare logs instead of levels.",
+    ),
+    "SC421": Code(
+        "clustered residuals",
+        "Runs that share a value of a variable err together.",
+        "Name what they share in the column trunk, so that intervals resample it whole.",
+    ),
     "SC900": Code(
         "internal error",
         "A fault of this package, not of your input.",

@@ -138,7 +138,8 @@ class Expression:
     @cached_property
     def _quick(self) -> ast.expr:
         """The tree with ``p / q**r`` as ``p * q**(-r)``, which costs fewer passes."""
-        return ast.fix_missing_locations(_Quicken().visit(copy.deepcopy(self.tree)))
+        quick: ast.expr = _Quicken().visit(copy.deepcopy(self.tree))
+        return ast.fix_missing_locations(quick)
 
 
 class _Quicken(ast.NodeTransformer):

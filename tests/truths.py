@@ -21,6 +21,7 @@ def curve(name, low, high, points=40):
 RANGES = {"N": (1e5, 1e10), "D": (1e6, 1e11), "C": (1e15, 1e22)}
 SURFACE = cross(**GRID)
 MIXTURE = np.random.default_rng(1).dirichlet(np.ones(5), 60)
+SLOPES = (-1.2, 0.4, -0.6, 1.1)
 LOSSES = {"loss": np.linspace(1.8, 4.2, 30)}
 
 
@@ -123,7 +124,7 @@ TRUTHS = {
     **{
         f"mixture-{k}": (
             {f"r_{j}": MIXTURE[:, j - 1] for j in range(1, k)},
-            {"c": 1.5, "k": 1.2} | {f"t_{j}": t for j, t in zip(range(1, k), (-1.2, 0.4, -0.6, 1.1))},
+            {"c": 1.5, "k": 1.2} | {f"t_{j}": t for j, t in enumerate(SLOPES[: k - 1], 1)},
         )
         for k in (2, 3, 4, 5)
     },

@@ -84,7 +84,7 @@ def fit(
     scaling fit runs.csv --where "loss < 3.4" --holdout "C > 1e21" -o fit.json
     """
     from scaling.fitting.analyse import analyse, needs_a_loss
-    from scaling.fitting.fit import Options
+    from scaling.fitting.options import Options
     from scaling.laws.formula import from_formula
     from scaling.runs.files import refuse_existing
     from scaling.runs.read import read_table

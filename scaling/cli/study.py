@@ -71,7 +71,7 @@ def study(
 def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable, Fits]:
     """Fit the results as one section of the study asks."""
     from scaling.fitting.analyse import analyse
-    from scaling.fitting.fit import Options
+    from scaling.fitting.options import Options
     from scaling.runs.read import read_table
 
     conditions = [text for text in (data.where, section.where) if text is not None]

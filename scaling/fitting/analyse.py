@@ -8,7 +8,9 @@ from typing import Any
 
 from scaling.errors import ConfigError, Fault
 from scaling.fitting import isoflop
-from scaling.fitting.fit import Options, fit_group, groups, holdout_rows, surface_allocation
+from scaling.fitting.fit import fit_group, surface_allocation
+from scaling.fitting.inputs import groups, holdout_rows
+from scaling.fitting.options import Options
 from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.laws import Law, default_for, get
 from scaling.runs.provenance import versions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 MIN_RATIO_SPAN = 2.0
 GOOD_RATIO_SPAN = 8.0
 FEW_CLUSTERS = 12
+UNEVEN = 3.5  # t value beyond which a trend of the residuals is told
 RIDGE = 1e-9
 SCALES = ("N", "D", "C")
 
@@ -120,6 +121,52 @@ def fit_checks(x: Mapping[str, Array], r: Array, condition: float, agreement: fl
     return checks
 
 
+def noise_checks(x: Mapping[str, Array], r: Array) -> list[Check]:
+    """Judge whether the residuals are of one size, and independent.
+
+    Parameters
+    ----------
+    x : mapping
+        Variables.
+    r : ndarray
+        Residuals in the objective's scale.
+    """
+    checks = []
+    size = np.abs(r - np.median(r))
+    for name, values in x.items():
+        u = np.log(values) if (values > 0).all() else values
+        slope, t = _trend(u, size / max(float(size.mean()), 1e-300))
+        bad = abs(t) > UNEVEN and abs(slope) * float(np.ptp(u)) > 1.0
+        if bad:
+            found = f"their size changes by {slope:+.2f} of its mean per factor e, t = {t:+.1f}"
+            checks.append(Check(f"noise against {name}", "warn", found, "SC420"))
+        share = _shared(values, r)
+        if share is not None and share[1] < 1e-3:
+            found = f"{share[0]:.0%} of the variance is between values of {name}"
+            checks.append(Check(f"residuals within {name}", "warn", found, "SC421"))
+    return checks or [Check("noise", "pass", "one size over the runs, not clustered")]
+
+
+def _shared(values: Array, r: Array) -> tuple[float, float] | None:
+    """Share of the variance between levels of a variable, and its chance under independence.
+
+    One-way analysis of variance; None where levels hardly repeat.
+    """
+    from scipy.special import fdtrc
+
+    levels, index, counts = np.unique(values, return_inverse=True, return_counts=True)
+    between, within = len(levels) - 1, len(r) - len(levels)
+    if between < 2 or within < len(levels):
+        return None
+    means = np.bincount(index, weights=r) / counts
+    outside = float((counts * (means - r.mean()) ** 2).sum())
+    inside = float(((r - means[index]) ** 2).sum())
+    if inside <= 0:
+        return None
+    ratio = (outside / between) / (inside / within)
+    return outside / (outside + inside), float(fdtrc(between, within, ratio))
+
+
 def _trend(u: Array, r: Array) -> tuple[float, float]:
     """Least-squares slope of `r` on `u` and its t value."""
     u = u - u.mean()
@@ -133,9 +180,23 @@ def _trend(u: Array, r: Array) -> tuple[float, float]:
 
 
 def interval_messages(
-    interval: Interval, params: Mapping[str, float], lowest: float
+    interval: Interval,
+    params: Mapping[str, float],
+    lowest: float,
+    open_ended: Sequence[str] = (),
 ) -> list[Message]:
-    """Warnings that follow from the replicates."""
+    """Warnings that follow from the draws.
+
+    Parameters
+    ----------
+    interval : Interval
+    params : mapping
+        Estimates.
+    lowest : float
+        Lowest loss seen.
+    open_ended : sequence of str
+        Free parameters that are no exponents and enter non-linearly.
+    """
     messages = []
     total = interval.draws + interval.failed
     if interval.failed > 0.01 * total:
@@ -150,6 +211,11 @@ def interval_messages(
                 f"({interval.cluster}): intervals are too narrow.",
             )
         )
+    for name in open_ended:
+        lo, hi = interval.params[name]
+        if hi - lo > 2.0 * abs(params[name]):
+            text = f"{name} is not pinned down: {interval.level:.0%} interval {lo:.3g} to {hi:.3g}."
+            messages.append(Message("SC418", text))
     if "E" in params:
         lo, hi = interval.params["E"]
         if lo <= 1e-6 * lowest or hi >= lowest:

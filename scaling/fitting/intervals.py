@@ -186,8 +186,10 @@ def sandwich(data: Data, base: Array, best: Array, labels: Labels) -> Array:
     slope = base * data.loss.slope(r, data.loss.delta)
     scale = 1.4826 * float(np.median(np.abs(r)))
     smooth = max(data.loss.delta, 0.5 * scale) if not data.loss.squared else np.inf
-    share = data.loss.curvature(r, data.loss.delta) if data.loss.squared else (
-        np.where(np.abs(r) <= smooth, data.loss.delta / smooth, 0.0)
+    share = (
+        data.loss.curvature(r, data.loss.delta)
+        if data.loss.squared
+        else (np.where(np.abs(r) <= smooth, data.loss.delta / smooth, 0.0))
     )
     hessian = (jacobian * (base * share)) @ jacobian.T
     clusters = int(labels.max()) + 1

@@ -165,7 +165,7 @@ def _band(draws: Array, level: float, shape: tuple[int, ...]) -> tuple[Array, Ar
 def _extrapolation(
     fit: Fit, data: Mapping[str, Array], C: Array | None, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """How far beyond the fitted runs a point lies: in compute where there is one, and by the hull."""
+    """How far beyond the fitted runs a point lies, in compute, and whether in their hull."""
     fitted = fit.fitted
     N, D = data.get("N"), data.get("D")
     unknown = np.full(shape, None, dtype=object)

@@ -130,7 +130,9 @@ class Seeds:
                 positive = columns[name][columns[name] > 0]
                 floor = 1e-3 * float(np.median(positive)) if len(positive) else 1e-3
                 columns[name] = np.maximum(columns[name], floor)
-        return self.data.internal(columns).reshape(len(weights), picks.shape[1], len(self.data.free))
+        return self.data.internal(columns).reshape(
+            len(weights), picks.shape[1], len(self.data.free)
+        )
 
     def _axis(self) -> Array:
         """Values of the first non-linear parameter at the nodes."""
@@ -200,7 +202,9 @@ def _projected(
     best = np.zeros((b, g, m))
     cost = squares.copy()
     if m:
-        best = np.linalg.solve(grams + ridge[:, None, None, None] * np.eye(m), moments[..., None])[..., 0]
+        best = np.linalg.solve(grams + ridge[:, None, None, None] * np.eye(m), moments[..., None])[
+            ..., 0
+        ]
         cost = squares - (best * moments).sum(axis=-1)
     at, node = np.nonzero(~((best >= 0) | signed).all(axis=-1))
     if len(at):

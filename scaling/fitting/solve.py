@@ -246,7 +246,11 @@ class _Descent:
                 self.last[owner] = min(self.last[owner], 2 * max(iteration, PATIENCE))
 
     def _drop(self, left: Bools) -> None:
-        self.alive, self.weights, self.value = self.alive[left], self.weights[left], self.value[left]
+        self.alive, self.weights, self.value = (
+            self.alive[left],
+            self.weights[left],
+            self.value[left],
+        )
         self.delta, self.damping = self.delta[left], self.damping[left]
         self.secant, self.hessian = self.secant[left], self.hessian[left]
         self.shift = None if self.shift is None else self.shift[left]
@@ -370,7 +374,7 @@ class _Descent:
         way = self.point.z - z
         lift = 0.5 * np.einsum("kp,kpq,kq->k", way, hessian, way)
         allowed = MERGE_SHARE * np.abs(value)
-        return (lift <= allowed) & (np.abs(self.value - value) <= allowed)
+        return np.asarray((lift <= allowed) & (np.abs(self.value - value) <= allowed))
 
 
 def _first_delta(loss: Loss, r: Array, per: int) -> Array:

@@ -14,9 +14,7 @@ from scaling.laws.recipes import RECIPES
 from scaling.laws.surfaces import CHINCHILLA, SURFACES
 
 GROUP = "scaling.laws"
-LAWS: Mapping[str, Law] = {
-    law.name: law for law in (*SURFACES, *CURVES, *ARCHITECTURES, *RECIPES)
-}
+LAWS: Mapping[str, Law] = {law.name: law for law in (*SURFACES, *CURVES, *ARCHITECTURES, *RECIPES)}
 
 
 def installed() -> Iterator[Law]:

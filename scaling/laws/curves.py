@@ -61,7 +61,9 @@ def kaplan(variable: str) -> Law:
         title=f"Kaplan's power law in {variable}",
         formula=f"({variable}_c/{variable})**alpha_{variable}",
         parameters=(
-            positive(f"{variable}_c", f"{variable} at which the loss is 1", near(variable, 1e2, 1e6)),
+            positive(
+                f"{variable}_c", f"{variable} at which the loss is 1", near(variable, 1e2, 1e6)
+            ),
             exponent(f"alpha_{variable}", variable),
         ),
         variables=(variable,),
@@ -101,7 +103,8 @@ def broken(variable: str, breaks: int) -> Law:
     The break's power is written with ``softplus``, so that sharp breaks do not overflow.
     """
     bends = "".join(
-        f"*exp(-c{i}*f{i}*softplus((log({variable}) - log(d{i}))/f{i}))" for i in range(1, breaks + 1)
+        f"*exp(-c{i}*f{i}*softplus((log({variable}) - log(d{i}))/f{i}))"
+        for i in range(1, breaks + 1)
     )
     parameters: list[Parameter] = [
         offset("a", "floor [unit of the loss]"),
@@ -132,7 +135,9 @@ VISION = Law(
     parameters=(
         offset(),
         scale("A", "coefficient"),
-        positive("C_0", "compute below which more of it does not help", near("C", 1e-4, 1e-2, 0.1, 1)),
+        positive(
+            "C_0", "compute below which more of it does not help", near("C", 1e-4, 1e-2, 0.1, 1)
+        ),
         exponent("alpha", "C + C_0"),
     ),
     variables=("C",),
@@ -146,7 +151,9 @@ RECTIFIED = Law(
     parameters=(
         offset(),
         scale("B", "coefficient"),
-        positive("D_l", "data already learned in pre-training", tuple(10.0**k for k in range(-1, 9))),
+        positive(
+            "D_l", "data already learned in pre-training", tuple(10.0**k for k in range(-1, 9))
+        ),
         exponent("beta", "D"),
     ),
     variables=("D",),
@@ -221,7 +228,9 @@ REWARD = Law(
     parameters=(
         signed("R_0", "reward before training"),
         signed("A", "asymptotic reward"),
-        positive("C_mid", "compute at half the gain [FLOP]", near("C", 0.01, 0.1, 1.0, 10.0, 100.0)),
+        positive(
+            "C_mid", "compute at half the gain [FLOP]", near("C", 0.01, 0.1, 1.0, 10.0, 100.0)
+        ),
         exponent("B", "compute", (0.2, 0.5, 1.0, 2.0, 4.0)),
     ),
     variables=("C",),
@@ -244,7 +253,11 @@ REPEATED_SAMPLING = Law(
 )
 
 CURVES = (
-    *(make(v) for make in (power, pure_power, kaplan, saturating, SigmoidalLaw.of) for v in VARIABLES),
+    *(
+        make(v)
+        for make in (power, pure_power, kaplan, saturating, SigmoidalLaw.of)
+        for v in VARIABLES
+    ),
     *(broken(v, k) for k in (1, 2, 3) for v in VARIABLES),
     VISION,
     RECTIFIED,

@@ -22,8 +22,8 @@ def from_formula(text: str, columns: Iterable[str], *, name: str = "formula") ->
 
     Names that are columns of the table are variables; all others are parameters. A parameter that
     enters linearly may have either sign unless it multiplies a power; one in an exponent starts on
-    a grid of exponents; any other is taken as positive and starts over decades about 1 and about the
-    middle of each variable. ``Law(...)`` says more than a formula can.
+    a grid of exponents; any other is taken as positive and starts over decades about 1 and about
+    the middle of each variable. ``Law(...)`` says more than a formula can.
 
     Parameters
     ----------
@@ -43,12 +43,16 @@ def from_formula(text: str, columns: Iterable[str], *, name: str = "formula") ->
     names = [n for n in expression.names if n not in known]
     if not variables or not names or len(names) > MAX_PARAMETERS:
         found = "no variable" if not variables else f"{len(names)} parameters"
-        expected = f"columns of the table ({listed(sorted(known))}) and 1 to {MAX_PARAMETERS} others"
+        expected = (
+            f"columns of the table ({listed(sorted(known))}) and 1 to {MAX_PARAMETERS} others"
+        )
         raise ConfigError(Fault("SC020", "--formula", found, expected, excerpt=text))
     _arithmetic_only(expression.tree, text)
     linear = _jointly_linear(expression.tree, names)
     in_exponents = _in_exponents(expression.tree, set(names))
-    parameters = tuple(_parameter(n, n in linear, n in in_exponents, expression.tree) for n in names)
+    parameters = tuple(
+        _parameter(n, n in linear, n in in_exponents, expression.tree) for n in names
+    )
     return Law(
         name=name,
         title="User's formula",
@@ -72,7 +76,7 @@ def _parameter(name: str, linear: bool, in_exponent: bool, tree: ast.expr) -> Pa
 
 
 def _scales(x: Mapping[str, NDArray[np.float64]]) -> tuple[float, ...]:
-    """Decades about 1 and about the middle of each variable, of which a parameter may be a scale."""
+    """Decades about 1 and about the middle of each variable, whose scale it may be."""
     middles = [float(np.exp(np.log(v[v > 0]).mean())) for v in x.values() if (v > 0).any()]
     return tuple(sorted({m * f for m in (1.0, *middles) for f in FACTORS}))
 

@@ -59,7 +59,7 @@ class SigmoidalLaw(Law):
     def value_and_gradient(
         self,
         params: Mapping[str, Any],
-        x: Mapping[str, Array],
+        x: Mapping[str, Array],  # noqa: ARG002
         logs: Mapping[str, Array],
         wrt: Sequence[str],
     ) -> tuple[Any, Mapping[str, Any]]:
@@ -105,9 +105,7 @@ def _candidates(x: Mapping[str, Array], y: Array) -> dict[str, Array]:
     (values,) = x.values()
     floor, top, alpha = grid(FLOORS, (1.005, 1.05, 1.3, 3.0, 10.0), (0.2, 0.5, 1.0, 1.6, 2.5))
     floor, top = floor * y.min(), top * y.max()
-    left = np.log(np.maximum(y - floor[:, None], TINY)) - alpha[:, None] * np.log(
-        top[:, None] - y
-    )
+    left = np.log(np.maximum(y - floor[:, None], TINY)) - alpha[:, None] * np.log(top[:, None] - y)
     u = np.log(values)
     centred = u - u.mean()
     slope = (left * centred).sum(axis=1) / (centred @ centred)

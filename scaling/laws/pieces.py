@@ -48,19 +48,25 @@ def free_exponent(name: str, variable: str, starts: tuple[float, ...]) -> Parame
     return Parameter(name, "exponent", -5.0, 5.0, starts=starts, meaning=f"exponent of {variable}")
 
 
-def shape(name: str, meaning: str, *starts: float, low: float = -1e3, high: float = 1e3) -> Parameter:
+def shape(
+    name: str, meaning: str, *starts: float, low: float = -1e3, high: float = 1e3
+) -> Parameter:
     """A parameter of either sign that enters non-linearly."""
     return Parameter(name, "shape", low, high, starts=starts, meaning=meaning)
 
 
 def positive(
-    name: str, meaning: str, starts: tuple[float, ...] | Callable[[Mapping[str, Array]], tuple[float, ...]]
+    name: str,
+    meaning: str,
+    starts: tuple[float, ...] | Callable[[Mapping[str, Array]], tuple[float, ...]],
 ) -> Parameter:
     """A positive parameter that enters non-linearly, refined in its logarithm."""
     return Parameter(name, "shape", 1e-100, 1e100, starts=starts, meaning=meaning, log=True)
 
 
-def near(variable: str, *factors: float, power: float = 1.0) -> Callable[[Mapping[str, Array]], tuple[float, ...]]:
+def near(
+    variable: str, *factors: float, power: float = 1.0
+) -> Callable[[Mapping[str, Array]], tuple[float, ...]]:
     """Return a start rule: multiples of a power of the variable's geometric mean."""
 
     def rule(x: Mapping[str, Array]) -> tuple[float, ...]:

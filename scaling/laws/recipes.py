@@ -52,7 +52,10 @@ CRITICAL_BATCH = Law(
     name="critical-batch",
     title="Steps to a loss against the batch; the critical batch is X_min/S_min",
     formula="S_min + X_min/batch",
-    parameters=(scale("S_min", "steps at an infinite batch"), scale("X_min", "examples at batch 1")),
+    parameters=(
+        scale("S_min", "steps at an infinite batch"),
+        scale("X_min", "examples at batch 1"),
+    ),
     variables=("batch",),
     response="steps",
     reference=f"{_MCCANDLISH}, eq. 2.11",

@@ -104,7 +104,7 @@ class MultiPowerLaw(Law):
         self,
         params: Mapping[str, Any],
         x: Mapping[str, Array],
-        logs: Mapping[str, Array],
+        logs: Mapping[str, Array],  # noqa: ARG002
         wrt: Sequence[str],
     ) -> tuple[Any, Mapping[str, Any]]:
         """Evaluate with derivatives; see `Law.value_and_gradient`."""

@@ -21,7 +21,7 @@ FLOORS = (0.0, 0.4, 0.7, 0.9, 0.97)
 TINY = 1e-30
 
 
-def grid(*axes: Sequence[float]) -> list[Array]:
+def grid(*axes: Sequence[float] | Array) -> list[Array]:
     """All combinations of the axes, as one array an axis."""
     return list(np.array(list(itertools.product(*axes)), dtype=np.float64).T)
 
@@ -46,7 +46,7 @@ def solve(columns: Sequence[Array], target: Array, weight: Array) -> Array:
     design = design / norms
     gram = design @ design.transpose(0, 2, 1) + 1e-10 * np.eye(design.shape[1])
     moment = design @ (target * weight)[:, :, None]
-    return np.maximum(np.linalg.solve(gram, moment)[:, :, 0] / norms[:, :, 0], TINY)
+    return np.asarray(np.maximum(np.linalg.solve(gram, moment)[:, :, 0] / norms[:, :, 0], TINY))
 
 
 def peel(y: Array, floor: Array, power: Array) -> tuple[Array, Array]:
@@ -68,7 +68,14 @@ def coupled(x: Columns, y: Array) -> dict[str, Array]:
     inner, weight = peel(y, floor, power)
     columns = [x["N"] ** -alpha[:, None], x["D"] ** -beta[:, None]]
     found = solve(columns, inner, weight)
-    return {"E": floor, "A": found[:, 0], "B": found[:, 1], "alpha": alpha, "beta": beta, "k": power}
+    return {
+        "E": floor,
+        "A": found[:, 0],
+        "B": found[:, 1],
+        "alpha": alpha,
+        "beta": beta,
+        "k": power,
+    }
 
 
 def nested(x: Columns, y: Array) -> dict[str, Array]:

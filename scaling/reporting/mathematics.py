@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from scaling.expressions import Expression
-from scaling.reporting.document import Formula
+from scaling.errors import ConfigError
+from scaling.expressions import Expression, parse
+from scaling.laws import Law
+from scaling.reporting.document import Formula, Paragraph
 
 GREEK: Mapping[str, str] = {
     "alpha": "α",
@@ -34,6 +36,7 @@ GREEK: Mapping[str, str] = {
     "psi": "ψ",
     "omega": "ω",
 }
+RESPONSES = {"loss": "L"}
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 
@@ -268,26 +271,35 @@ def _write(node: ast.expr, dialect: Dialect) -> _Piece:
     raise ValueError(f"not arithmetic: {type(node).__name__}")
 
 
-def formula(left: str, expression: Expression) -> Formula:
-    """Return ``left = expression`` in every notation.
+def formula(left: str | Expression, right: Expression) -> Formula:
+    """Return ``left = right`` in every notation.
 
     Parameters
     ----------
-    left : str
-        Symbol of what the expression gives, for example ``"L"``.
-    expression : Expression
+    left : str or Expression
+        Symbol of what the expression gives, for example ``"L"``, or the left side of an equation.
+    right : Expression
         Checked by `scaling.expressions.parse`; arithmetic only.
     """
-    head, _, tail = left.partition("_")
-    tree = expression.tree
+    side = parse(left, where="symbol") if isinstance(left, str) else left
 
     def equation(dialect: Dialect) -> str:
-        return dialect.operator("=", dialect.name(head, tail), write(tree, dialect))
+        return dialect.operator("=", write(side.tree, dialect), write(right.tree, dialect))
 
-    body = equation(MathML())
     return Formula(
-        plain=f"{left} = {expression.text}",
-        mathml=f'<math display="block">{body}</math>',
+        plain=f"{side.text} = {right.text}",
+        mathml=f'<math display="block">{equation(MathML())}</math>',
         latex=equation(Latex()),
         typst=equation(Typst()),
     )
+
+
+def of_law(law: Law) -> Formula | Paragraph:
+    """Return a law as it is written: a formula, an equation, or plain text where it is neither."""
+    left, sign, right = law.formula.partition(" = ")
+    try:
+        if sign:
+            return formula(parse(left, where="law"), parse(right, where="law"))
+        return formula(RESPONSES.get(law.response, law.response), law.expression)
+    except ConfigError:
+        return Paragraph(law.formula)

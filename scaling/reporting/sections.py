@@ -22,7 +22,7 @@ from scaling.reporting.document import (
     Section,
     Table,
 )
-from scaling.reporting.mathematics import formula
+from scaling.reporting.mathematics import of_law
 from scaling.runs.files import sha256_text
 
 MAX_ROWS = 1000
@@ -175,7 +175,7 @@ def fit_sections(fit: Fit, name: str) -> list[Section]:
             f"{c['agreement']:.0%} of {c['starts']} starts reached this objective; predicted "
             f"relative decrease left {c['decrement']:.0e}."
         )
-    blocks: list[Block] = [formula("L", fit.law.expression), Paragraph(text)]
+    blocks: list[Block] = [of_law(fit.law), Paragraph(text)]
     if not fit.identified:
         blocks.append(Note("SC405", "error", "Parameters are not quoted: they are not identified."))
         return [Section(titled("Fit", name), tuple(blocks))]

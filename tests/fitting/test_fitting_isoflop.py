@@ -7,7 +7,7 @@ import pytest
 import scaling as sc
 from scaling.errors import ConfigError, TableError
 from scaling.fitting.analyse import analyse
-from scaling.fitting.fit import Options
+from scaling.fitting.options import Options
 from scaling.runs.read import from_frame
 
 BUDGETS = np.array([1e17, 1e18, 1e19, 1e20, 1e21])

@@ -8,7 +8,7 @@ import pytest
 import scaling as sc
 from scaling.errors import ConfigError
 from scaling.fitting.analyse import analyse
-from scaling.fitting.fit import Options
+from scaling.fitting.options import Options
 from scaling.fitting.result import Fit, Fits, load
 from scaling.laws import Law, Parameter
 from scaling.runs.read import read_table

@@ -25,7 +25,9 @@ def sorted_breaks(params):
     count = sum(name.startswith("d") for name in params)
     order = sorted(range(1, count + 1), key=lambda i: params[f"d{i}"])
     moved = {
-        f"{n}{new}": params[f"{n}{old}"] for new, old in enumerate(order, 1) for n in ("c", "d", "f")
+        f"{n}{new}": params[f"{n}{old}"]
+        for new, old in enumerate(order, 1)
+        for n in ("c", "d", "f")
     }
     return {**params, **moved}
 
@@ -61,7 +63,9 @@ def test_scipy_finds_nothing_lower_from_the_optimum(law, x, truth):
         with np.errstate(all="ignore"):
             return np.nan_to_num(np.log(f) - np.log(y) if logs else f - y, nan=1e3)
 
-    limits = np.array([(law.parameter(n).low, law.parameter(n).high) for n in names]) / scale[:, None]
+    limits = (
+        np.array([(law.parameter(n).low, law.parameter(n).high) for n in names]) / scale[:, None]
+    )
     at = np.clip(best / scale, *limits.T)
     low = np.where(at == limits[:, 0], limits[:, 0] - 1e-12, limits[:, 0])
     with np.errstate(all="ignore"):
@@ -97,16 +101,17 @@ def test_a_formula_is_fitted_as_the_law_that_it_is(runs, hoffmann):
     [
         ("c*D**p", {"c": 30.0, "p": -0.1}),
         ("E + k*log(D)", {"E": 1.0, "k": 0.1}),
-        ("low + (high - low)/(1 + (D/D_mid)**s)", {"low": 1.0, "high": 4.0, "D_mid": 1e9, "s": 0.7}),
+        (
+            "low + (high - low)/(1 + (D/D_mid)**s)",
+            {"low": 1.0, "high": 4.0, "D_mid": 1e9, "s": 0.7},
+        ),
         ("a + b*exp(-D/tau)", {"a": 1.0, "b": 2.0, "tau": 3e9}),
         ("(B/D**beta + E)**k", None),
     ],
 )
 def test_other_formulas(text, truth):
     d = np.geomspace(1e7, 1e11, 40)
-    law = sc.fit(
-        pd.DataFrame({"D": d, "loss": 2 + 300 / d**0.3}), formula=text, bootstrap=0
-    ).law
+    law = sc.fit(pd.DataFrame({"D": d, "loss": 2 + 300 / d**0.3}), formula=text, bootstrap=0).law
     if truth is None:
         return
     y = law.loss(truth, {"D": d})
@@ -117,7 +122,18 @@ def test_other_formulas(text, truth):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "E +", "E", "N + D", "__import__('os')", "loss < 3", 'E + A*"x"', "E.real + N", "[N]", "f(N)"],
+    [
+        "",
+        "E +",
+        "E",
+        "N + D",
+        "__import__('os')",
+        "loss < 3",
+        'E + A*"x"',
+        "E.real + N",
+        "[N]",
+        "f(N)",
+    ],
 )
 def test_formulas_that_cannot_be_used(runs, hoffmann, text):
     with pytest.raises(sc.errors.ConfigError) as caught:

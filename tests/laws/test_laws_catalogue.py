@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import sympy
 from scipy.optimize import minimize_scalar
-
 from truths import every_law as every
 
 from scaling.errors import ConfigError
@@ -107,7 +106,9 @@ def test_parameters_broadcast_against_data(law, x, truth):
 def test_start_rules_give_numbers_for_every_parameter(law, x, truth):
     if law.candidates is None:
         return
-    found = law.candidates({k: np.asarray(v, dtype=float) for k, v in x.items()}, law.loss(truth, x))
+    found = law.candidates(
+        {k: np.asarray(v, dtype=float) for k, v in x.items()}, law.loss(truth, x)
+    )
     assert set(found) == set(law.names)
     assert len({len(v) for v in found.values()}) == 1
     assert all(np.isfinite(v).all() for v in found.values())

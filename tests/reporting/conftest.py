@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scaling.fitting.analyse import analyse
-from scaling.fitting.fit import Options
+from scaling.fitting.options import Options
 from scaling.laws import get
 from scaling.reporting import Report, build
 from scaling.reporting.document import Figure

@@ -70,7 +70,8 @@ def test_the_headline_is_that_of_the_target(whole):
     assert verdict.headline.startswith("With 5.00×10²⁴ FLOP (extrapolated to 50,000×")
     assert f"train {size} parameters on {data} tokens; predicted loss {loss}" in verdict.headline
     assert verdict.sure.startswith("90% intervals: N ")
-    assert "pairs bootstrap, percentile, 25 replicates" in verdict.sure
+    assert "(pairs bootstrap, percentile, small-sample factor " in verdict.sure
+    assert ", 25 replicates)" in verdict.sure
     assert "C = 6ND" in verdict.sure
     assert verdict.level == "weak"
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from scaling.expressions import parse
-from scaling.laws import LAWS
+from scaling.laws import LAWS, Law
+from scaling.laws.schedules import MultiPowerLaw
 from scaling.reporting import Report
 from scaling.reporting.document import Document, Section, Verdict
-from scaling.reporting.mathematics import GREEK, formula, symbol
+from scaling.reporting.mathematics import GREEK, formula, of_law, symbol
 
 FORMULAS = [
-    *(law.formula for law in LAWS.values()),
+    *(law.formula for law in LAWS.values() if type(law) is Law),
     "x - (y - z)",
     "x - y - z",
     "x - (y + z)",
@@ -50,6 +51,7 @@ FORMULAS = [
 CONSTANTS = ["1234567*x", "1e6*x + 1e-7", "3.14159265*x", "8.64e19/x", "0.1234567890123*x"]
 FUNCTIONS = {
     "exp": np.exp, "log": np.log, "log10": np.log10, "abs": np.abs, "minimum": min, "maximum": max,
+    "softplus": lambda x: np.logaddexp(0.0, x),
 }  # fmt: skip
 BACK = {letter: name for name, letter in GREEK.items()}
 
@@ -58,7 +60,8 @@ def values(text):
     """Return a value for every name of a formula."""
     names = parse(text, where="test").names
     rng = np.random.default_rng(len(text))
-    return {name: float(v) for name, v in zip(names, rng.uniform(1.1, 2.5, 20), strict=False)}
+    found = {name: float(v) for name, v in zip(names, rng.uniform(1.1, 2.5, 20), strict=False)}
+    return found | ({"sparsity": 0.3} if "sparsity" in found else {})
 
 
 class Reader:
@@ -225,6 +228,14 @@ def test_names_that_typst_knows_are_letters_here():
 
 def test_the_plain_form_is_the_users():
     assert formula("L", parse("E+A/N**alpha", where="test")).plain == "L = E+A/N**alpha"
+
+
+def test_laws_that_are_equations_or_neither():
+    made = of_law(LAWS["m4-D"])
+    assert made.plain == "(loss - E)/(E_0 - loss)**alpha = B/D**c"
+    assert made.latex.count("=") == 1
+    assert of_law(MultiPowerLaw.of([1e-3, 1e-4])).text.startswith("L_0 + A")
+    assert of_law(LAWS["lr-compute"]).plain == "lr = k/C**a"
 
 
 def test_left_sides_may_have_a_subscript():

@@ -1,0 +1,177 @@
+"""From a table to the arrays of a fit: groups, rows, columns, weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.errors import ConfigError, Fault, TableError, clip
+from scaling.expressions import parse
+from scaling.fitting import objectives
+from scaling.fitting.data import Data
+from scaling.fitting.options import Options
+from scaling.laws import Law
+from scaling.runs.table import RunsTable
+
+Array = NDArray[np.float64]
+
+
+def groups(table: RunsTable, column: str | None) -> list[tuple[str | None, NDArray[np.bool_]]]:
+    """Split the table into groups; one nameless group if there is no such column.
+
+    Raises
+    ------
+    ConfigError
+        SC105 if `column` is not in the table.
+    """
+    everything = np.ones(len(table), dtype=bool)
+    if column is None:
+        if "group" not in table.frame or table.frame["group"].nunique() < 2:
+            named = "group" in table.frame
+            only = set(table.frame["group"].dropna().astype(str)) if named else set()
+            return [(only.pop() if len(only) == 1 else None, everything)]
+        column = "group"
+    if column not in table.frame:
+        raise ConfigError(
+            Fault(
+                "SC105",
+                "--group",
+                f'no column "{column}"',
+                "one of " + ", ".join(map(str, table.frame)),
+            )
+        )
+    values = table.frame[column].astype(str).to_numpy()
+    return [(name, values == name) for name in sorted(set(values))]
+
+
+def place(table: RunsTable, group: str | None) -> str:
+    """Name the table and group in messages."""
+    return (table.file or "frame") + (f" group {group}" if group else "")
+
+
+def require(table: RunsTable, law: Law, response: str | None, group: str | None) -> None:
+    """Refuse a table without the law's variables and response.
+
+    Raises
+    ------
+    TableError
+        SC105.
+    """
+    needed = (*law.variables, response or law.response)
+    missing = [v for v in needed if v not in table.frame]
+    if missing:
+        raise TableError(
+            Fault(
+                "SC105",
+                place(table, group),
+                f"no column for {missing[0]}",
+                f"law {law.name} needs " + ", ".join(needed),
+                f"--map {missing[0]}='source[\"…\"]'",
+            )
+        )
+
+
+def data_of(table: RunsTable, law: Law, options: Options, rows: NDArray[np.bool_]) -> Data:
+    """Return the arrays of the fitted rows.
+
+    Raises
+    ------
+    TableError
+        SC102 for text, SC103 for values that are missing, infinite or without a logarithm.
+    """
+    x = {v: _column(table, v, rows) for v in law.variables}
+    loss = objectives.make(options.objective, _given_delta(options.delta))
+    y = _column(table, options.response or law.response, rows)
+    if loss.logs and not (y > 0).all():
+        at = int(table.rows[rows][np.flatnonzero(~(y > 0))[0]])
+        raise TableError(
+            Fault(
+                "SC103",
+                f'{table.file or "frame"}:{at}  column "{options.response or law.response}"',
+                f"{y[y <= 0][0]:g} has no logarithm",
+                f"positive values for the objective {options.objective}",
+                "--objective huber or mse, which compare levels",
+            )
+        )
+    return Data(law, x, y, loss, dict(options.fixed), dict(options.bounds))
+
+
+def _column(table: RunsTable, name: str, rows: NDArray[np.bool_]) -> Array:
+    """Return a column of the fitted rows as numbers.
+
+    Raises
+    ------
+    TableError
+        SC102 if it holds text, SC103 if a value is missing or infinite.
+    """
+    values = table.frame[name]
+    try:
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)[rows]
+    except (TypeError, ValueError):
+        text = clip(str(values.iloc[0]))
+        where = f'{table.file or "frame"}  column "{name}"'
+        raise TableError(Fault("SC102", where, f'"{text}" is not a number', "numbers")) from None
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        where = f'{table.file or "frame"}:{int(table.rows[rows][bad[0]])}  column "{name}"'
+        found = f"{numbers[bad[0]]}".replace("nan", "empty")
+        mend = "fill it in, or leave the row out with --where"
+        raise TableError(Fault("SC103", where, found, "a finite number", mend))
+    return np.ascontiguousarray(numbers)
+
+
+def _given_delta(delta: float | str | None) -> float | None:
+    """Return a threshold that was given; None for ``auto``, which the residuals decide.
+
+    Raises
+    ------
+    ConfigError
+        SC004 for any other text.
+    """
+    if isinstance(delta, str):
+        if delta != "auto":
+            expected = "a number above 0, such as 1e-3, or auto"
+            raise ConfigError(Fault("SC004", "--delta", f'"{clip(delta)}"', expected))
+        return None
+    return delta
+
+
+def _condition_rows(table: RunsTable, text: str | None, option: str) -> NDArray[np.bool_]:
+    if text is None:
+        return np.zeros(len(table), dtype=bool)
+    found = np.asarray(parse(text, where=option).value(table.environment()))
+    if found.dtype != np.bool_ or found.shape != (len(table),):
+        raise ConfigError(Fault("SC020", option, text, "a comparison such as C > 1e20"))
+    return found
+
+
+def holdout_rows(table: RunsTable, text: str | None) -> NDArray[np.bool_]:
+    """Return which rows a condition holds out; none without a condition."""
+    return _condition_rows(table, text, "--holdout")
+
+
+def weights_of(table: RunsTable, options: Options) -> Array:
+    """Weights of rows: those given, times the inverse square of the noise that is known."""
+    weights = _amounts(table, options.weights, "--weights")
+    noise = _amounts(table, options.noise, "--noise")
+    used = noise[table.used]
+    if not (used > 0).all():
+        raise ConfigError(Fault("SC004", "--noise", clip(options.noise or ""), "values above 0"))
+    typical = float(np.exp(np.log(used).mean())) if len(used) else 1.0
+    with np.errstate(all="ignore"):
+        return weights * (typical / noise) ** 2
+
+
+def _amounts(table: RunsTable, text: str | None, option: str) -> Array:
+    """Evaluate an expression to one finite amount a row; ones without it."""
+    if text is None:
+        return np.ones(len(table))
+    value = np.asarray(parse(text, where=option).value(table.environment()))
+    if value.dtype.kind not in "fiub":
+        raise ConfigError(Fault("SC020", option, f"{clip(text)} is text", "an amount a row"))
+    amounts = np.broadcast_to(value.astype(np.float64), (len(table),)).copy()
+    used = amounts[table.used]
+    if not (np.isfinite(used) & (used >= 0)).all() or not used.any():
+        expected = "finite values, 0 or more, not all 0"
+        raise ConfigError(Fault("SC004", option, clip(text), expected))
+    return amounts

@@ -1,0 +1,236 @@
+"""What a solution is worth: its certificate, its intervals, and what must be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.errors import Message
+from scaling.fitting import checks as judge
+from scaling.fitting.data import Data
+from scaling.fitting.options import Options
+from scaling.fitting.result import Check, Interval, Status
+from scaling.fitting.solve import Solution
+from scaling.laws import Law
+
+Array = NDArray[np.float64]
+SAME = 1e-9  # relative difference of objectives that counts as the same optimum
+MAX_RELATIVE_WIDTH = 2.0
+TOO_CORRELATED = 0.99
+RIVAL_SHARE, RIVAL_DISTANCE = 0.01, 0.4
+ROUNDING_OBJECTIVE = 1e-20
+
+
+def certify(data: Data, solution: Solution, best: int, weights: Array) -> dict[str, Any]:
+    """Say how the optimum was found: starts, agreement, gradient, conditioning, bounds.
+
+    ``decrement`` is the decrease of the objective that a Newton step still foresees, relative to
+    it; ``gradient`` the largest derivative by a parameter in units in which the curvature is 1.
+    """
+    value = solution.objective[best]
+    same = _same(solution.objective, value)
+    _, jacobian = data.residuals(solution.z[best : best + 1])
+    shape = np.array([not data.law.parameter(p).enters_linearly for p in data.free], dtype=bool)
+    condition = _condition(jacobian[0] * np.sqrt(weights), shape, float(weights.sum()))
+    at_bound = [p for p, hit in zip(data.free, solution.at_bound[best], strict=True) if hit]
+    return {
+        "starts": len(solution.objective),
+        "agreement": float(same.mean()),
+        "decrement": float(solution.decrement[best]),
+        "gradient": float(np.sqrt(2.0 * max(solution.decrement[best], 0.0) * max(value, 0.0))),
+        "converged": bool(solution.converged[best]),
+        "iterations": int(solution.iterations[best]),
+        "condition": condition,
+        "at_bound": at_bound,
+    }
+
+
+def rival(data: Data, solution: Solution, best: int) -> Check | None:
+    """Say where else a start ended at nearly the best objective, if anywhere."""
+    value = solution.objective[best]
+    if value <= ROUNDING_OBJECTIVE * data.n:
+        return None
+    close = solution.converged & (solution.objective <= (1.0 + RIVAL_SHARE) * value)
+    distance = np.abs(solution.z - solution.z[best])
+    far = close & (distance > RIVAL_DISTANCE * np.where(data.in_log, 1.0, 0.5)).any(axis=1)
+    if not far.any():
+        return None
+    other = int(np.flatnonzero(far)[solution.objective[far].argmin()])
+    columns = data.params(solution.z[[best, other]])
+    name = data.free[int(distance[other].argmax())]
+    here, there = sorted(np.abs(columns[name]))
+    more = solution.objective[other] / value - 1.0
+    found = f"{name} another by a factor {there / max(here, 1e-300):.3g} costs {more:.2%} more"
+    return Check("rival optimum", "warn", found, "SC419")
+
+
+def _condition(jacobian: Array, shape: NDArray[np.bool_], weight: float) -> float:
+    """Reciprocal condition of the curvature that does not depend on the units of the variables.
+
+    The coefficients are judged by the angles between their columns. The exponents are judged by
+    what they change beyond the reach of all coefficients (Golub and Pereyra 1973, variable
+    projection): another unit of N adds a multiple of a coefficient's column to an exponent's,
+    which that projection removes.
+
+    Parameters
+    ----------
+    jacobian : ndarray
+        Weighted derivatives of the residuals, shape (p, n).
+    shape : ndarray of bool
+        Which parameters are exponents, shape (p,).
+    weight : float
+        Sum of the weights.
+    """
+    columns = jacobian[~shape]
+    norms = np.sqrt((columns**2).sum(axis=1))
+    columns = columns / np.where(norms > 0, norms, 1.0)[:, None]
+    ratios = [1.0]
+    beyond = jacobian[shape] / np.sqrt(weight)
+    if len(columns):
+        _, values, basis = np.linalg.svd(columns, full_matrices=False)
+        ratios.append(float(values[-1] / values[0]))
+        beyond = beyond - (beyond @ basis.T) @ basis
+    if len(beyond):
+        ratios.append(float(np.linalg.svd(beyond, compute_uv=False)[-1]))
+    return min(ratios) ** 2
+
+
+def covariance_of(data: Data, z: Array) -> dict[str, Any]:
+    """Covariance over the draws, and the independent directions it is made of.
+
+    ``axes`` are in the coordinates of the solver (logarithms of positive parameters): each is a
+    combination of parameters that varies independently of the others, with its standard deviation.
+    """
+    names = list(data.free)
+    if len(names) < 2 or len(z) < 3:
+        return {}
+    columns = data.params(z)
+    matrix = np.cov(np.stack([columns[name] for name in names]))
+    values, vectors = np.linalg.eigh(np.cov(z.T))
+    labels = [f"ln {n}" if log else n for n, log in zip(names, data.in_log, strict=True)]
+    axes = [
+        {
+            "sd": float(np.sqrt(max(value, 0.0))),
+            "loadings": dict(zip(labels, map(float, v), strict=True)),
+        }
+        for value, v in zip(values, vectors.T, strict=True)
+    ]
+    return {"names": names, "matrix": matrix.tolist(), "axes": axes}
+
+
+def verdict(
+    data: Data,
+    solution: Solution,
+    best: int,
+    params: Mapping[str, float],
+    interval: Interval | None,
+    failed: int,
+    found: list[Check],
+    covariance: Mapping[str, Any],
+    lowest: float,
+) -> tuple[Status, list[Message]]:
+    """Status of the fit and everything a reader must be told."""
+    messages = [
+        Message(c.code, f"{c.name}: {c.found}.")
+        for c in found
+        if c.verdict != "pass" and c.code is not None
+    ]
+    if interval is None and failed:
+        text = f"All {failed} bootstrap replicates failed: no intervals."
+        messages.append(Message("SC409", text))
+    elif interval is None:
+        messages.append(Message("SC416", "No intervals: the fit was made without bootstrap."))
+    else:
+        shapes = [p for p in data.free if data.law.parameter(p).role == "shape"]
+        messages += judge.interval_messages(interval, params, lowest, shapes)
+        messages += _correlations(covariance)
+    names = [p for p, hit in zip(data.free, solution.at_bound[best], strict=True) if hit]
+    if names:
+        text = ", ".join(f"{name} = {params[name]:.4g}" for name in names)
+        messages.append(Message("SC404", f"On its bound: {text}."))
+    if not np.isfinite(solution.objective[best]):
+        return "failed", [*messages, Message("SC408", "No start gave a finite objective.", "error")]
+    failures = [c for c in found if c.verdict == "fail"]
+    wide = None if interval is None else judge.widest_exponent(interval, params)
+    if failures or (wide is not None and wide[1] > MAX_RELATIVE_WIDTH):
+        why = (
+            failures[0].found
+            if failures
+            else (f"the interval of {wide[0]} is {wide[1]:.1f} times its value" if wide else "")
+        )
+        text = f"The runs do not determine this law: {why}."
+        return "not-identified", [*messages, Message("SC405", text, "error")]
+    if not solution.converged[best]:
+        text = "The optimiser stopped before its gradient vanished."
+        return "max-iterations", [*messages, Message("SC408", text)]
+    return ("at-bound" if names else "converged"), messages
+
+
+def _correlations(covariance: Mapping[str, Any]) -> list[Message]:
+    if not covariance:
+        return []
+    names, matrix = covariance["names"], np.asarray(covariance["matrix"])
+    sd = np.sqrt(np.diag(matrix))
+    with np.errstate(all="ignore"):
+        correlation = matrix / np.outer(sd, sd)
+    out = []
+    for i, p in enumerate(names):
+        for j in range(i + 1, len(names)):
+            if abs(correlation[i, j]) > TOO_CORRELATED:
+                text = f"{p} and {names[j]} correlate {correlation[i, j]:+.3f}: quote predictions, "
+                out.append(Message("SC415", text + f"not {p}.", "info"))
+    return out
+
+
+def kind_of(method: str, cluster: str, factor: float) -> str:
+    """Name the kind of an interval in full."""
+    unit = "" if cluster == "row" else f" by {cluster}"
+    name = {
+        "pairs": "pairs bootstrap" if cluster == "row" else f"cluster bootstrap{unit}",
+        "wild": f"wild bootstrap{unit}, Webb weights",
+        "delta": f"sandwich covariance{unit}, normal draws",
+    }[method]
+    return f"{name}, percentile, small-sample factor {factor:.2f}"
+
+
+def interval_of(
+    law: Law,
+    draws: Mapping[str, Array],
+    failed: int,
+    options: Options,
+    kind: str,
+    cluster: str,
+    count: int,
+) -> Interval:
+    """Read percentiles off the draws, those of the frontier's exponents included."""
+    everything = {**draws, **frontier_exponents(law, draws)}
+    tail = 50.0 * (1.0 - options.interval)
+    bounds, errors = {}, {}
+    for name, values in everything.items():
+        lo, hi = np.percentile(values, [tail, 100.0 - tail])
+        bounds[name] = (float(lo), float(hi))
+        errors[name] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+    kept = len(next(iter(draws.values())))
+    return Interval(options.interval, kind, kept, failed, cluster, count, bounds, errors)
+
+
+def frontier_exponents(law: Law, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``a`` and ``b`` of the compute-optimal allocation, where the law has one."""
+    if law.frontier is None:
+        return {}
+    a, b = law.frontier.exponents(params)
+    return {"a": a, "b": b}
+
+
+def best_of(solution: Solution) -> int:
+    """Index of the lowest objective; among equals, of one that converged."""
+    lowest = solution.objective.min()
+    equal = _same(solution.objective, lowest)
+    return int(np.argmax(equal * (1 + solution.converged)))
+
+
+def _same(objective: Array, lowest: float) -> NDArray[np.bool_]:
+    return np.abs(objective - lowest) <= SAME * max(abs(lowest), 1e-300) + 1e-18
