@@ -55,6 +55,8 @@ def fit(
     noise: str | None = None,
     method: str = "pairs",
     response: str | None = None,
+    profile: Sequence[str] = (),
+    share: Sequence[str] = (),
     convention: str | None = None,
 ) -> Fit | Fits:
     """Fit a law to a table of runs.
@@ -76,6 +78,8 @@ def fit(
         Column to split by; conditions on rows; row weights and standard deviations by expressions.
     response : str, optional
         Column that the law gives; the law's own if None.
+    profile, share : sequence of str, optional
+        Parameters whose profile is traced; parameters that are the same in every group.
     fixed, bounds
         Parameters held at a value, and bounds that replace the law's.
 
@@ -109,6 +113,8 @@ def fit(
         noise,
         method,
         response,
+        tuple(profile),
+        tuple(share),
     )
     laws: list[str | Law] = []
     if law is not None:

@@ -504,6 +504,11 @@ CODES: dict[str, Code] = {
         "Runs that share a value of a variable err together.",
         "Name what they share in the column trunk, so that intervals resample it whole.",
     ),
+    "SC422": Code(
+        "shared parameters",
+        "Some parameters were fitted as the same in several groups.",
+        "The objective and the intervals are those of all these groups together.",
+    ),
     "SC900": Code(
         "internal error",
         "A fault of this package, not of your input.",

@@ -71,6 +71,12 @@ def fit(
     method: Annotated[
         str, typer.Option("--interval-method", help="pairs, wild (bootstraps) or delta.")
     ] = "pairs",
+    profile: Annotated[
+        Texts, typer.Option("--profile", help="Trace the profile of a parameter, or all.")
+    ] = None,
+    share: Annotated[
+        Texts, typer.Option("--share", help="Parameter that is the same in every group.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write fit.json there.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -105,6 +111,8 @@ def fit(
         noise,
         method,
         response,
+        tuple(profile or []),
+        tuple(share or []),
     )
     source: Any = "-" if str(file) == "-" else file
     table = read_table(

@@ -12,6 +12,7 @@ from scaling.fitting.fit import fit_group, surface_allocation
 from scaling.fitting.inputs import groups, holdout_rows
 from scaling.fitting.options import Options
 from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.shared import fit_shared
 from scaling.laws import Law, default_for, get
 from scaling.runs.provenance import versions
 from scaling.runs.table import RunsTable
@@ -62,13 +63,16 @@ def analyse(
     info = table_info(table)
     held = holdout_rows(table, chosen.holdout)
     train = table.leave_out(~held, "SC120", f"held out by {chosen.holdout}")
-    for name, member in groups(table, group):
-        if "surface" in approaches:
-            for law in declared or [default_for(set(map(str, table.frame)))]:
-                fit = replace(fit_group(table, law, chosen, name, member), table=info)
-                fits.append(fit)
-                allocation = surface_allocation(fit)
-                allocations += [allocation] if allocation else []
+    members = groups(table, group)
+    if "surface" in approaches:
+        for law in declared or [default_for(set(map(str, table.frame)))]:
+            if chosen.share:
+                made = fit_shared(table, law, chosen, members)
+            else:
+                made = [fit_group(table, law, chosen, name, member) for name, member in members]
+            fits += [replace(fit, table=info) for fit in made]
+            allocations += [a for a in map(surface_allocation, made) if a is not None]
+    for name, member in members:
         if "isoflop" in approaches:
             found = isoflop.Options(minimum, edge, chosen.bootstrap, chosen.interval, chosen.seed)
             allocations.append(isoflop.isoflop_allocation(train, found, name, member))

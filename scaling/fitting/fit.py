@@ -10,37 +10,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.errors import Fault, FitError
+from scaling.errors import Fault, FitError, Message
 from scaling.fitting import checks as judge
 from scaling.fitting.data import Data
+from scaling.fitting.estimate import Estimate, estimate, profiles
 from scaling.fitting.inputs import data_of, holdout_rows, place, require, weights_of
-from scaling.fitting.intervals import draw
 from scaling.fitting.options import Options, check_options
 from scaling.fitting.result import Allocation, Fit, Holdout, Objective
-from scaling.fitting.seeds import Seeds
-from scaling.fitting.solve import MAX_ITERATIONS, Solution, refine
 from scaling.fitting.verdict import (
-    best_of,
-    certify,
     covariance_of,
     frontier_exponents,
     interval_of,
     kind_of,
-    rival,
     verdict,
 )
 from scaling.laws import Law
 from scaling.runs.table import RunsTable, clusters
 
 Array = NDArray[np.float64]
-STARTS, MANY_STARTS = 8, 32
-ROBUST = 1.345 * 1.4826
-SMALLEST_DELTA = 1e-12
+Rows = NDArray[np.bool_]
 
 
-def fit_group(
-    table: RunsTable, law: Law, options: Options, group: str | None, member: NDArray[np.bool_]
-) -> Fit:
+def fit_group(table: RunsTable, law: Law, options: Options, group: str | None, member: Rows) -> Fit:
     """Fit `law` to the rows of one group.
 
     Parameters
@@ -60,6 +51,39 @@ def fit_group(
     FitError
         SC401 if there are not more points than parameters.
     """
+    held, train, data = prepare(table, law, options, group, member)
+    weights = weights_of(table, options)[train]
+    label, labels = clusters(table.frame.loc[train])
+    found = estimate(data, weights, label, labels, options)
+    profiled = profiles(found, weights, options) if options.profile else []
+    fit = assemble(
+        table,
+        options,
+        found,
+        group=group,
+        member=member,
+        held=held,
+        data=found.data,
+        params=found.params,
+        draws=found.columns(),
+        weight=float(weights.sum()),
+    )
+    fit = replace(fit, profiles=tuple(profiled))
+    return replace(fit, holdout=_score_holdout(fit, table, held, options)) if held.any() else fit
+
+
+def prepare(
+    table: RunsTable, law: Law, options: Options, group: str | None, member: Rows
+) -> tuple[Rows, Rows, Data]:
+    """Check what is asked of a group; return its held-out rows, its fitted rows and their arrays.
+
+    Raises
+    ------
+    TableError
+        SC105 if a variable is missing.
+    FitError
+        SC401 if there are not more points than parameters.
+    """
     check_options(options, law)
     require(table, law, options.response, group)
     used = table.used & member
@@ -70,60 +94,78 @@ def fit_group(
         expected = f"more than the {len(data.free)} free parameters of {law.name}"
         mend = "add runs, or fit a law with fewer parameters"
         raise FitError(Fault("SC401", place(table, group), f"{data.n} runs", expected, mend))
-    weights = weights_of(table, options)[train]
-    data, solution = _solve(data, weights, options)
-    best = best_of(solution)
-    params = {k: float(v[best]) for k, v in data.params(solution.z).items()}
-    label, labels = clusters(table.frame.loc[train])
-    certificate = certify(data, solution, best, weights)
-    found = [*judge.design_checks(data.x, len(data.free), data.n)]
-    r = data.residuals(solution.z[best : best + 1])[0][0]
-    found += judge.fit_checks(data.x, r, certificate["condition"], certificate["agreement"])
-    found += judge.noise_checks(data.x, r)
-    other = rival(data, solution, best)
-    found += [other] if other else []
-    interval, draws, covariance, failed = None, {}, {}, 0
-    if options.bootstrap and np.isfinite(solution.objective[best]):
-        made = draw(
-            data,
-            weights,
-            solution.z[best],
-            labels,
-            method=options.method,
-            draws=options.bootstrap,
-            seed=options.seed,
-            level=options.interval,
+    return held, train, data
+
+
+def assemble(
+    table: RunsTable,
+    options: Options,
+    found: Estimate,
+    *,
+    group: str | None,
+    member: Rows,
+    held: Rows,
+    data: Data,
+    params: Mapping[str, float],
+    draws: Mapping[str, Array],
+    weight: float,
+    notes: tuple[Message, ...] = (),
+) -> Fit:
+    """Put a fit together from an estimate and the arrays and parameters of its group.
+
+    Parameters
+    ----------
+    table, options
+    found : Estimate
+    group, member, held
+        Name, rows and held-out rows of the group.
+    data : Data
+        Arrays of the group under the law.
+    params, draws : mapping
+        Of the law's own parameters.
+    weight : float
+        Sum of the row weights behind the objective.
+    notes : tuple of Message
+        What else a reader must know.
+    """
+    law = data.law
+    columns = {name: np.array([value]) for name, value in params.items()}
+    r = data.residuals(data.internal(columns))[0][0]
+    certificate = found.certificate
+    checks = [*judge.design_checks(data.x, len(data.free), data.n)]
+    checks += judge.fit_checks(data.x, r, certificate["condition"], certificate["agreement"])
+    checks += judge.noise_checks(data.x, r)
+    checks += [found.rival] if found.rival else []
+    interval, covariance, failed = None, {}, 0
+    if found.draws is not None:
+        failed = found.draws.failed
+    if found.draws is not None and draws:
+        kind = kind_of(options.method, found.cluster, found.draws.factor)
+        interval = interval_of(
+            law, draws, failed, options, kind, found.cluster, found.clusters, found.draws.factor
         )
-        draws, failed = data.params(made.z), made.failed
-        if failed < options.bootstrap:
-            count = int(labels.max()) + 1
-            kind = kind_of(options.method, label, made.factor)
-            interval = interval_of(law, draws, failed, options, kind, label, count)
-            interval = replace(interval, factor=made.factor)
-            covariance = covariance_of(data, made.z)
-    params = params | frontier_exponents(law, params)
+        covariance = covariance_of(data, data.internal(draws))
+    everything = {**params, **frontier_exponents(law, params)}
     status, messages = verdict(
-        data, solution, best, params, interval, failed, found, covariance, float(data.y.min())
+        data, certificate, found.objective, everything, interval, failed, checks, covariance
     )
-    value = float(solution.objective[best])
-    value = value / float(weights.sum()) if options.reduction == "mean" else value
+    value = found.objective / weight if options.reduction == "mean" else found.objective
     delta = None if data.loss.squared else data.loss.delta
-    fit = Fit(
+    return Fit(
         group=group,
         law=law,
-        params=params,
+        params=everything,
         objective=Objective(options.objective, delta, options.reduction, value),
         status=status,
         n=data.n,
-        messages=tuple(messages),
+        messages=(*notes, *messages),
         interval=interval,
-        checks=tuple(found),
+        checks=tuple(checks),
         rows=_rows(table, law, params, options.response or law.response, member, held),
         draws=draws,
         covariance=covariance,
         certificate=certificate,
     )
-    return replace(fit, holdout=_score_holdout(fit, table, held, options)) if held.any() else fit
 
 
 def surface_allocation(fit: Fit) -> Allocation | None:
@@ -142,36 +184,6 @@ def surface_allocation(fit: Fit) -> Allocation | None:
     a, b = fit.params["a"], fit.params["b"]
     line = {"N": [float(np.log(one)), a], "D": [float(-np.log(6.0 * one)), b]}
     return Allocation(fit.group, "surface", a, b, interval, line=line, method=fit.law.name)
-
-
-def _solve(data: Data, weights: Array, options: Options) -> tuple[Data, Solution]:
-    """Solve the fit of all rows; ``auto`` sets the threshold from the residuals, twice.
-
-    Huber's 1.345 times the residuals' scale keeps 95% of least squares' precision under normal
-    noise (Huber and Ronchetti 2009, sec. 7.7).
-    """
-    auto = options.delta == "auto" and not data.loss.squared
-    if auto:
-        data = replace(data, loss=replace(data.loss, delta=1e3))
-    ways = Seeds(data, weights)
-    starts = ways.best(weights[None, :], _start_count(data))[0]
-    # Laws of many parameters have long curved valleys.
-    limit = MAX_ITERATIONS * (1 if len(data.free) <= 6 else 10)
-    solution = refine(data, starts, weights[None, :], per=len(starts), max_iterations=limit)
-    for _ in range(2 if auto else 0):
-        best = solution.z[int(solution.objective.argmin())]
-        residual = data.residuals(best[None, :])[0][0]
-        scale = ROBUST * float(np.median(np.abs(residual)))
-        data = replace(data, loss=replace(data.loss, delta=max(scale, SMALLEST_DELTA)))
-        starts = np.concatenate([best[None, :], starts[1:]])
-        solution = refine(data, starts, weights[None, :], per=len(starts))
-    return data, solution
-
-
-def _start_count(data: Data) -> int:
-    """More starts where the grid of non-linear parameters cannot be dense."""
-    count = sum(not data.law.parameter(p).enters_linearly for p in data.free)
-    return STARTS if count <= 2 else MANY_STARTS
 
 
 def _rows(

@@ -41,7 +41,8 @@ def groups(table: RunsTable, column: str | None) -> list[tuple[str | None, NDArr
             )
         )
     values = table.frame[column].astype(str).to_numpy()
-    return [(name, values == name) for name in sorted(set(values))]
+    chosen = set(values[table.used]) or set(values)  # a condition may leave out whole groups
+    return [(name, values == name) for name in sorted(chosen)]
 
 
 def place(table: RunsTable, group: str | None) -> str:

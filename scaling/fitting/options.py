@@ -39,6 +39,10 @@ class Options:
         How intervals are made; see `scaling.fitting.intervals`.
     response : str or None
         Column that the law gives; the law's own if None.
+    profile : tuple of str
+        Parameters whose profile is traced; ``("all",)`` for every free one.
+    share : tuple of str
+        Parameters that are the same in every group.
     """
 
     objective: str = "log-huber"
@@ -54,6 +58,8 @@ class Options:
     noise: str | None = None
     method: str = "pairs"
     response: str | None = None
+    profile: tuple[str, ...] = ()
+    share: tuple[str, ...] = ()
 
 
 def check_options(options: Options, law: Law) -> None:

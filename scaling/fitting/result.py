@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, Message, clip
-from scaling.laws import LAWS, Law, get
+from scaling.laws import LAWS, Law, Parameter, get
 from scaling.runs.files import write_atomic
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ class Fit:
         ``{"names": [...], "matrix": [[...]]}`` over the replicates, or empty.
     certificate : mapping
         How the optimum was found: starts, agreement, gradient, condition, bounds.
+    profiles : tuple of mapping
+        Deviance along a parameter; see `scaling.fitting.estimate.profiles`.
     """
 
     group: str | None
@@ -143,6 +145,7 @@ class Fit:
     draws: Mapping[str, Array] = field(default_factory=dict, repr=False)
     covariance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     certificate: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    profiles: tuple[Mapping[str, Any], ...] = ()
     table: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -211,7 +214,8 @@ class Fit:
                 "draws": {k: [float(x) for x in v] for k, v in self.draws.items()},
                 "covariance": dict(self.covariance),
                 "certificate": dict(self.certificate),
-                "profiles": [],
+                "profiles": [dict(p) for p in self.profiles],
+                "declaration": _declaration(self.law),
                 "sensitivity": [],
             }
         return out
@@ -381,13 +385,7 @@ def from_dict(data: Mapping[str, Any]) -> Fits:
 
 
 def _fit_from(item: Mapping[str, Any], table: Mapping[str, Any]) -> Fit:
-    from dataclasses import replace
-
-    law = get(item["law"]) if item["law"] in LAWS else None
-    if law is None:
-        raise ConfigError(Fault("SC101", "fit.json", f"law {item['law']!r} is not known here"))
-    if law.formula != item["formula"]:
-        law = replace(law, formula=item["formula"])
+    law = _law_from(item)
     interval = item["interval"]
     return Fit(
         group=item["group"],
@@ -409,7 +407,40 @@ def _fit_from(item: Mapping[str, Any], table: Mapping[str, Any]) -> Fit:
         draws={k: np.asarray(v, dtype=np.float64) for k, v in item.get("draws", {}).items()},
         covariance=item.get("covariance", {}),
         certificate=item.get("certificate", {}),
+        profiles=tuple(item.get("profiles", [])),
         table=table,
+    )
+
+
+def _declaration(law: Law) -> dict[str, Any]:
+    """What is needed to evaluate a law that no catalogue knows."""
+    return {
+        "variables": list(law.variables),
+        "response": law.response,
+        "parameters": [
+            {"name": p.name, "role": p.role, "meaning": p.meaning} for p in law.parameters
+        ],
+    }
+
+
+def _law_from(item: Mapping[str, Any]) -> Law:
+    """The catalogue's law where it has the same formula, else the declaration in the file."""
+    if item["law"] in LAWS and LAWS[item["law"]].formula == item["formula"]:
+        return LAWS[item["law"]]
+    found = item.get("declaration")
+    if found is None:
+        return get(item["law"])
+    parts = tuple(
+        Parameter(p["name"], p["role"], -np.inf, np.inf, meaning=p["meaning"])
+        for p in found["parameters"]
+    )
+    return Law(
+        name=item["law"],
+        formula=item["formula"],
+        parameters=parts,
+        variables=tuple(found["variables"]),
+        reference="as declared in the file",
+        response=found["response"],
     )
 
 

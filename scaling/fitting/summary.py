@@ -21,7 +21,8 @@ def digits(value: float, error: float | None) -> str:
 
 def summarise(fit: Fit) -> str:
     """Render a fit for a terminal of 80 columns."""
-    head = f"{fit.law.name}  {fit.law.formula}"
+    named = fit.law.name != fit.law.formula
+    head = f"{fit.law.name}  {fit.law.formula}" if named else fit.law.formula
     objective = f"{fit.objective.name}"
     if fit.objective.delta is not None:
         objective += f" delta {fit.objective.delta:g}"
@@ -49,6 +50,10 @@ def summarise(fit: Fit) -> str:
         if name == "a":
             text += f"     N* ∝ C^a under C = {fit.cost['formula']}"
         lines.append(text)
+    for profile in fit.profiles if fit.identified else ():
+        ends = ["none" if end is None else f"{end:.4g}" for end in profile["interval"]]
+        label = f"{profile['parameter']:<6} profile {profile['level']:.0%}"
+        lines.append(f"  {label}: {ends[0]} – {ends[1]}")
     if fit.holdout is not None:
         h = fit.holdout
         lines.append(

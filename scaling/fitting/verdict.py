@@ -123,14 +123,13 @@ def covariance_of(data: Data, z: Array) -> dict[str, Any]:
 
 def verdict(
     data: Data,
-    solution: Solution,
-    best: int,
+    certificate: Mapping[str, Any],
+    objective: float,
     params: Mapping[str, float],
     interval: Interval | None,
     failed: int,
     found: list[Check],
     covariance: Mapping[str, Any],
-    lowest: float,
 ) -> tuple[Status, list[Message]]:
     """Status of the fit and everything a reader must be told."""
     messages = [
@@ -145,13 +144,13 @@ def verdict(
         messages.append(Message("SC416", "No intervals: the fit was made without bootstrap."))
     else:
         shapes = [p for p in data.free if data.law.parameter(p).role == "shape"]
-        messages += judge.interval_messages(interval, params, lowest, shapes)
+        messages += judge.interval_messages(interval, params, float(data.y.min()), shapes)
         messages += _correlations(covariance)
-    names = [p for p, hit in zip(data.free, solution.at_bound[best], strict=True) if hit]
+    names = certificate["at_bound"]
     if names:
         text = ", ".join(f"{name} = {params[name]:.4g}" for name in names)
         messages.append(Message("SC404", f"On its bound: {text}."))
-    if not np.isfinite(solution.objective[best]):
+    if not np.isfinite(objective):
         return "failed", [*messages, Message("SC408", "No start gave a finite objective.", "error")]
     failures = [c for c in found if c.verdict == "fail"]
     wide = None if interval is None else judge.widest_exponent(interval, params)
@@ -163,7 +162,7 @@ def verdict(
         )
         text = f"The runs do not determine this law: {why}."
         return "not-identified", [*messages, Message("SC405", text, "error")]
-    if not solution.converged[best]:
+    if not certificate["converged"]:
         text = "The optimiser stopped before its gradient vanished."
         return "max-iterations", [*messages, Message("SC408", text)]
     return ("at-bound" if names else "converged"), messages
@@ -204,6 +203,7 @@ def interval_of(
     kind: str,
     cluster: str,
     count: int,
+    factor: float,
 ) -> Interval:
     """Read percentiles off the draws, those of the frontier's exponents included."""
     everything = {**draws, **frontier_exponents(law, draws)}
@@ -214,7 +214,7 @@ def interval_of(
         bounds[name] = (float(lo), float(hi))
         errors[name] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
     kept = len(next(iter(draws.values())))
-    return Interval(options.interval, kind, kept, failed, cluster, count, bounds, errors)
+    return Interval(options.interval, kind, kept, failed, cluster, count, bounds, errors, factor)
 
 
 def frontier_exponents(law: Law, params: Mapping[str, Any]) -> dict[str, Any]:

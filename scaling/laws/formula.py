@@ -17,7 +17,7 @@ MAX_PARAMETERS = 12
 FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
-def from_formula(text: str, columns: Iterable[str], *, name: str = "formula") -> Law:
+def from_formula(text: str, columns: Iterable[str]) -> Law:
     """Make a law of a formula.
 
     Names that are columns of the table are variables; all others are parameters. A parameter that
@@ -54,7 +54,7 @@ def from_formula(text: str, columns: Iterable[str], *, name: str = "formula") ->
         _parameter(n, n in linear, n in in_exponents, expression.tree) for n in names
     )
     return Law(
-        name=name,
+        name=expression.text,
         title="User's formula",
         formula=expression.text,
         parameters=parameters,

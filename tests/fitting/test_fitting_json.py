@@ -208,7 +208,7 @@ def test_what_is_not_a_fit(tmp_path, text, code):
     assert "fit.json" in str(caught.value)
 
 
-def test_a_law_that_is_not_in_the_catalogue_is_refused_by_name(runs, tmp_path):
+def test_a_law_that_is_not_in_the_catalogue_comes_with_its_declaration(runs, tmp_path):
     law = Law(
         "mine", "E + k*D**-0.4", (Parameter("E", "linear", 0, 9), Parameter("k", "scale", 1, 1e9)),
         ("D",), "none",
@@ -216,8 +216,15 @@ def test_a_law_that_is_not_in_the_catalogue_is_refused_by_name(runs, tmp_path):
     fit = sc.fit(runs(law, {"E": 1.0, "k": 900.0}), law, bootstrap=0)
     assert fit.params["k"] == pytest.approx(900, rel=1e-6)
     fit.save(tmp_path / "fit.json")
+    (found,) = load(tmp_path / "fit.json").fits
+    assert (found.law.name, found.law.formula) == ("mine", law.formula)
+    assert found.predict(D=[1e8, 1e9]).loss.tolist() == fit.predict(D=[1e8, 1e9]).loss.tolist()
+    text = (tmp_path / "fit.json").read_text()
+    content = json.loads(text)
+    del content["fits"][0]["declaration"]
+    (tmp_path / "bare.json").write_text(json.dumps(content))
     with pytest.raises(ConfigError, match="mine"):
-        load(tmp_path / "fit.json")
+        load(tmp_path / "bare.json")
 
 
 def test_results_cannot_be_changed(fits):
