@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,9 @@ class Data:
     ----------
     law : Law
     x : mapping of str to ndarray
-        Variables of the law, shape (n,), finite.
+        Variables of the law, shape (n,), finite; (k, n) where every start has its own rows.
     y : ndarray
-        Response, shape (n,); positive where the objective takes logs.
+        Response, shaped like `x`; positive where the objective takes logs.
     loss : Loss
         Objective.
     fixed : mapping of str to float
@@ -45,7 +46,7 @@ class Data:
     @property
     def n(self) -> int:
         """Number of rows."""
-        return len(self.y)
+        return int(self.y.shape[-1])
 
     @cached_property
     def logs(self) -> dict[str, Array]:
@@ -56,6 +57,22 @@ class Data:
     def log_y(self) -> Array:
         """Natural logarithm of the response, where the objective takes it."""
         return np.log(self.y) if self.loss.logs else self.y
+
+    def gathered(self, index: NDArray[np.int64]) -> Data:
+        """Return the data in which start k has the rows ``index[k]``, shape (k, m)."""
+        return self._sliced(index)
+
+    def kept(self, starts: NDArray[np.bool_]) -> Data:
+        """Return the data of the starts that go on, where each has its own rows."""
+        return self._sliced(starts) if self.y.ndim == 2 else self
+
+    def _sliced(self, index: NDArray[Any]) -> Data:
+        x = {name: values[index] for name, values in self.x.items()}
+        out = replace(self, x=x, y=self.y[index])
+        # Logarithms are sliced like the rest rather than taken again.
+        out.__dict__["logs"] = {name: values[index] for name, values in self.logs.items()}
+        out.__dict__["log_y"] = self.log_y[index]
+        return out
 
     @cached_property
     def free(self) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ ROBUST_TUNING = 1.345 * 1.4826
 MERGE_EVERY = 2  # iterations
 PATIENCE = 12  # iterations; a start may take twice as many as the first that finished, or as this
 MERGE_SHARE = 0.02  # of the objective, within which two starts are in one quadratic basin
-SECANT_FROM = 10  # iterations after which what the linearised law leaves out is learned
+SECANT_FROM = 16  # iterations after which what the linearised law leaves out is learned
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ def refine(
     *,
     per: int = 1,
     shift: Array | None = None,
+    index: NDArray[np.int64] | None = None,
     tolerance: float = DECREMENT_TOLERANCE,
     max_iterations: int = MAX_ITERATIONS,
 ) -> Solution:
@@ -91,19 +92,24 @@ def refine(
         Consecutive starts that belong to one problem, so share its weights and may merge.
     shift : ndarray, optional
         What is added to each problem's observations in the objective's scale, shape (k / per, n).
+    index : ndarray of int, optional
+        Rows of each problem, shape (k / per, m); `weights` then has that shape too.
     tolerance : float
         Predicted relative decrease of the objective at which a start is done.
     max_iterations : int
         Limit of iterations of each start.
     """
-    size = max(1, CHUNK_ELEMENTS // max(1, data.n * per))
+    size = max(1, CHUNK_ELEMENTS // max(1, weights.shape[1] * per))
 
     def chunk(i: int) -> Solution:
         part = slice(i * per, (i + size) * per)
         rows = np.repeat(weights[i : i + size], per, axis=0)
         with np.errstate(all="ignore"):
             moved = None if shift is None else np.repeat(shift[i : i + size], per, axis=0)
-            return _Descent(data, starts[part], rows, per, moved).run(tolerance, max_iterations)
+            own = data
+            if index is not None:
+                own = data.gathered(np.repeat(index[i : i + size], per, axis=0))
+            return _Descent(own, starts[part], rows, per, moved).run(tolerance, max_iterations)
 
     jobs = range(0, len(weights), size)
     if len(jobs) == 1:
@@ -254,6 +260,7 @@ class _Descent:
         self.delta, self.damping = self.delta[left], self.damping[left]
         self.secant, self.hessian = self.secant[left], self.hessian[left]
         self.shift = None if self.shift is None else self.shift[left]
+        self.data = self.data.kept(left)
         self.point.keep(left)
 
     def _stop(self, iteration: int) -> None:

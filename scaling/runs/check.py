@@ -242,7 +242,7 @@ def _derive(
 def _warn(frame: pd.DataFrame, done: np.ndarray) -> list[Message]:
     messages = []
     ignored = [c for c in frame if c != "run"]
-    copies = int(frame[ignored].astype(str).duplicated().sum())
+    copies = int(frame[ignored].duplicated().sum())
     if copies:
         text = f"{copies} rows are copies of another row and count as often as they stand."
         messages.append(Message("SC107", text))

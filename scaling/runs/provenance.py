@@ -5,30 +5,31 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 
 def package_version() -> str:
     """Version of this package; ``unknown`` when it is run from a bare checkout."""
-    try:
-        return importlib.metadata.version("scaling-study")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+    return _version("scaling-study") or "unknown"
 
 
 def versions(*names: str) -> dict[str, str | None]:
     """Versions of Python, this package and the distributions named; None if absent."""
-    out: dict[str, str | None] = {
+    found: dict[str, str | None] = {
         "python": platform.python_version(),
         "scaling-study": package_version(),
     }
-    for name in names:
-        try:
-            out[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            out[name] = None
-    return out
+    return found | {name: _version(name) for name in names}
+
+
+@lru_cache
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def commit(folder: Path | None = None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Wild and sandwich intervals against loops and formulas written afresh; what intervals stand on."""
+"""Wild and sandwich intervals against loops and formulas written afresh; single new runs."""
 
 from types import SimpleNamespace
 
@@ -148,6 +148,19 @@ def test_wild_widths_are_close_to_those_of_pairs(sixty):
     assert se(wild) == pytest.approx(se(pairs), rel=0.35)
 
 
+@pytest.mark.xfail(
+    strict=True, reason="flipping residuals whose noise lies above the curve moves the curve"
+)
+def test_wild_intervals_of_the_asymmetric_objective_are_about_the_fit_or_refused(sixty):
+    """Runs lie above this curve; flipped residuals would lie on both sides of it."""
+    try:
+        fit = sc.fit(sixty, "power-D", objective="asymmetric", method="wild", bootstrap=200)
+    except ConfigError:
+        return
+    table = fit.predict(D=[1e8, 1e9])
+    assert ((table.lo < table.loss) & (table.loss < table.hi)).all()
+
+
 # ----------------------------------------------------------------------------------------- sandwich
 
 
@@ -207,7 +220,7 @@ def test_sandwich_widths_are_close_to_those_of_pairs(sixty, objective):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_copies_within_a_trunk_do_not_narrow_intervals(sixty, method):
-    """Three more copies of a row are no news; as rows of their own they would halve the interval."""
+    """Copies of a row are no news; as rows of their own three more would halve the interval."""
     one = sixty.assign(trunk=[f"t{i}" for i in range(60)])
     options = {"objective": "log-mse", "method": method, "bootstrap": 60}
     single = sc.fit(one, "power-D", **options)
@@ -393,6 +406,34 @@ def test_fresh_runs_fall_in_their_interval_as_often_as_it_says(runs, level):
     inside = ((table.run_lo <= loss) & (loss <= table.run_hi)).mean()
     assert inside == pytest.approx(level, abs=0.06)
     assert ((table.lo <= loss) & (loss <= table.hi)).mean() < inside - 0.2
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "log-huber",
+        pytest.param(
+            "asymmetric",
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="the mean of the residuals is taken off, though the curve lies below it",
+            ),
+        ),
+    ],
+)
+def test_fresh_runs_fall_in_the_interval_of_a_curve_that_is_no_mean(runs, objective):
+    """Noise with a long tail above: the default objective's curve is a median, below the mean."""
+
+    def skewed(x, seed):
+        exact = runs("power-D", POWER, x)
+        noise = np.random.default_rng(seed).exponential(0.02, len(exact))
+        return exact.assign(loss=exact.loss * np.exp(noise))
+
+    fit = sc.fit(skewed(x_of(150), 8), "power-D", objective=objective, bootstrap=500)
+    fresh = skewed({"D": np.tile(np.geomspace(1e7, 1e10, 40), 100)}, 9)
+    table = fit.predict(D=fresh.D.to_numpy(), interval=0.8)
+    loss = fresh.loss.to_numpy()
+    assert ((table.run_lo <= loss) & (loss <= table.run_hi)).mean() == pytest.approx(0.8, abs=0.06)
 
 
 def test_the_same_fit_predicts_the_same_runs(frame):
