@@ -1,6 +1,6 @@
 """What can be fitted: laws as declarations, their catalogue and published values."""
 
-from scaling.laws.catalogue import LAWS, default_for, get
+from scaling.laws.catalogue import LAWS, default_for, get, installed
 from scaling.laws.law import Frontier, Law, Parameter, Published
 
-__all__ = ["LAWS", "Frontier", "Law", "Parameter", "Published", "default_for", "get"]
+__all__ = ["LAWS", "Frontier", "Law", "Parameter", "Published", "default_for", "get", "installed"]

@@ -1,0 +1,38 @@
+"""The page of laws is in step. ``python tests/laws/test_laws_page.py`` writes it."""
+
+from pathlib import Path
+
+from scaling.laws import LAWS
+
+PAGE = Path(__file__).parents[2] / "docs" / "laws.md"
+INTRODUCTION = """# Laws
+
+Each law is declared by its formula. `scaling fit FILE --law NAME` fits it, `scaling laws show NAME`
+prints its parameters with bounds, meanings and published values. A law of your own needs no
+package: `--formula "E + A/N**alpha"` takes names that are columns as variables and the others as
+parameters; `sc.Law(...)` declares more; an entry point of the group `scaling.laws` makes it known
+by name. The loss curve under any schedule is `scaling.laws.schedules.MultiPowerLaw`, which needs
+the schedule itself.
+
+Functions: `exp log log10 sqrt abs minimum maximum softplus`.
+"""
+
+
+def page():
+    """Return docs/laws.md."""
+    parts = [INTRODUCTION]
+    for law in LAWS.values():
+        parts.append(
+            f"## {law.name}\n\n{law.title}. Gives `{law.response}`; reads "
+            f"{', '.join(f'`{v}`' for v in law.variables)}.\n\n```\n{law.formula}\n```\n\n"
+            f"{law.reference}.\n"
+        )
+    return "\n".join(parts)
+
+
+def test_the_page_is_in_step():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tests/laws/test_laws_page.py"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
