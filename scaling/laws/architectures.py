@@ -20,7 +20,7 @@ _E_HAT = "1/(1/(experts - 1 + 1/(1/E_start - 1/E_max)) + 1/E_max)"
 
 ROUTED = Law(
     name="moe-clark",
-    title="Routed models: log loss bilinear in log size and log experts",
+    title="Routed models: bilinear in ln N and ln experts",
     formula=f"exp(a_N*log(N) + b_E*log({_E_HAT}) + c_NE*log(N)*log({_E_HAT}) + d)",
     parameters=(
         shape("a_N", "slope in ln N", 0.0),
@@ -69,7 +69,7 @@ GRANULAR = Law(
 
 SPARSE = Law(
     name="moe-abnar",
-    title="Sparse mixture of experts: sparsity has its own term and one with N",
+    title="Sparse mixture of experts: two terms of sparsity",
     formula="E + A/N**alpha + B/D**beta + c/(1 - sparsity)**lam"
     " + d/((1 - sparsity)**delta*N**gamma)",
     parameters=(
@@ -90,7 +90,7 @@ SPARSE = Law(
 
 JOINT_MOE = Law(
     name="moe-ludziejewski",
-    title="Mixture of experts: the exponents of N and D move with the experts",
+    title="Mixture of experts: exponents move with the experts",
     formula="E + A*experts**delta*N**(-alpha + gamma*log(experts))"
     " + B*experts**omega*D**(-beta + zeta*log(experts))",
     parameters=(
@@ -111,7 +111,7 @@ JOINT_MOE = Law(
 _BITS = (0.7, 1.8, 4.0)
 PRECISION = Law(
     name="precision",
-    title="Additive law in the parameters that low precision leaves effective",
+    title="Additive law in the parameters that precision leaves",
     formula="E + A/(N*(1 - exp(-P_w/gamma_w))*(1 - exp(-P_a/gamma_a))*(1 - exp(-P_kv/gamma_kv)))"
     "**alpha + B/D**beta",
     parameters=(
@@ -130,7 +130,7 @@ PRECISION = Law(
 
 QUANTISED = Law(
     name="precision-post",
-    title="Additive law with the loss added by quantising after training",
+    title="Additive law with the loss added by quantisation",
     formula="E + A/N**alpha + B/D**beta + C_T*D**gamma_D/N**gamma_N*exp(-P_post/gamma_post)",
     parameters=(
         offset(),
@@ -149,7 +149,7 @@ QUANTISED = Law(
 
 VOCABULARY = Law(
     name="vocabulary",
-    title="Unigram-normalised loss in body parameters, vocabulary parameters and characters",
+    title="Unigram-normalised loss with a vocabulary term",
     formula="-E + A_1/N_nv**alpha_1 + A_2/N_v**alpha_2 + B/H**beta",
     parameters=(
         signed("E", "minus the floor of the normalised loss"),

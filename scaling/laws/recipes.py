@@ -50,11 +50,11 @@ BATCH_OF_DATA = Law(
 )
 CRITICAL_BATCH = Law(
     name="critical-batch",
-    title="Steps to a loss against the batch; the critical batch is X_min/S_min",
+    title="Steps to a loss against the batch",
     formula="S_min + X_min/batch",
     parameters=(
         scale("S_min", "steps at an infinite batch"),
-        scale("X_min", "examples at batch 1"),
+        scale("X_min", "examples at small batches; X_min/S_min is critical"),
     ),
     variables=("batch",),
     response="steps",
@@ -74,7 +74,7 @@ CRITICAL_BATCH_OF_LOSS = Law(
 )
 ANNEALING = Law(
     name="annealing",
-    title="Loss curve under a schedule: area of the rate, and of its annealing",
+    title="Loss curve in the areas of rate and annealing",
     formula="L_0 + A/S_1**alpha - C_a*S_2",
     parameters=(
         offset("L_0", "floor [unit of the loss]"),

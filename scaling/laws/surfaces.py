@@ -157,7 +157,7 @@ KAPLAN = Law(
 
 FARSEER = Law(
     name="farseer",
-    title="Power law in data whose three coefficients are curves in parameters",
+    title="Power law in D with coefficients that are curves in N",
     formula="exp(a3*N**gamma + b3) + exp(a2*N**beta + b2)*D**(-exp(a1*N**alpha + b1))",
     parameters=tuple(
         item
@@ -182,7 +182,7 @@ _U_N = f"minimum(N, {_SIZE_FOR_DATA}*(D_unique*{_SIZE_FOR_DATA})**(beta/alpha))"
 _REPEATS = "maximum(D/D_unique - 1, 0)"
 DATA_CONSTRAINED = Law(
     name="data-constrained",
-    title="Additive law in which repeated data and excess parameters decay",
+    title="Additive law in which repeated data count less",
     formula=f"E + A/({_U_N}*(1 + R_N*(1 - exp(-(N/{_U_N} - 1)/R_N))))**alpha"
     f" + B/(D_unique*(1 + R_D*(1 - exp(-{_REPEATS}/R_D))))**beta",
     parameters=(

@@ -87,11 +87,11 @@ def test_each_replicate_has_its_own_stream_of_multipliers():
 # ----------------------------------------------------------------------------------- wild bootstrap
 
 
-def scipy_power(D, log_y):
+def scipy_power(D, log_y, root_weight=1.0):
     """Least squares in logs of a power law of D: E, B, beta."""
 
     def residual(z):
-        return np.log(z[0] + np.exp(z[1] - z[2] * np.log(D))) - log_y
+        return root_weight * (np.log(z[0] + np.exp(z[1] - z[2] * np.log(D))) - log_y)
 
     found = least_squares(
         residual, [POWER["E"], np.log(POWER["B"]), POWER["beta"]], xtol=1e-15, ftol=1e-15,
@@ -367,6 +367,64 @@ def test_draws_do_not_depend_on_chunks(surface, monkeypatch, method, objective):
     monkeypatch.setattr("scaling.fitting.intervals.CHUNK", 7)
     monkeypatch.setattr("scaling.fitting.solve.CHUNK_ELEMENTS", 500)
     assert drawn(surface, method, objective) == pytest.approx(whole, rel=1e-9)
+
+
+def unequal_trunks(runs):
+    """Return 400 runs, 300 of them from one trunk, the others each from their own."""
+    order = np.random.default_rng(0).permutation(400)
+    frame = runs("power-D", POWER, x_of(400), noise=0.003)
+    return frame.assign(trunk=[f"t{0 if i < 300 else i}" for i in order])
+
+
+@pytest.mark.parametrize(
+    ("objective", "trunks"),
+    [
+        ("log-mse", False),
+        ("log-huber", False),
+        ("log-mse", True),
+        pytest.param(
+            "log-huber",
+            True,
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="whether rows that are not drawn take part is decided by the whole chunk",
+            ),
+        ),
+    ],
+)
+def test_draws_of_many_rows_do_not_depend_on_chunks(runs, monkeypatch, objective, trunks):
+    """Where rows that are not drawn are left out, a replicate still stands alone."""
+    table = unequal_trunks(runs)
+    table = table if trunks else table.drop(columns="trunk")
+    found = []
+    for chunk in (1000, 7, 1):
+        monkeypatch.setattr("scaling.fitting.intervals.CHUNK", chunk)
+        fit = sc.fit(table, "power-D", objective=objective, bootstrap=40, seed=3)
+        found.append(np.stack([fit.draws[name] for name in NAMES]))
+    assert found[1] == pytest.approx(found[0], rel=1e-9)
+    assert found[2] == pytest.approx(found[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("clustered", [False, True], ids=["rows", "trunks"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_pairs_of_many_rows_equal_a_naive_loop(runs, clustered, weighted):
+    """Trunks of many sizes, and rows of no weight; two fifths of the rows are not drawn."""
+    frame = runs("power-D", POWER, x_of(200), noise=0.003, seed=6)
+    labels = np.floor(np.sqrt(np.arange(200) * 20)).astype(int) if clustered else np.arange(200)
+    labels = np.unique(labels, return_inverse=True)[1]
+    table = frame.assign(w=np.arange(200) % 4 if weighted else 1.0)
+    if clustered:
+        table["trunk"] = [f"t{i}" for i in labels]
+    fit = sc.fit(table, "power-D", objective="log-mse", bootstrap=15, seed=4, weights="w")
+    D, log_y = table.D.to_numpy(), np.log(table.loss.to_numpy())
+    clusters = labels.max() + 1
+    assert fit.interval.clusters == clusters
+    for k in range(15):
+        picks = np.random.default_rng([4, k]).integers(0, clusters, clusters)
+        drawn = np.bincount(picks, minlength=clusters)[labels]
+        values = scipy_power(D, log_y, np.sqrt(drawn * table.w.to_numpy()))
+        for name, value in zip(NAMES, values, strict=True):
+            assert narrowed(fit, name)[k] == pytest.approx(value, rel=1e-5), (name, k)
 
 
 @every_case
