@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -175,7 +176,10 @@ def parse(text: str, *, where: str, names: Sequence[str] | None = None) -> Expre
     if len(text) > MAX_LENGTH:
         raise _refuse(where, text, f"{len(text)} characters long", f"at most {MAX_LENGTH}")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():  # what Python finds odd is refused below, or harmless
+            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or type(error).__name__
         raise _refuse(where, text, f"cannot be parsed: {reason}", 'e.g. "N/1e6 > 3"') from None

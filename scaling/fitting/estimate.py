@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 STARTS, MANY_STARTS = 8, 32
 ROBUST = 1.345 * 1.4826
 SMALLEST_DELTA = 1e-12
+AUTO_PASSES, AUTO_CLOSE = 12, 0.02
 PROFILE_POINTS = 25
 PROFILE_WIDTH = 4.0  # standard errors on either side
 
@@ -109,7 +110,7 @@ def estimate(
 
 
 def _solve(data: Data, weights: Array, options: Options) -> tuple[Data, Solution]:
-    """Solve the fit of all rows; ``auto`` sets the threshold from the residuals, twice.
+    """Solve the fit of all rows; ``auto`` sets the threshold from the residuals until it holds.
 
     Huber's 1.345 times the residuals' scale keeps 95% of least squares' precision under normal
     noise (Huber and Ronchetti 2009, sec. 7.7).
@@ -121,12 +122,14 @@ def _solve(data: Data, weights: Array, options: Options) -> tuple[Data, Solution
     # Laws of many parameters have long curved valleys.
     limit = MAX_ITERATIONS * (1 if len(data.free) <= 6 else 10)
     solution = refine(data, starts, weights[None, :], per=len(starts), max_iterations=limit)
-    for _ in range(2 if auto else 0):
+    for _ in range(AUTO_PASSES if auto else 0):
         best = solution.z[int(solution.objective.argmin())]
         residual = data.residuals(best[None, :])[0][0]
-        scale = ROBUST * float(np.median(np.abs(residual)))
-        data = replace(data, loss=replace(data.loss, delta=max(scale, SMALLEST_DELTA)))
-        starts = np.concatenate([best[None, :], starts[1:]])
+        scale = max(ROBUST * float(np.median(np.abs(residual))), SMALLEST_DELTA)
+        if abs(scale / data.loss.delta - 1.0) < AUTO_CLOSE:
+            break
+        data = replace(data, loss=replace(data.loss, delta=scale))
+        starts = solution.z
         solution = refine(data, starts, weights[None, :], per=len(starts))
     return data, solution
 

@@ -29,6 +29,7 @@ from scaling.runs.table import RunsTable, clusters
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
+ROUNDING = 1e-9
 
 
 def fit_group(table: RunsTable, law: Law, options: Options, group: str | None, member: Rows) -> Fit:
@@ -132,6 +133,8 @@ def assemble(
     columns = {name: np.array([value]) for name, value in params.items()}
     r = data.residuals(data.internal(columns))[0][0]
     certificate = found.certificate
+    if np.abs(r).max() < ROUNDING * max(1.0, float(np.abs(data.log_y).max())):
+        r = np.zeros_like(r)  # rounding errors are no finding
     checks = [*judge.design_checks(data.x, len(data.free), data.n)]
     checks += judge.fit_checks(data.x, r, certificate["condition"], certificate["agreement"])
     checks += judge.noise_checks(data.x, r)
@@ -165,6 +168,7 @@ def assemble(
         draws=draws,
         covariance=covariance,
         certificate=certificate,
+        response=options.response or law.response,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, TableError, clip
@@ -109,9 +110,7 @@ def _column(table: RunsTable, name: str, rows: NDArray[np.bool_]) -> Array:
     try:
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)[rows]
     except (TypeError, ValueError):
-        text = clip(str(values.iloc[0]))
-        where = f'{table.file or "frame"}  column "{name}"'
-        raise TableError(Fault("SC102", where, f'"{text}" is not a number', "numbers")) from None
+        raise TableError(_text_in(table, name)) from None
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         where = f'{table.file or "frame"}:{int(table.rows[rows][bad[0]])}  column "{name}"'
@@ -119,6 +118,15 @@ def _column(table: RunsTable, name: str, rows: NDArray[np.bool_]) -> Array:
         mend = "fill it in, or leave the row out with --where"
         raise TableError(Fault("SC103", where, found, "a finite number", mend))
     return np.ascontiguousarray(numbers)
+
+
+def _text_in(table: RunsTable, name: str) -> Fault:
+    """Name the first cell of a column that is not a number."""
+    numbers = pd.to_numeric(table.frame[name], errors="coerce")
+    at = int(np.flatnonzero((numbers.isna() & table.frame[name].notna()).to_numpy())[0])
+    where = f'{table.file or "frame"}:{int(table.rows[at])}  column "{name}"'
+    text = clip(str(table.frame[name].iloc[at]))
+    return Fault("SC102", where, f'"{text}" is not a number', "numbers")
 
 
 def _given_delta(delta: float | str | None) -> float | None:

@@ -134,14 +134,22 @@ def draw(
     clusters = int(labels.max()) + 1
     factor = small_sample_factor(clusters, len(data.free), level)
     if method == "delta":
-        covariance = sandwich(data, base, best, labels)
-        rng = np.random.default_rng([seed, 0])
-        z = rng.multivariate_normal(best, covariance, size=draws, method="eigh")
-        failed = 0
+        z, failed = _normal(sandwich(data, base, best, labels), best, draws, seed), 0
     else:
         z, failed = _replicates(data, base, best, labels, method, draws, seed)
     low, high = data.limits
     return Draws(np.clip(best + factor * (z - best), low, high), failed, factor)
+
+
+def _normal(covariance: Array, best: Array, draws: int, seed: int) -> Array:
+    """Normal draws about the estimate, made in units in which every parameter varies by 1."""
+    if not len(best):
+        return np.zeros((draws, 0))
+    sd = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    values, vectors = np.linalg.eigh(covariance / np.outer(sd, sd))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    standard = np.random.default_rng([seed, 0]).standard_normal((draws, len(best)))
+    return np.asarray(best + sd * (standard @ root.T))
 
 
 def _replicates(
@@ -166,7 +174,7 @@ def _replicates(
         starts = np.concatenate([cold, warm], axis=1)
         per = starts.shape[1]
         flat = starts.reshape(count * per, -1)
-        index = _drawn(weights, int(labels.max()) + 1) if method == "pairs" else None
+        index = _drawn(weights, labels) if method == "pairs" else None
         if index is not None:
             weights = np.take_along_axis(weights, index, axis=1)
         solution = refine(
@@ -180,15 +188,19 @@ def _replicates(
     return np.concatenate(found), failed
 
 
-def _drawn(weights: Array, clusters: int) -> NDArray[np.int64] | None:
+def _drawn(weights: Array, labels: Labels) -> NDArray[np.int64] | None:
     """Indices of the rows that each replicate drew, filled up with rows of weight 0.
 
-    About a share 1/e of the rows is not drawn; leaving them out saves as much time. Their number
-    is fixed at six standard deviations above the mean, not by the replicates at hand, so that a
-    replicate does not depend on its neighbours. None where it would save little or not suffice.
+    About a share 1/e of the clusters is not drawn; leaving their rows out saves as much time. The
+    number is fixed at six standard deviations above the mean for these clusters, not by the
+    replicates at hand, so that a replicate does not depend on its neighbours. None where it would
+    save little or, against all odds, not suffice.
     """
     n = weights.shape[1]
-    count = int(np.ceil(n * (1.0 - np.exp(-1.0) + 1.9 / np.sqrt(clusters))))
+    missed = np.exp(-1.0)
+    square = float((np.bincount(labels).astype(np.float64) ** 2).sum())
+    spread = np.sqrt(missed * (1.0 - missed) * square)
+    count = int(np.ceil(n * (1.0 - missed) + 6.0 * spread))
     if count > 0.9 * n or (weights > 0).sum(axis=1).max() > count:
         return None
     return np.argsort(weights <= 0, axis=1, kind="stable")[:, :count]
@@ -203,16 +215,17 @@ def sandwich(data: Data, base: Array, best: Array, labels: Labels) -> Array:
     """
     r, jacobian = (item[0] for item in data.residuals(best[None, :]))
     slope = base * data.loss.slope(r, data.loss.delta)
-    scale = 1.4826 * float(np.median(np.abs(r)))
-    smooth = max(data.loss.delta, 0.5 * scale) if not data.loss.squared else np.inf
-    share = (
-        data.loss.curvature(r, data.loss.delta)
-        if data.loss.squared
-        else (np.where(np.abs(r) <= smooth, data.loss.delta / smooth, 0.0))
-    )
+    spread = 1.4826 * float(np.median(np.abs(r)))
+    smooth = max(data.loss.delta, 0.5 * spread) if not data.loss.squared else np.inf
+    share = data.loss.curvature(r, data.loss.delta)
+    if not data.loss.squared:
+        charge = np.where(r > 0, data.loss.over, 1.0)
+        share = charge * np.where(np.abs(r) <= smooth, data.loss.delta / smooth, 0.0)
     hessian = (jacobian * (base * share)) @ jacobian.T
     clusters = int(labels.max()) + 1
     scores = np.zeros((clusters, len(best)))
     np.add.at(scores, labels, (jacobian * slope).T)
-    inverse = np.linalg.pinv(hessian, rcond=1e-14, hermitian=True)
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(hessian), 1e-300))  # no parameter's unit matters
+    scaled = np.linalg.pinv(hessian * np.outer(scale, scale), rcond=1e-14, hermitian=True)
+    inverse = scaled * np.outer(scale, scale)
     return np.asarray(inverse @ (scores.T @ scores) @ inverse)

@@ -76,6 +76,9 @@ def check_options(options: Options, law: Law) -> None:
     if options.method not in METHODS:
         known = "one of " + ", ".join(METHODS)
         faults.append(Fault("SC004", "--interval-method", f'"{options.method}"', known))
+    if options.method == "wild" and options.objective == "asymmetric":
+        found, expected = "wild with the asymmetric objective", "pairs or delta"
+        faults.append(Fault("SC004", "--interval-method", found, expected))
     if options.bootstrap < 0:
         faults.append(Fault("SC004", "--bootstrap", str(options.bootstrap), "0 or more"))
     if not 0 < options.interval < 1:

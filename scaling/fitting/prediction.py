@@ -70,19 +70,28 @@ def predict(fit: Fit, *, level: float | None = None, **x: Any) -> pd.DataFrame:
 
 
 def _new_runs(fit: Fit, draws: Array) -> Array:
-    """Add to every draw of the curve the log residual of a run, spread for the degrees of freedom.
+    """Add to every draw of the curve the residual of a run, spread for the degrees of freedom.
 
-    Residuals are taken in order of a fixed shuffle, so that the same fit gives the same interval.
+    Residuals are in the objective's scale, logs or levels. They are not centred: a robust curve
+    need not be the mean. They are taken in a fixed random order, so that the same fit gives the
+    same interval.
     """
     if not len(draws):
         return draws
     used = np.asarray(fit.rows["used"], dtype=bool)
-    residual = np.asarray(fit.rows["residual"], dtype=np.float64)[used]
-    residual = residual[np.isfinite(residual)]
-    left = max(1, len(residual) - len(fit.law.names))
-    residual = np.sqrt(len(residual) / left) * (residual - residual.mean())
+    logs = fit.objective.name.startswith("log-") or fit.objective.name == "asymmetric"
+    if logs:
+        residual = np.asarray(fit.rows["residual"], dtype=np.float64)[used]
+    else:
+        seen, curve = (
+            np.asarray(fit.rows[n], dtype=np.float64) for n in (fit.response, "predicted")
+        )
+        residual = (seen - curve)[used]
+    left = max(1, len(residual) - len(fit.certificate.get("free", fit.law.names)))
+    residual = np.sqrt(len(residual) / left) * residual
     picked = np.random.default_rng(0).choice(residual, size=len(draws))
-    return draws * np.exp(picked.reshape(-1, *(1,) * (draws.ndim - 1)))
+    picked = picked.reshape(-1, *(1,) * (draws.ndim - 1))
+    return draws * np.exp(picked) if logs else draws + picked
 
 
 def optimal(fit: Fit, *, C: Any, level: float | None = None) -> pd.DataFrame:

@@ -128,6 +128,8 @@ class Fit:
         How the optimum was found: starts, agreement, gradient, condition, bounds.
     profiles : tuple of mapping
         Deviance along a parameter; see `scaling.fitting.estimate.profiles`.
+    response : str
+        Column that was fitted.
     """
 
     group: str | None
@@ -146,6 +148,7 @@ class Fit:
     covariance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     certificate: Mapping[str, Any] = field(default_factory=dict, repr=False)
     profiles: tuple[Mapping[str, Any], ...] = ()
+    response: str = "loss"
     table: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -216,6 +219,7 @@ class Fit:
                 "certificate": dict(self.certificate),
                 "profiles": [dict(p) for p in self.profiles],
                 "declaration": _declaration(self.law),
+                "response": self.response,
                 "sensitivity": [],
             }
         return out
@@ -408,6 +412,7 @@ def _fit_from(item: Mapping[str, Any], table: Mapping[str, Any]) -> Fit:
         covariance=item.get("covariance", {}),
         certificate=item.get("certificate", {}),
         profiles=tuple(item.get("profiles", [])),
+        response=item.get("response", law.response),
         table=table,
     )
 

@@ -147,11 +147,18 @@ def _nodes(data: Data, names: list[str]) -> Array:
     for name in names:
         low, high = data.limits_of(name)
         values = [v for v in data.law.parameter(name).grid(data.x) if low <= v <= high]
-        axes.append(values or [float(np.clip(1.0, low, high))])
+        axes.append(values or _between(low, high))
     count = int(np.prod([len(axis) for axis in axes])) if axes else 1
     if count <= MAX_NODES:
         return np.array(list(itertools.product(*axes)), dtype=np.float64)
     return _filled(data, names, axes)
+
+
+def _between(low: float, high: float) -> list[float]:
+    """Starting values inside bounds that hold none of the law's own."""
+    low, high = max(low, -1e6), min(high, 1e6)
+    even = np.geomspace if low > 0 else np.linspace
+    return [float(v) for v in even(low, high, 10)[1:-1]]
 
 
 def _filled(data: Data, names: list[str], axes: list[list[float]]) -> Array:

@@ -37,6 +37,7 @@ def certify(data: Data, solution: Solution, best: int, weights: Array) -> dict[s
     condition = _condition(jacobian[0] * np.sqrt(weights), shape, float(weights.sum()))
     at_bound = [p for p, hit in zip(data.free, solution.at_bound[best], strict=True) if hit]
     return {
+        "free": list(data.free),
         "starts": len(solution.objective),
         "agreement": float(same.mean()),
         "decrement": float(solution.decrement[best]),

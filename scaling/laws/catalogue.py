@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 
-from scaling.errors import ConfigError, Fault, listed
+from scaling.errors import ConfigError, Fault, clip, listed
 from scaling.laws.architectures import ARCHITECTURES
 from scaling.laws.curves import CURVES
 from scaling.laws.law import Law
@@ -28,10 +28,15 @@ def installed() -> Iterator[Law]:
         SC004 if an entry point gives something else.
     """
     for entry in entry_points(group=GROUP):
-        found = entry.load()
-        found = found() if callable(found) else found
+        where = f"entry point {entry.name} of {GROUP}"
+        try:
+            found = entry.load()
+            found = found() if callable(found) else found
+        except Exception as error:
+            reason = clip(f"{type(error).__name__}: {error}")
+            mend = "mend or uninstall the package that declares it"
+            raise ConfigError(Fault("SC004", where, reason, "a scaling.Law", mend)) from error
         if not isinstance(found, Law):
-            where = f"entry point {entry.name} of {GROUP}"
             raise ConfigError(Fault("SC004", where, type(found).__name__, "a scaling.Law"))
         yield found
 

@@ -14,6 +14,7 @@ from scaling.laws.law import Law, Parameter
 from scaling.laws.pieces import EXPONENT_BOUNDS, FEW_EXPONENTS
 
 MAX_PARAMETERS = 12
+NO_VARIABLES = frozenset({"loss", "run", "group", "status"})
 FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
@@ -38,7 +39,12 @@ def from_formula(text: str, columns: Iterable[str]) -> Law:
         SC020 if the formula cannot be used.
     """
     expression = parse(text, where="--formula")
-    known = set(columns) - {"loss", "run", "group", "status"}
+    columns = set(columns)
+    known = columns - NO_VARIABLES
+    refused = [n for n in expression.names if n in columns & NO_VARIABLES]
+    if refused:
+        found = f'"{refused[0]}" is a column that no formula reads'
+        raise ConfigError(Fault("SC020", "--formula", found, listed(sorted(known)), excerpt=text))
     variables = tuple(n for n in expression.names if n in known)
     names = [n for n in expression.names if n not in known]
     if not variables or not names or len(names) > MAX_PARAMETERS:
@@ -83,10 +89,10 @@ def _scales(x: Mapping[str, NDArray[np.float64]]) -> tuple[float, ...]:
 
 def _arithmetic_only(tree: ast.expr, text: str) -> None:
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Compare, ast.BoolOp, ast.Subscript)) or (
+        if isinstance(node, (ast.Compare, ast.BoolOp, ast.Subscript, ast.Not)) or (
             isinstance(node, ast.Constant) and isinstance(node.value, str)
         ):
-            piece = clip(ast.unparse(node), 30)
+            piece = "not" if isinstance(node, ast.Not) else clip(ast.unparse(node), 30)
             expected = "arithmetic of columns and parameters"
             raise ConfigError(
                 Fault("SC020", "--formula", f"{piece} is no arithmetic", expected, excerpt=text)

@@ -148,9 +148,6 @@ def test_wild_widths_are_close_to_those_of_pairs(sixty):
     assert se(wild) == pytest.approx(se(pairs), rel=0.35)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="flipping residuals whose noise lies above the curve moves the curve"
-)
 def test_wild_intervals_of_the_asymmetric_objective_are_about_the_fit_or_refused(sixty):
     """Runs lie above this curve; flipped residuals would lie on both sides of it."""
     try:
@@ -233,9 +230,6 @@ def test_copies_within_a_trunk_do_not_narrow_intervals(sixty, method):
     assert se(naive) == pytest.approx(se(single) / 2, rel=0.35)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="sandwich leaves the charge of over-prediction out of the curvature"
-)
 def test_the_sandwich_of_the_asymmetric_objective(sixty):
     """With a threshold beyond all residuals the loss is c r²/2, with c = 10 above and 1 below."""
     fit = sc.fit(sixty, "power-D", objective="asymmetric", delta=1.0, bootstrap=0)
@@ -250,9 +244,6 @@ def test_the_sandwich_of_the_asymmetric_objective(sixty):
     assert found == pytest.approx(bread @ (scores.T @ scores) @ bread, rel=1e-6)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="pinv and eigh of an unscaled covariance drop parameters of another size"
-)
 def test_the_sandwich_does_not_depend_on_the_unit_of_a_variable():
     """A coefficient of 1e-10 beside a level of 3: the same runs with N in billions agree."""
     N = np.geomspace(1e8, 1e10, 30)
@@ -328,9 +319,6 @@ def test_an_unknown_method_is_refused(frame):
         "wild",
         pytest.param(
             "delta",
-            marks=pytest.mark.xfail(
-                strict=True, raises=ValueError, reason="normal draws of no parameters are refused"
-            ),
         ),
     ],
 )
@@ -385,10 +373,6 @@ def unequal_trunks(runs):
         pytest.param(
             "log-huber",
             True,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="whether rows that are not drawn take part is decided by the whole chunk",
-            ),
         ),
     ],
 )
@@ -472,10 +456,6 @@ def test_fresh_runs_fall_in_their_interval_as_often_as_it_says(runs, level):
         "log-huber",
         pytest.param(
             "asymmetric",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="the mean of the residuals is taken off, though the curve lies below it",
-            ),
         ),
     ],
 )
@@ -505,9 +485,6 @@ def test_a_fit_without_draws_has_no_bounds(frame):
     assert row[["lo", "hi", "run_lo", "run_hi"]].isna().all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="parameters that are held count as estimated in the spread of residuals"
-)
 def test_a_held_parameter_costs_no_freedom(runs):
     """A power law whose offset is held at 0 is the power law without one."""
     table = runs("m1-D", {"B": 40.0, "beta": 0.15}, x_of(8), noise=0.003, seed=1)
@@ -518,9 +495,6 @@ def test_a_held_parameter_costs_no_freedom(runs):
         assert one[name].to_numpy() == pytest.approx(two[name].to_numpy(), rel=1e-6), name
 
 
-@pytest.mark.xfail(
-    strict=True, reason="residuals in logs of a negative response are empty: predict fails"
-)
 def test_runs_of_a_negative_response_are_predicted():
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"D": np.geomspace(1e7, 1e10, 20)})

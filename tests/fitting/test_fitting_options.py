@@ -60,9 +60,6 @@ def test_the_automatic_threshold_follows_the_residuals(runs, seed, noise):
     assert fit.status == "converged"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="two passes from least squares leave the threshold above the residuals'"
-)
 def test_the_automatic_threshold_follows_the_residuals_beside_outliers(outliers):
     fit = sc.fit(outliers, "power-D", delta="auto", bootstrap=0)
     expected = ROBUST * np.median(np.abs(log_error(fit)))
@@ -118,9 +115,6 @@ def test_exact_runs_are_fitted_with_an_automatic_threshold(runs, objective):
     assert fit.objective.delta is None or 0 < fit.objective.delta < 1e-6
 
 
-@pytest.mark.xfail(
-    strict=True, reason="rounding errors are judged as residuals: starts disagree, trends"
-)
 def test_rounding_errors_are_no_finding(runs):
     found = {}
     frame = runs("power-D", POWER, x_of(40))
@@ -399,9 +393,6 @@ def test_text_in_a_known_column_is_named():
     assert '"many"' in fault.found
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the first cell of the column is quoted, whichever holds text; no row"
-)
 def test_text_in_a_column_of_ones_own_is_named():
     table = shares().astype(object)
     table.loc[6, "r_1"] = "many"
@@ -594,9 +585,6 @@ def test_bounds_may_be_wider_than_the_laws(runs):
     assert {k: wider.params[k] for k in truth} == pytest.approx(truth, rel=1e-5)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bounds without a value of the grid leave one start, on a bound"
-)
 def test_an_exponent_of_the_other_sign(runs):
     truth = {"E": 2.0, "B": 0.01, "beta": -0.1}
     frame = runs("power-D", truth, x_of(30))

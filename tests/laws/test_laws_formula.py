@@ -186,16 +186,10 @@ def test_as_many_parameters_as_are_allowed():
     assert from_formula("N*(" + "+".join(names) + ")", COLUMNS).names == tuple(names)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="not passes as arithmetic; values and derivatives then disagree on it"
-)
 def test_a_negation_is_no_arithmetic():
     refusal("E + A*(not N)")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="columns that are left out of the variables become parameters"
-)
 @pytest.mark.parametrize("text", ["E + A*loss*N", "A*N + run", "A*N + status", "group*N"])
 def test_a_column_is_never_a_parameter(text):
     """The loss, or a text column, in a formula is a mistake that should be told."""
@@ -471,9 +465,6 @@ def test_a_number_that_is_too_large_is_infinite_and_quick():
     assert towers.loss({"a": 1.0}, {"N": 1.0}) == np.inf
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ast.parse warns on standard error of what is refused anyway"
-)
 @pytest.mark.parametrize("text", ["1if N else a", "a*N + '\\d'", "0x1for x in N"])
 def test_python_has_no_say_in_a_refusal(text):
     with warnings.catch_warnings(record=True) as caught:
@@ -532,7 +523,6 @@ def test_what_is_installed_and_no_law_is_told(install, thing):
     assert "Law" in fault.expected
 
 
-@pytest.mark.xfail(strict=True, reason="what loading an entry point raises is passed on as it is")
 @pytest.mark.parametrize("error", [ImportError, AttributeError, TypeError, ZeroDivisionError])
 def test_an_installed_law_that_cannot_be_loaded_is_told(monkeypatch, error):
     def load():
