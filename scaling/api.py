@@ -120,7 +120,7 @@ def fit(
     if law is not None:
         laws = [law] if isinstance(law, (str, Law)) else list(law)
     if formula is not None:
-        laws.append(from_formula(formula, map(str, data.columns)))
+        laws.append(from_formula(formula, map(str, data.columns), response))
     needs_loss = needs_a_loss(laws, response)
     table = from_frame(data, convention=convention, where=where, needs_loss=needs_loss)
     found = analyse(table, laws=laws, group=group, options=options)

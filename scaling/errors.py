@@ -509,6 +509,11 @@ CODES: dict[str, Code] = {
         "Some parameters were fitted as the same in several groups.",
         "The objective and the intervals are those of all these groups together.",
     ),
+    "SC423": Code(
+        "wild intervals too narrow",
+        "Residuals were flipped although the objective hardly sees their size.",
+        "Use --delta auto, or --interval-method pairs.",
+    ),
     "SC900": Code(
         "internal error",
         "A fault of this package, not of your input.",

@@ -123,7 +123,7 @@ def fit(
         needs_loss=needs_a_loss(law or [], response),
     )
     laws: list[Any] = [*(law or [])]
-    laws += [from_formula(text, map(str, table.frame)) for text in formula or []]
+    laws += [from_formula(text, map(str, table.frame), response) for text in formula or []]
     fits = analyse(
         table,
         laws=laws,

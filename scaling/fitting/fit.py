@@ -15,6 +15,7 @@ from scaling.fitting import checks as judge
 from scaling.fitting.data import Data
 from scaling.fitting.estimate import Estimate, estimate, profiles
 from scaling.fitting.inputs import data_of, holdout_rows, place, require, weights_of
+from scaling.fitting.intervals import spread
 from scaling.fitting.options import Options, check_options
 from scaling.fitting.result import Allocation, Fit, Holdout, Objective
 from scaling.fitting.verdict import (
@@ -139,6 +140,10 @@ def assemble(
     checks += judge.fit_checks(data.x, r, certificate["condition"], certificate["agreement"])
     checks += judge.noise_checks(data.x, r)
     checks += [found.rival] if found.rival else []
+    narrow = not data.loss.squared and data.loss.delta < 0.5 * spread(r)
+    if options.method == "wild" and narrow:
+        text = "Wild intervals under a threshold far below the residuals cover too little."
+        notes = (*notes, Message("SC423", text))
     interval, covariance, failed = None, {}, 0
     if found.draws is not None:
         failed = found.draws.failed

@@ -7,7 +7,7 @@ than the noise and few clusters say little about its spread.
 References
 ----------
 Efron and Tibshirani (1993), ch. 9, pairs; Cameron, Gelbach and Miller (2008), wild clusters; Webb
-(2023), six-point weights; White (1982), the sandwich.
+(2023), six-point weights; White (1982), the sandwich; MacKinnon and White (1985), leverage.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def draw(
     clusters = int(labels.max()) + 1
     factor = small_sample_factor(clusters, len(data.free), level)
     if method == "delta":
-        z, failed = _normal(sandwich(data, base, best, labels), best, draws, seed), 0
+        z, failed = _normal(sandwich(data, base, best, labels, leverage=1.0), best, draws, seed), 0
     else:
         z, failed = _replicates(data, base, best, labels, method, draws, seed)
     low, high = data.limits
@@ -157,7 +157,11 @@ def _replicates(
 ) -> tuple[Array, int]:
     """Refit every replicate from its own best nodes and from the fit of all rows."""
     ways = Seeds(data, base)
-    residual = data.residuals(best[None, :])[0][0]
+    plain = residual = np.zeros(data.n)
+    if method == "wild":
+        plain, jacobian = (item[0] for item in data.residuals(best[None, :]))
+        _, h = _curvature(data, base, plain, jacobian, labels)
+        residual = plain / np.sqrt(1.0 - h)  # HC2
     found: list[Array] = []
     failed = 0
     chunk = max(1, min(CHUNK, CHUNK_ELEMENTS // data.n))
@@ -168,7 +172,7 @@ def _replicates(
         if method == "pairs":
             weights = resample(labels, first, last, seed) * base
         else:  # y* = fitted + multiplier * residual, in the objective's scale
-            shift = residual - webb(labels, first, last, seed) * residual
+            shift = plain - webb(labels, first, last, seed) * residual
         cold = ways.replicates(weights, STARTS - 1)
         warm = np.broadcast_to(best, (count, 1, len(best)))
         starts = np.concatenate([cold, warm], axis=1)
@@ -206,26 +210,46 @@ def _drawn(weights: Array, labels: Labels) -> NDArray[np.int64] | None:
     return np.argsort(weights <= 0, axis=1, kind="stable")[:, :count]
 
 
-def sandwich(data: Data, base: Array, best: Array, labels: Labels) -> Array:
+def sandwich(
+    data: Data, base: Array, best: Array, labels: Labels, *, leverage: float = 0.0
+) -> Array:
     """Cluster-robust covariance of the estimate in internal coordinates, shape (p, p).
 
-    ``H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹`` with g_c the gradient of a cluster. Under a threshold far below the
-    residuals the curvature of Huber's function is its expected one: the density of residuals at 0
-    is smoothed over their own scale.
+    ``H⁻¹ (Σ_c g_c g_cᵀ) H⁻¹`` with g_c the gradient of a cluster; each row's is divided by
+    ``(1 - h)**leverage`` with h the leverage of its cluster (White 1982 at 0, HC3 of MacKinnon and
+    White 1985 at 1).
     """
     r, jacobian = (item[0] for item in data.residuals(best[None, :]))
-    slope = base * data.loss.slope(r, data.loss.delta)
-    spread = 1.4826 * float(np.median(np.abs(r)))
-    smooth = max(data.loss.delta, 0.5 * spread) if not data.loss.squared else np.inf
-    share = data.loss.curvature(r, data.loss.delta)
-    if not data.loss.squared:
-        charge = np.where(r > 0, data.loss.over, 1.0)
-        share = charge * np.where(np.abs(r) <= smooth, data.loss.delta / smooth, 0.0)
-    hessian = (jacobian * (base * share)) @ jacobian.T
-    clusters = int(labels.max()) + 1
-    scores = np.zeros((clusters, len(best)))
+    inverse, h = _curvature(data, base, r, jacobian, labels)
+    slope = base * data.loss.slope(r, data.loss.delta) / (1.0 - h) ** leverage
+    scores = np.zeros((int(labels.max()) + 1, len(best)))
     np.add.at(scores, labels, (jacobian * slope).T)
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(hessian), 1e-300))  # no parameter's unit matters
-    scaled = np.linalg.pinv(hessian * np.outer(scale, scale), rcond=1e-14, hermitian=True)
-    inverse = scaled * np.outer(scale, scale)
     return np.asarray(inverse @ (scores.T @ scores) @ inverse)
+
+
+def _curvature(
+    data: Data, base: Array, r: Array, jacobian: Array, labels: Labels
+) -> tuple[Array, Array]:
+    """Inverse of the expected curvature, shape (p, p), and the leverage of each row's cluster.
+
+    Under a threshold far below the residuals the curvature of Huber's function is its expected
+    one: the density of residuals at 0 is smoothed over their own scale.
+    """
+    loss = data.loss
+    share = loss.curvature(r, loss.delta)
+    if not loss.squared:
+        smooth = max(loss.delta, 0.5 * spread(r))
+        inside = np.where(np.abs(r) <= smooth, loss.delta / smooth, 0.0)
+        share = np.where(r > 0, loss.over, 1.0) * inside
+    weighted = jacobian * (base * share)
+    hessian = weighted @ jacobian.T
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(hessian), 1e-300))  # no parameter's unit matters
+    both = np.outer(scale, scale)
+    inverse = np.linalg.pinv(hessian * both, rcond=1e-14, hermitian=True) * both
+    h = np.bincount(labels, weights=np.einsum("pn,pq,qn->n", weighted, inverse, jacobian))
+    return inverse, np.clip(h[labels], 0.0, 0.9)
+
+
+def spread(r: Array) -> float:
+    """Robust standard deviation of residuals about 0."""
+    return 1.4826 * float(np.median(np.abs(r)))

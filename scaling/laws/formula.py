@@ -14,17 +14,17 @@ from scaling.laws.law import Law, Parameter
 from scaling.laws.pieces import EXPONENT_BOUNDS, FEW_EXPONENTS
 
 MAX_PARAMETERS = 12
-NO_VARIABLES = frozenset({"loss", "run", "group", "status"})
+LABELS = frozenset({"run", "group", "status"})
 FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
-def from_formula(text: str, columns: Iterable[str]) -> Law:
+def from_formula(text: str, columns: Iterable[str], response: str | None = None) -> Law:
     """Make a law of a formula.
 
     Names that are columns of the table are variables; all others are parameters. A parameter that
-    enters linearly may have either sign unless it multiplies a power; one in an exponent starts on
-    a grid of exponents; any other is taken as positive and starts over decades about 1 and about
-    the middle of each variable. ``Law(...)`` says more than a formula can.
+    enters linearly may have either sign, a term of its own must be 0 or more; one in an exponent
+    starts on a grid of exponents; any other is taken as positive and starts over decades about 1
+    and about the middle of each variable. ``Law(...)`` says more than a formula can.
 
     Parameters
     ----------
@@ -32,6 +32,8 @@ def from_formula(text: str, columns: Iterable[str]) -> Law:
         For example ``"E + A/N**alpha"``.
     columns : iterable of str
         Columns of the table.
+    response : str, optional
+        Column that the formula gives; the loss if None. The formula cannot read it.
 
     Raises
     ------
@@ -40,8 +42,9 @@ def from_formula(text: str, columns: Iterable[str]) -> Law:
     """
     expression = parse(text, where="--formula")
     columns = set(columns)
-    known = columns - NO_VARIABLES
-    refused = [n for n in expression.names if n in columns & NO_VARIABLES]
+    given = response or "loss"
+    known = columns - LABELS - {given}
+    refused = [n for n in expression.names if n in columns & (LABELS | {given})]
     if refused:
         found = f'"{refused[0]}" is a column that no formula reads'
         raise ConfigError(Fault("SC020", "--formula", found, listed(sorted(known)), excerpt=text))
@@ -66,6 +69,7 @@ def from_formula(text: str, columns: Iterable[str]) -> Law:
         parameters=parameters,
         variables=variables,
         reference="formula given by the user",
+        response=given,
     )
 
 
