@@ -132,4 +132,6 @@ class Data:
                 chain = factor * params[name] if self.in_log[j] else factor
                 np.multiply(slopes[name], chain, out=jacobian[:, j])
             r = np.log(value) - self.log_y if self.loss.logs else value - self.y
-        return np.broadcast_to(r, (len(z), self.n)), jacobian
+        return r if r.shape == (len(z), self.n) else np.array(
+            np.broadcast_to(r, (len(z), self.n))
+        ), jacobian

@@ -27,6 +27,7 @@ Labels = NDArray[np.int64]
 METHODS = ("pairs", "wild", "delta")
 STARTS = 4  # a replicate's own best nodes, and the fit of all rows
 TOLERANCE = 1e-10  # of a replicate: a hundred-thousandth of its standard error
+LOWER = 0.1  # one of the starts is near already, so the threshold is lowered in fewer steps
 CHUNK = 1000  # replicates
 CHUNK_ELEMENTS = 20_000_000  # weights
 WEBB = np.sqrt(np.array([1.5, 1.0, 0.5])) * np.array([[-1.0], [1.0]])
@@ -182,7 +183,7 @@ def _replicates(
         if index is not None:
             weights = np.take_along_axis(weights, index, axis=1)
         solution = refine(
-            data, flat, weights, per=per, shift=shift, index=index, tolerance=TOLERANCE
+            data, flat, weights, per=per, shift=shift, index=index, lower=LOWER, tolerance=TOLERANCE
         )
         objective = np.where(solution.converged, solution.objective, np.inf).reshape(count, per)
         pick = objective.argmin(axis=1)

@@ -55,9 +55,8 @@ class Loss:
         """Loss of each residual; ``delta`` broadcasts against `r`."""
         if self.squared:
             return r * r
-        size = np.abs(r)
-        inner = np.minimum(size, delta)
-        return self._charged(inner * (size - 0.5 * inner), r)
+        inner = np.clip(r, -delta, delta)
+        return self._charged(inner * (r - 0.5 * inner), r)
 
     def slope(self, r: Array, delta: Array | float) -> Array:
         """Derivative of `value` by the residual."""

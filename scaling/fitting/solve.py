@@ -34,6 +34,8 @@ FLAT_TOLERANCE = 1e-10  # the same where the last digits cost many steps, along 
 ROUNDING = 1e-28  # squared residual per unit of weight that is rounding error
 MAX_STEP = 1.5  # longest step of a log-scale in one iteration; a quarter of it for an exponent
 ROBUST_TUNING = 1.345 * 1.4826
+SETTLED = 1e-4  # relative decrement at which a threshold is lowered
+LOWER = 0.25  # by how much; small steps do not jump between the optima of a near-absolute loss
 MERGE_EVERY = 2  # iterations
 PATIENCE = 12  # iterations; a start may take twice as many as the first that finished, or as this
 MERGE_SHARE = 0.02  # of the objective, within which two starts are in one quadratic basin
@@ -76,6 +78,7 @@ def refine(
     per: int = 1,
     shift: Array | None = None,
     index: NDArray[np.int64] | None = None,
+    lower: float = LOWER,
     tolerance: float = DECREMENT_TOLERANCE,
     max_iterations: int = MAX_ITERATIONS,
 ) -> Solution:
@@ -94,6 +97,8 @@ def refine(
         What is added to each problem's observations in the objective's scale, shape (k / per, n).
     index : ndarray of int, optional
         Rows of each problem, shape (k / per, m); `weights` then has that shape too.
+    lower : float
+        Factor by which a robust threshold is lowered, from the residuals' scale to the one asked.
     tolerance : float
         Predicted relative decrease of the objective at which a start is done.
     max_iterations : int
@@ -109,7 +114,8 @@ def refine(
             own = data
             if index is not None:
                 own = data.gathered(np.repeat(index[i : i + size], per, axis=0))
-            return _Descent(own, starts[part], rows, per, moved).run(tolerance, max_iterations)
+            descent = _Descent(own, starts[part], rows, per, moved, lower)
+            return descent.run(tolerance, max_iterations)
 
     jobs = range(0, len(weights), size)
     if len(jobs) == 1:
@@ -128,8 +134,7 @@ class _Point:
         self.r, self.jacobian = data.residuals(z)
         if shift is not None:
             self.r = self.r - shift
-        # A non-finite derivative comes with a non-finite sum; one pass finds both.
-        self.finite = np.isfinite(self.r.sum(axis=1)) & np.isfinite(self.jacobian.sum(axis=(1, 2)))
+        self.finite = np.isfinite(self.r.sum(axis=1))
         if not self.finite.all():  # an overflowing start must not poison the rest of the batch
             self.r = np.where(self.finite[:, None], self.r, 0.0)
             self.jacobian = np.where(self.finite[:, None, None], self.jacobian, 0.0)
@@ -139,18 +144,13 @@ class _Point:
         return np.where(self.finite, total, np.inf)
 
     def take(self, accepted: Bools, other: _Point) -> None:
-        if accepted.all():
-            self.z, self.r, self.jacobian, self.finite = (
-                other.z,
-                other.r,
-                other.jacobian,
-                other.finite,
-            )
-            return
-        self.z = np.where(accepted[:, None], other.z, self.z)
-        self.r = np.where(accepted[:, None], other.r, self.r)
-        self.jacobian = np.where(accepted[:, None, None], other.jacobian, self.jacobian)
-        self.finite = np.where(accepted, other.finite, self.finite)
+        """Move to `other` where it was accepted; few starts are rejected, so those are restored."""
+        rejected = np.flatnonzero(~accepted)
+        if len(rejected):
+            for name in ("z", "r", "jacobian", "finite"):
+                mine, theirs = getattr(self, name), getattr(other, name)
+                theirs[rejected] = mine[rejected]
+        self.z, self.r, self.jacobian, self.finite = other.z, other.r, other.jacobian, other.finite
 
     def keep(self, rows: Bools) -> None:
         self.z, self.r, self.jacobian = self.z[rows], self.r[rows], self.jacobian[rows]
@@ -171,7 +171,13 @@ class _Descent:
     """Damped Newton descent of one batch of starts."""
 
     def __init__(
-        self, data: Data, starts: Array, weights: Array, per: int, shift: Array | None
+        self,
+        data: Data,
+        starts: Array,
+        weights: Array,
+        per: int,
+        shift: Array | None,
+        lower: float,
     ) -> None:
         k, p = starts.shape
         self.data, self.loss, self.weights, self.per = data, data.loss, weights, per
@@ -185,7 +191,7 @@ class _Descent:
         )
         self.leader = np.arange(k)
         self.alive = np.arange(k)
-        self.shift = shift
+        self.shift, self.lower = shift, lower
         self.point = _Point(data, starts, shift)
         self.delta = _first_delta(data.loss, self.point.r, per)
         self.damping = np.full(k, 1e-3)
@@ -206,7 +212,7 @@ class _Descent:
             step = self._propose()
             relative = step.decrement / np.maximum(self.value, 1e-300)
             rounding = self.value <= ROUNDING * self.weights.sum(axis=1)
-            settled = (relative < 1e-4) & (self.delta > final)
+            settled = (relative < SETTLED) & (self.delta > final)
             done = ((relative < tolerance) & (self.damping < 1e-2)) | rounding
             done &= self.delta <= final
             stuck = (self.damping > 1e12) | ~np.isfinite(self.value)
@@ -282,6 +288,9 @@ class _Descent:
         gradient = np.matmul(jacobian, slope[:, :, None])[:, :, 0]
         curvature = self.weights * self.loss.curvature(r, threshold)
         hessian = np.matmul(jacobian * curvature[:, None, :], jacobian.transpose(0, 2, 1))
+        lost = ~np.isfinite(gradient.sum(axis=1) + hessian.sum(axis=(1, 2)))
+        if lost.any():  # a derivative overflowed where the value did not
+            gradient[lost], hessian[lost], self.value[lost] = 0.0, 0.0, np.inf
         self.hessian = hessian
         margin = 1e-12 * (1.0 + np.abs(z))
         pushed = ((z <= low + margin) & (gradient > 0)) | ((z >= high - margin) & (gradient < 0))
@@ -313,7 +322,7 @@ class _Descent:
     def _move(self, step: _Step, tighten: Bools) -> None:
         """Try the step; lower the threshold instead where the current one is solved."""
         if tighten.any():
-            lower = np.maximum(self.loss.delta, 0.25 * self.delta)
+            lower = np.maximum(self.loss.delta, self.lower * self.delta)
             self.delta = np.where(tighten, lower, self.delta)
             self.damping = np.where(tighten, np.minimum(self.damping, 1e-3), self.damping)
             self.value = self.point.value(self.loss, self.delta, self.weights)
