@@ -45,6 +45,7 @@ _FUNCTIONS: dict[str, _Function] = {
     "exp": _Function(1, np.exp, lambda y, _x: (y,)),
     "log": _Function(1, np.log, lambda _y, x: (1.0 / x,)),
     "log10": _Function(1, np.log10, lambda _y, x: (1.0 / (x * np.log(10.0)),)),
+    "expm1": _Function(1, np.expm1, lambda y, _x: (y + 1.0,)),
     "softplus": _Function(1, lambda x: np.logaddexp(0.0, x), lambda y, x: (np.exp(x - y),)),
     "sqrt": _Function(1, np.sqrt, lambda y, _x: (0.5 / y,)),
     "abs": _Function(1, np.abs, lambda _y, x: (np.sign(x),)),

@@ -59,7 +59,7 @@ class Data:
         return np.log(self.y) if self.loss.logs else self.y
 
     def gathered(self, index: NDArray[np.int64]) -> Data:
-        """Return the data in which start k has the rows ``index[k]``, shape (k, m)."""
+        """Return the data of some rows, shape (m,), or of each start's own, shape (k, m)."""
         return self._sliced(index)
 
     def kept(self, starts: NDArray[np.bool_]) -> Data:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault
 from scaling.fitting.data import Data
-from scaling.fitting.intervals import Draws, Labels, draw
+from scaling.fitting.intervals import Draws, Labels, draw, spread
 from scaling.fitting.options import Options
 from scaling.fitting.result import Check
 from scaling.fitting.seeds import Seeds
@@ -20,6 +20,7 @@ from scaling.fitting.verdict import best_of, certify, rival
 
 Array = NDArray[np.float64]
 STARTS, MANY_STARTS = 8, 32
+MAIN_ITERATIONS = 10 * MAX_ITERATIONS  # some valleys are long and curved
 ROBUST = 1.345 * 1.4826
 SMALLEST_DELTA = 1e-12
 AUTO_PASSES, AUTO_CLOSE = 12, 0.02
@@ -119,19 +120,49 @@ def _solve(data: Data, weights: Array, options: Options) -> tuple[Data, Solution
     if auto:
         data = replace(data, loss=replace(data.loss, delta=1e3))
     starts = Seeds(data, weights).best(weights[None, :], _start_count(data))[0]
-    # Laws of many parameters have long curved valleys.
-    limit = MAX_ITERATIONS * (1 if len(data.free) <= 6 else 10)
-    solution = refine(data, starts, weights[None, :], per=len(starts), max_iterations=limit)
+    solution = _both_ways(data, starts, weights)
     for _ in range(AUTO_PASSES if auto else 0):
-        best = solution.z[int(solution.objective.argmin())]
-        residual = data.residuals(best[None, :])[0][0]
+        residual = _residual(data, solution)
         scale = max(ROBUST * float(np.median(np.abs(residual))), SMALLEST_DELTA)
         if abs(scale / data.loss.delta - 1.0) < AUTO_CLOSE:
             break
         data = replace(data, loss=replace(data.loss, delta=scale))
         starts = solution.z
-        solution = refine(data, starts, weights[None, :], per=len(starts))
+        solution = _both_ways(data, starts, weights)
     return data, solution
+
+
+def _both_ways(data: Data, starts: Array, weights: Array) -> Solution:
+    """Refine with the threshold lowered from the residuals' scale, and at it from the beginning.
+
+    A threshold far below the residuals makes an objective of many optima; the two ways end in
+    different ones, of which the lower counts. The starts of the second are the first's and their
+    ends.
+    """
+    each = weights[None, :]
+    smooth = refine(data, starts, each, per=len(starts), max_iterations=MAIN_ITERATIONS)
+    if data.loss.squared or data.loss.delta >= 0.5 * spread(_residual(data, smooth)):
+        return smooth
+    again = np.concatenate([smooth.z, starts])
+    direct = refine(
+        data,
+        again,
+        each,
+        per=len(again),
+        lower=0.0,
+        merge=False,
+        max_iterations=MAIN_ITERATIONS,
+    )
+    both = [
+        np.concatenate([getattr(smooth, f.name), getattr(direct, f.name)]) for f in fields(Solution)
+    ]
+    return Solution(*both)
+
+
+def _residual(data: Data, solution: Solution) -> Array:
+    best = int(solution.objective.argmin())
+    residual: Array = data.residuals(solution.z[best : best + 1])[0][0]
+    return residual
 
 
 def _start_count(data: Data) -> int:

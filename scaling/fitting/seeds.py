@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MAX_NODES = 1200
+MAX_ROWS = 5000
 REPLICATE_NODES = 120  # nodes kept for the replicates of laws with large grids
 CHUNK = 4_000_000  # elements of an intermediate array
 WORST = 1e6  # squared residual that a node with an overflow counts as
@@ -40,6 +41,10 @@ class Seeds:
     """
 
     def __init__(self, data: Data, weights: Array) -> None:
+        self.rows = np.arange(data.n)
+        if data.n > MAX_ROWS:  # starts need no more; the refinement sees every row
+            self.rows = np.sort(np.random.default_rng(0).permutation(data.n)[:MAX_ROWS])
+            data = data.gathered(self.rows)
         self.data = data
         self.nonlinear = [p for p in data.free if not data.law.parameter(p).enters_linearly]
         self.linear = [p for p in data.free if data.law.parameter(p).enters_linearly]
@@ -55,7 +60,7 @@ class Seeds:
         else:
             self.z = np.zeros((0, len(data.free)))
             self._project()
-        self.keep = self._thinned(weights)
+        self.keep = self._thinned(weights[self.rows])
 
     def _project(self) -> None:
         """Compute the columns of the linear parameters at every node."""
@@ -116,6 +121,7 @@ class Seeds:
         return self._pick(weights, count, self.keep)
 
     def _pick(self, weights: Array, count: int, which: Ints) -> Array:
+        weights = weights[:, self.rows] if len(self.rows) < weights.shape[1] else weights
         cost, coefficients = self._score(weights, which)
         axis = self._axis()[which]
         picks = _stratified(cost, axis, count)

@@ -79,6 +79,7 @@ def refine(
     shift: Array | None = None,
     index: NDArray[np.int64] | None = None,
     lower: float = LOWER,
+    merge: bool = True,
     tolerance: float = DECREMENT_TOLERANCE,
     max_iterations: int = MAX_ITERATIONS,
 ) -> Solution:
@@ -98,7 +99,10 @@ def refine(
     index : ndarray of int, optional
         Rows of each problem, shape (k / per, m); `weights` then has that shape too.
     lower : float
-        Factor by which a robust threshold is lowered, from the residuals' scale to the one asked.
+        Factor by which a robust threshold is lowered, from the residuals' scale to the one asked;
+        0 begins at the one asked.
+    merge : bool
+        Whether starts that share a basin go on as one.
     tolerance : float
         Predicted relative decrease of the objective at which a start is done.
     max_iterations : int
@@ -114,7 +118,7 @@ def refine(
             own = data
             if index is not None:
                 own = data.gathered(np.repeat(index[i : i + size], per, axis=0))
-            descent = _Descent(own, starts[part], rows, per, moved, lower)
+            descent = _Descent(own, starts[part], rows, per, moved, lower, merge)
             return descent.run(tolerance, max_iterations)
 
     jobs = range(0, len(weights), size)
@@ -178,6 +182,7 @@ class _Descent:
         per: int,
         shift: Array | None,
         lower: float,
+        merge: bool,
     ) -> None:
         k, p = starts.shape
         self.data, self.loss, self.weights, self.per = data, data.loss, weights, per
@@ -191,9 +196,11 @@ class _Descent:
         )
         self.leader = np.arange(k)
         self.alive = np.arange(k)
-        self.shift, self.lower = shift, lower
+        self.shift, self.lower, self.merging = shift, lower, merge and per > 1
         self.point = _Point(data, starts, shift)
         self.delta = _first_delta(data.loss, self.point.r, per)
+        if lower == 0.0:
+            self.delta = np.full(k, data.loss.delta)
         self.damping = np.full(k, 1e-3)
         self.value = self.point.value(self.loss, self.delta, weights)
         self.secant = self.hessian = np.zeros((k, p, p))
@@ -230,7 +237,7 @@ class _Descent:
                 settled, stuck = settled[left], stuck[left]
             self._move(step, settled | stuck)
             self.learning = iteration >= SECANT_FROM
-            if self.per > 1 and iteration % MERGE_EVERY == 0:
+            if self.merging and iteration % MERGE_EVERY == 0:
                 self._merge()
                 if not len(self.alive):
                     break

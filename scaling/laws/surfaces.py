@@ -183,8 +183,8 @@ _REPEATS = "maximum(D/D_unique - 1, 0)"
 DATA_CONSTRAINED = Law(
     name="data-constrained",
     title="Additive law in which repeated data count less",
-    formula=f"E + A/({_U_N}*(1 + R_N*(1 - exp(-(N/{_U_N} - 1)/R_N))))**alpha"
-    f" + B/(D_unique*(1 + R_D*(1 - exp(-{_REPEATS}/R_D))))**beta",
+    formula=f"E + A/({_U_N}*(1 - R_N*expm1(-(N/{_U_N} - 1)/R_N)))**alpha"
+    f" + B/(D_unique*(1 - R_D*expm1(-{_REPEATS}/R_D)))**beta",
     parameters=(
         offset(),
         positive("A", "coefficient of the N term", (400.0,)),

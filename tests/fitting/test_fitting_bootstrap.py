@@ -100,7 +100,7 @@ def spread(values, estimate, factor, log):
 
 def test_the_small_sample_factor_is_that_of_clusters_and_parameters(fit):
     """Spread for the degrees of freedom, and Student's t in place of the normal."""
-    expected = np.sqrt(16 / 13) * t.ppf(0.9, 13) / norm.ppf(0.9)
+    expected = np.sqrt(16 / 15) * t.ppf(0.9, 13) / norm.ppf(0.9)
     assert fit.interval.factor == pytest.approx(expected, rel=1e-9)
 
 

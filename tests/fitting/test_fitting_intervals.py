@@ -265,9 +265,9 @@ def test_the_sandwich_does_not_depend_on_the_unit_of_a_variable():
 @pytest.mark.parametrize(("clusters", "parameters"), [(6, 5), (12, 5), (36, 5), (200, 3)])
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
 def test_the_small_sample_factor(clusters, parameters, level):
-    """√(G/(G-p)) for the residuals, Student's t over the normal for their spread."""
+    """√(G/(G-1)) for the clusters, Student's t over the normal for their spread."""
     left, upper = clusters - parameters, (1 + level) / 2
-    expected = np.sqrt(clusters / left) * t.ppf(upper, left) / norm.ppf(upper)
+    expected = np.sqrt(clusters / (clusters - 1)) * t.ppf(upper, left) / norm.ppf(upper)
     assert small_sample_factor(clusters, parameters, level) == pytest.approx(expected, rel=1e-10)
     assert expected > 1
 

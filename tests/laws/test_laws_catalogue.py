@@ -29,6 +29,7 @@ FUNCTIONS = {
     "minimum": sympy.Min,
     "maximum": sympy.Max,
     "softplus": lambda x: sympy.log(1 + sympy.exp(x)),
+    "expm1": lambda x: sympy.exp(x) - 1,
 }
 
 

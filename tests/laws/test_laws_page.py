@@ -14,7 +14,7 @@ parameters; `sc.Law(...)` declares more; an entry point of the group `scaling.la
 by name. The loss curve under any schedule is `scaling.laws.schedules.MultiPowerLaw`, which needs
 the schedule itself.
 
-Functions: `exp log log10 sqrt abs minimum maximum softplus`.
+Functions: `exp expm1 log log10 sqrt abs minimum maximum softplus`.
 """
 
 

@@ -52,6 +52,7 @@ CONSTANTS = ["1234567*x", "1e6*x + 1e-7", "3.14159265*x", "8.64e19/x", "0.123456
 FUNCTIONS = {
     "exp": np.exp, "log": np.log, "log10": np.log10, "abs": np.abs, "minimum": min, "maximum": max,
     "softplus": lambda x: np.logaddexp(0.0, x),
+    "expm1": np.expm1,
 }  # fmt: skip
 BACK = {letter: name for name, letter in GREEK.items()}
 
