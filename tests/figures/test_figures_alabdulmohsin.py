@@ -31,7 +31,6 @@ MEANS = {
     "power-D": ({"NMT": 0.04816, "LM": 0.00113, "BB": 0.00903}, 0.02),
     "m3-D": ({"NMT": 0.0133, "LM": 0.0033, "BB": 0.0106}, 0.05),
 }
-SLOW = [("BB", "date 1-shot"), ("BB", "unit 1-shot")]
 
 
 def key(domain, model, task):
@@ -148,9 +147,7 @@ def test_power_law_with_a_floor_fits_no_worse_than_the_reference(curves, fits, r
 
 @pytest.mark.parametrize(
     "name",
-    [
-        name for name in M1
-    ],
+    list(M1),
     ids=" ".join,
 )  # fmt: skip
 def test_saturating_power_law_fits_no_worse_than_a_grid(curves, fits, name):
