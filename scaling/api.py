@@ -119,10 +119,10 @@ def fit(
     laws: list[str | Law] = []
     if law is not None:
         laws = [law] if isinstance(law, (str, Law)) else list(law)
-    if formula is not None:
-        laws.append(from_formula(formula, map(str, data.columns), response))
     needs_loss = needs_a_loss(laws, response)
     table = from_frame(data, convention=convention, where=where, needs_loss=needs_loss)
+    if formula is not None:
+        laws.append(from_formula(formula, map(str, table.frame), response))
     found = analyse(table, laws=laws, group=group, options=options)
     return found.fits[0] if len(found) == 1 else found
 

@@ -147,13 +147,14 @@ def assemble(
     interval, covariance, failed = None, {}, 0
     if found.draws is not None:
         failed = found.draws.failed
-    if found.draws is not None and draws:
-        kind = kind_of(options.method, found.cluster, found.draws.factor)
-        interval = interval_of(
-            law, draws, failed, options, kind, found.cluster, found.clusters, found.draws.factor
-        )
-        covariance = covariance_of(data, data.internal(draws))
     everything = {**params, **frontier_exponents(law, params)}
+    if found.draws is not None and draws:
+        factor = found.draws.factor
+        kind = kind_of(options.method, found.cluster, factor)
+        interval = interval_of(
+            law, everything, draws, failed, options, kind, found.cluster, found.clusters, factor
+        )
+        covariance = covariance_of(data, data.internal(draws), factor)
     status, messages = verdict(
         data, certificate, found.objective, everything, interval, failed, checks, covariance
     )

@@ -1,8 +1,8 @@
 """Draws of the parameters: resampled, wild, or from the sandwich covariance.
 
-Whatever makes them, an interval of anything that follows from the parameters is read off the draws.
-Draws are spread about the estimate by a small-sample factor, because residuals of a fit are smaller
-than the noise and few clusters say little about its spread.
+Whatever makes them, an interval of anything that follows from the parameters is read off the draws,
+spread about its estimate by a small-sample factor, because few clusters say little about the spread
+of the noise.
 
 References
 ----------
@@ -40,11 +40,11 @@ class Draws:
     Attributes
     ----------
     z : ndarray
-        Shape (draws, p), spread by `factor`.
+        Shape (draws, p).
     failed : int
         Replicates that did not converge.
     factor : float
-        Small-sample factor about the estimate.
+        Small-sample factor by which what follows from the draws is spread.
     """
 
     z: Array
@@ -141,7 +141,7 @@ def draw(
     else:
         z, failed = _replicates(data, base, best, labels, method, draws, seed)
     low, high = data.limits
-    return Draws(np.clip(best + factor * (z - best), low, high), failed, factor)
+    return Draws(np.clip(z, low, high), failed, factor)
 
 
 def _normal(covariance: Array, best: Array, draws: int, seed: int) -> Array:

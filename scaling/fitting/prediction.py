@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.errors import Fault, FitError
+from scaling.fitting.spread import spread_about
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit
@@ -57,7 +58,7 @@ def predict(fit: Fit, *, level: float | None = None, **x: Any) -> pd.DataFrame:
     data = {k: np.broadcast_to(v, shape) for k, v in given.items()}
     loss = fit.law.loss(fit.params, data)
     chosen = _level(fit, level)
-    draws = _draw_losses(fit, data)
+    draws = _about(fit, loss, _draw_losses(fit, data))
     lo, hi = _band(draws, chosen, shape)
     run_lo, run_hi = _band(_new_runs(fit, draws), chosen, shape)
     compute = data.get(
@@ -137,6 +138,9 @@ def optimal(fit: Fit, *, C: Any, level: float | None = None) -> pd.DataFrame:
         sizes = np.asarray(frontier.size(draws, compute[None, :]))
         data_draws = compute[None, :] / (TOKENS_OF_C * sizes)
         losses = fit.law.loss(draws, {"N": sizes, "D": data_draws})
+        best = fit.law.loss(fit.params, {"N": size, "D": tokens})
+        sizes, data_draws = _about(fit, size, sizes), _about(fit, tokens, data_draws)
+        losses = _about(fit, best, losses)
     else:
         sizes = data_draws = losses = np.zeros((0, len(compute)))
     columns["N_lo"], columns["N_hi"] = _band(sizes, chosen, compute.shape)
@@ -160,6 +164,13 @@ def _draw_losses(fit: Fit, data: Mapping[str, Array]) -> Array:
         return np.zeros((0, *next(iter(data.values())).shape))
     draws = {k: v[:, None] for k, v in fit.draws.items()}
     return fit.law.loss(draws, {k: v[None, :] for k, v in data.items()})
+
+
+def _about(fit: Fit, estimate: Array, draws: Array) -> Array:
+    """Spread draws of a quantity by the fit's small-sample factor."""
+    factor = fit.interval.factor if fit.interval else 1.0
+    positive = bool((np.asarray(estimate) > 0).all() and (draws > 0).all())
+    return spread_about(estimate, draws, factor, log=positive)
 
 
 def _band(draws: Array, level: float, shape: tuple[int, ...]) -> tuple[Array, Array]:

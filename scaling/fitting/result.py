@@ -61,7 +61,7 @@ class Interval:
     se : mapping of str to float
         Standard deviation over the draws.
     factor : float
-        Small-sample factor by which the draws are spread about the estimate.
+        Small-sample factor by which what follows from the draws is spread about its estimate.
     """
 
     level: float

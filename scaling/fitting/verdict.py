@@ -14,6 +14,7 @@ from scaling.fitting.data import Data
 from scaling.fitting.options import Options
 from scaling.fitting.result import Check, Interval, Status
 from scaling.fitting.solve import Solution
+from scaling.fitting.spread import spread_about
 from scaling.laws import Law
 
 Array = NDArray[np.float64]
@@ -99,7 +100,7 @@ def _condition(jacobian: Array, shape: NDArray[np.bool_], weight: float) -> floa
     return min(ratios) ** 2
 
 
-def covariance_of(data: Data, z: Array) -> dict[str, Any]:
+def covariance_of(data: Data, z: Array, factor: float) -> dict[str, Any]:
     """Covariance over the draws, and the independent directions it is made of.
 
     ``axes`` are in the coordinates of the solver (logarithms of positive parameters): each is a
@@ -109,8 +110,8 @@ def covariance_of(data: Data, z: Array) -> dict[str, Any]:
     if len(names) < 2 or len(z) < 3:
         return {}
     columns = data.params(z)
-    matrix = np.cov(np.stack([columns[name] for name in names]))
-    values, vectors = np.linalg.eigh(np.cov(z.T))
+    matrix = factor**2 * np.cov(np.stack([columns[name] for name in names]))
+    values, vectors = np.linalg.eigh(factor**2 * np.cov(z.T))
     labels = [f"ln {n}" if log else n for n, log in zip(names, data.in_log, strict=True)]
     axes = [
         {
@@ -198,6 +199,7 @@ def kind_of(method: str, cluster: str, factor: float) -> str:
 
 def interval_of(
     law: Law,
+    params: Mapping[str, float],
     draws: Mapping[str, Array],
     failed: int,
     options: Options,
@@ -208,9 +210,13 @@ def interval_of(
 ) -> Interval:
     """Read percentiles off the draws, those of the frontier's exponents included."""
     everything = {**draws, **frontier_exponents(law, draws)}
+    logs = {p.name for p in law.parameters if p.in_log}
     tail = 50.0 * (1.0 - options.interval)
     bounds, errors = {}, {}
-    for name, values in everything.items():
+    for name, drawn in everything.items():
+        values = spread_about(params[name], drawn, factor, log=name in logs)
+        if name in draws:
+            values = np.clip(values, law.parameter(name).low, law.parameter(name).high)
         lo, hi = np.percentile(values, [tail, 100.0 - tail])
         bounds[name] = (float(lo), float(hi))
         errors[name] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")

@@ -156,14 +156,10 @@ def test_the_printed_table_is_the_fit_of_least_absolute_deviation(points, huber)
 
 
 def plain(fit, name):
-    """Bootstrap draws without the small-sample factor by which the engine spreads them."""
+    """Bootstrap draws, before the small-sample factor."""
     if name == "a":
-        alpha, beta = plain(fit, "alpha"), plain(fit, "beta")
-        return beta / (alpha + beta)
-    best, draws = fit.params[name], fit.draws[name]
-    if fit.law.parameter(name).in_log:
-        return best * np.exp(np.log(draws / best) / fit.interval.factor)
-    return best + (draws - best) / fit.interval.factor
+        return fit.draws["beta"] / (fit.draws["alpha"] + fit.draws["beta"])
+    return fit.draws[name]
 
 
 def test_every_replicate_is_optimised(drawn):

@@ -92,7 +92,7 @@ def naive(frame, draws, seed):
 
 
 def spread(values, estimate, factor, log):
-    """Spread draws about the estimate, in the solver's coordinates."""
+    """Spread draws about the estimate, in logarithms for positive quantities."""
     if log:
         return np.exp(np.log(estimate) + factor * (np.log(values) - np.log(estimate)))
     return estimate + factor * (values - estimate)
@@ -105,17 +105,16 @@ def test_the_small_sample_factor_is_that_of_clusters_and_parameters(fit):
 
 
 def test_replicates_and_percentiles_equal_a_naive_loop(frame, fit):
-    oracle = {
-        name: spread(values, fit.params[name], fit.interval.factor, name == "B")
-        for name, values in naive(frame, 40, 11).items()
-    }
+    oracle = naive(frame, 40, 11)
     assert fit.interval.failed == 0
-    for name, values in oracle.items():
-        assert fit.draws[name] == pytest.approx(values, rel=1e-5), name
+    for name, drawn in oracle.items():
+        assert fit.draws[name] == pytest.approx(drawn, rel=1e-5), name
+        values = spread(drawn, fit.params[name], fit.interval.factor, name == "B")
         assert fit.intervals[name] == pytest.approx(np.percentile(values, [10, 90]), rel=1e-5)
         assert fit.interval.se[name] == pytest.approx(values.std(ddof=1), rel=1e-4)
     stacked = np.cov(np.stack([oracle[n] for n in fit.covariance["names"]]))
-    assert np.array(fit.covariance["matrix"]) == pytest.approx(stacked, rel=1e-3)
+    expected = fit.interval.factor**2 * stacked
+    assert np.array(fit.covariance["matrix"]) == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_interval_says_what_it_is(fit):
@@ -140,10 +139,7 @@ def test_huber_replicates_are_not_beaten_from_the_fit_of_all_rows(runs, hoffmann
     frame = runs("chinchilla", hoffmann, noise=0.004)
     fit = sc.fit(frame, "chinchilla", bootstrap=25, seed=3)
     weights = resample(np.arange(len(frame)), 0, 25, 3)
-    inverse = 1 / fit.interval.factor
-    columns = {
-        k: spread(v, fit.params[k], inverse, k in "AB")[:, None] for k, v in fit.draws.items()
-    }
+    columns = {k: v[:, None] for k, v in fit.draws.items()}
     x = {k: frame[k].to_numpy()[None, :] for k in "ND"}
     r = np.abs(np.log(fit.law.loss(columns, x) / frame.loss.to_numpy()))
     loss = np.where(r <= 1e-3, r**2 / 2, 1e-3 * (r - 5e-4))
@@ -155,8 +151,9 @@ def test_huber_replicates_are_not_beaten_from_the_fit_of_all_rows(runs, hoffmann
 def test_the_exponents_of_the_frontier_have_their_own_percentiles(runs, hoffmann):
     fit = sc.fit(runs("chinchilla", hoffmann, noise=0.004), "chinchilla", bootstrap=25)
     a = fit.draws["beta"] / (fit.draws["alpha"] + fit.draws["beta"])
-    assert fit.intervals["a"] == pytest.approx(np.percentile(a, [2.5, 97.5]), rel=1e-12)
-    assert fit.intervals["b"] == pytest.approx(np.percentile(1 - a, [2.5, 97.5]), rel=1e-12)
+    for name, drawn in (("a", a), ("b", 1 - a)):
+        values = spread(drawn, fit.params[name], fit.interval.factor, False)
+        assert fit.intervals[name] == pytest.approx(np.percentile(values, [2.5, 97.5]), rel=1e-12)
 
 
 def test_trunks_are_the_unit_where_they_repeat(frame):
@@ -181,7 +178,8 @@ def test_one_replicate(frame):
     fit = sc.fit(frame, "power-D", bootstrap=1)
     assert fit.interval.draws == 1
     lo, hi = fit.intervals["beta"]
-    assert lo == hi == fit.draws["beta"][0]
+    only = fit.params["beta"] + fit.interval.factor * (fit.draws["beta"][0] - fit.params["beta"])
+    assert lo == hi == pytest.approx(only, rel=1e-12)
 
 
 # ---------------------------------------------------------------------------------------- coverage

@@ -100,14 +100,6 @@ def scipy_power(D, log_y, root_weight=1.0):
     return [found.x[0], np.exp(found.x[1]), found.x[2]]
 
 
-def narrowed(fit, name):
-    """Draws of a parameter before they were spread by the small-sample factor."""
-    values, estimate, factor = fit.draws[name], fit.params[name], fit.interval.factor
-    if name == "B":  # refined in its logarithm
-        return estimate * (values / estimate) ** (1 / factor)
-    return estimate + (values - estimate) / factor
-
-
 @pytest.mark.parametrize("clustered", [False, True], ids=["rows", "trunks"])
 def test_wild_replicates_equal_a_naive_loop(frame, trunks, clustered):
     """y* = exp(ln f + m (ln y - ln f)/√(1 - h)), the rows kept, every replicate fitted afresh."""
@@ -125,8 +117,12 @@ def test_wild_replicates_equal_a_naive_loop(frame, trunks, clustered):
     assert fit.interval.failed == 0
     assert fit.interval.clusters == 16
     for name, values in zip(NAMES, oracle.T, strict=True):
-        assert narrowed(fit, name) == pytest.approx(values, rel=1e-5), name
-        lo, hi = np.percentile(fit.draws[name], [10, 90])
+        assert fit.draws[name] == pytest.approx(values, rel=1e-5), name
+        best, factor = fit.params[name], fit.interval.factor
+        spread = values if factor == 1 else best + factor * (fit.draws[name] - best)
+        if name == "B":
+            spread = best * (fit.draws[name] / best) ** factor
+        lo, hi = np.percentile(spread, [10, 90])
         assert fit.intervals[name] == pytest.approx((lo, hi), rel=1e-12)
 
 
@@ -199,7 +195,7 @@ def test_normal_draws_have_the_sandwich_as_their_covariance(sixty):
     best = np.array([fit.params["E"], np.log(fit.params["B"]), fit.params["beta"]])
     expected = sandwich(power_data(sixty), np.ones(60), best, np.arange(60), leverage=1.0)
     logs = np.stack([fit.draws["E"], np.log(fit.draws["B"]), fit.draws["beta"]])
-    assert np.cov(logs) == pytest.approx(fit.interval.factor**2 * expected, rel=0.05)
+    assert np.cov(logs) == pytest.approx(expected, rel=0.05)
     assert logs.mean(axis=1) == pytest.approx(best, abs=4e-2 * logs.std(axis=1).max())
     lo, hi = fit.intervals["beta"]
     half = fit.interval.factor * norm.ppf(0.975) * np.sqrt(expected[2, 2])
@@ -397,7 +393,7 @@ def test_pairs_of_many_rows_equal_a_naive_loop(runs, clustered, weighted):
         drawn = np.bincount(picks, minlength=clusters)[labels]
         values = scipy_power(D, log_y, np.sqrt(drawn * table.w.to_numpy()))
         for name, value in zip(NAMES, values, strict=True):
-            assert narrowed(fit, name)[k] == pytest.approx(value, rel=1e-5), (name, k)
+            assert fit.draws[name][k] == pytest.approx(value, rel=1e-5), (name, k)
 
 
 @every_case
@@ -498,7 +494,7 @@ def test_axes_are_the_independent_directions_of_the_draws(surface, method):
     loadings = np.array([list(axis["loadings"].values()) for axis in axes])
     assert loadings @ loadings.T == pytest.approx(np.eye(5), abs=1e-10)
     z = np.stack([np.log(v) if k in "AB" else v for k, v in fit.draws.items()])
-    covariance = np.cov(z)
+    covariance = fit.interval.factor**2 * np.cov(z)
     variances = np.array([axis["sd"] for axis in axes]) ** 2
     assert variances.sum() == pytest.approx(np.trace(covariance), rel=1e-9)
     rotated = loadings @ covariance @ loadings.T
@@ -508,5 +504,5 @@ def test_axes_are_the_independent_directions_of_the_draws(surface, method):
 def test_the_matrix_is_that_of_the_draws(frame):
     fit = sc.fit(frame, "power-D", fixed={"E": 2.0}, bootstrap=30)
     assert fit.covariance["names"] == ["B", "beta"]
-    expected = np.cov(np.stack([fit.draws["B"], fit.draws["beta"]]))
+    expected = fit.interval.factor**2 * np.cov(np.stack([fit.draws["B"], fit.draws["beta"]]))
     assert np.array(fit.covariance["matrix"]) == pytest.approx(expected, rel=1e-12)

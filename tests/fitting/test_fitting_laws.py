@@ -139,3 +139,9 @@ def test_formulas_that_cannot_be_used(runs, hoffmann, text):
     with pytest.raises(sc.errors.ConfigError) as caught:
         sc.fit(runs("chinchilla", hoffmann), formula=text, bootstrap=0)
     assert caught.value.code == "SC020"
+
+
+def test_a_formula_reads_a_strangers_columns(runs, hoffmann):
+    frame = runs("chinchilla", hoffmann).rename(columns={"N": "params", "D": "tokens"})
+    fit = sc.fit(frame, formula="E + A/N**alpha + B/D**beta", bootstrap=0)
+    assert {k: fit.params[k] for k in hoffmann} == pytest.approx(hoffmann, rel=1e-5)

@@ -71,8 +71,9 @@ def test_intervals_of_the_optimum_are_percentiles_of_each_replicates_own(fit):
     losses = [
         float(fit.law.loss(p, {"N": n, "D": d})) for p, n, d in zip(draws, sizes, data, strict=True)
     ]
-    for name, values in (("N_", sizes), ("D_", data), ("", losses)):
-        lo, hi = np.percentile(values, [5, 95])
+    for name, values in (("N_", sizes), ("D_", data), ("", np.array(losses))):
+        best = row[{"": "loss"}.get(name, name[:1])]
+        lo, hi = np.percentile(best * (values / best) ** fit.interval.factor, [5, 95])
         assert (row[f"{name}lo"], row[f"{name}hi"]) == pytest.approx((lo, hi), rel=1e-4), name
 
 
@@ -84,6 +85,8 @@ def test_predictions_are_the_law_and_its_replicates(fit):
     x = {"N": np.array([1e8, 1e9]), "D": np.array([2e10, 2e10])}
     assert table.loss.to_numpy() == pytest.approx(fit.law.loss(fit.params, x))
     curves = fit.law.loss({k: v[:, None] for k, v in fit.draws.items()}, x)
+    best = table.loss.to_numpy()
+    curves = best * (curves / best) ** fit.interval.factor  # spread in logs, each by itself
     assert table.lo.to_numpy() == pytest.approx(np.percentile(curves, 5, axis=0))
     assert table.hi.to_numpy() == pytest.approx(np.percentile(curves, 95, axis=0))
 
