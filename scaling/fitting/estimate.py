@@ -136,14 +136,15 @@ def _both_ways(data: Data, starts: Array, weights: Array) -> Solution:
     """Refine with the threshold lowered from the residuals' scale, and at it from the beginning.
 
     A threshold far below the residuals makes an objective of many optima; the two ways end in
-    different ones, of which the lower counts. The starts of the second are the first's and their
-    ends.
+    different ones, of which the lower counts. The second begins at the first's best end and at the
+    better half of its starts.
     """
     each = weights[None, :]
     smooth = refine(data, starts, each, per=len(starts), max_iterations=MAIN_ITERATIONS)
     if data.loss.squared or data.loss.delta >= 0.5 * spread(_residual(data, smooth)):
         return smooth
-    again = np.concatenate([smooth.z, starts])
+    best = smooth.z[int(smooth.objective.argmin())]
+    again = np.concatenate([best[None, :], starts[: (len(starts) + 1) // 2]])
     direct = refine(
         data,
         again,
