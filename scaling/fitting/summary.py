@@ -9,10 +9,16 @@ if TYPE_CHECKING:
     from scaling.fitting.result import Allocation, Fit
 
 
+WIDTH = 80
+PLAIN = 1e7
+
+
 def digits(value: float, error: float | None) -> str:
     """Write `value` with two digits of its standard error; four significant digits without one."""
     if error is None or not math.isfinite(error) or error <= 0:
         return f"{value:.4g}"
+    if abs(value) >= PLAIN:
+        return f"{value:.3g}"
     if error >= abs(value):  # rounding to the error would leave a zero
         return f"{float(f'{value:.2g}'):.10g}"
     places = 1 - math.floor(math.log10(error))
@@ -23,6 +29,8 @@ def summarise(fit: Fit) -> str:
     """Render a fit for a terminal of 80 columns."""
     named = fit.law.name != fit.law.formula
     head = f"{fit.law.name}  {fit.law.formula}" if named else fit.law.formula
+    if named and len(head) > WIDTH:  # `scaling laws show` prints it whole
+        head = f"{fit.law.name}  {fit.law.title}"
     objective = f"{fit.objective.name}"
     if fit.objective.delta is not None:
         objective += f" delta {fit.objective.delta:g}"
@@ -46,7 +54,7 @@ def summarise(fit: Fit) -> str:
         if interval is not None:
             lo, hi = interval.params[name]
             error = interval.se[name]
-            text += f"    {digits(lo, error)} – {digits(hi, error)}"
+            text += "    held" if lo == hi else f"    {digits(lo, error)} – {digits(hi, error)}"
         if name == "a":
             text += f"     N* ∝ C^a under C = {fit.cost['formula']}"
         lines.append(text)

@@ -219,7 +219,8 @@ def interval_of(
             values = np.clip(values, law.parameter(name).low, law.parameter(name).high)
         lo, hi = np.percentile(values, [tail, 100.0 - tail])
         bounds[name] = (float(lo), float(hi))
-        errors[name] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+        varies = len(values) > 1 and float(np.ptp(values)) > 0
+        errors[name] = float(values.std(ddof=1)) if varies else 0.0 if len(values) > 1 else np.nan
     kept = len(next(iter(draws.values())))
     return Interval(options.interval, kind, kept, failed, cluster, count, bounds, errors, factor)
 
