@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling.errors import CODES
+from scaling.codes import CODES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "codes.md"
@@ -18,9 +18,10 @@ def used():
     found = {}
     for path in sorted((ROOT / "scaling").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
+        if path.name == "codes.py":
+            continue
         if path.name == "errors.py":
             text = re.sub(r'"""Errors and messages:.*?"""', "", text, flags=re.S)
-            text = text.split("\nCODES: ")[0]
         for code in PATTERN.findall(text):
             found.setdefault(code, path.name)
     return found

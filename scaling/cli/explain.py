@@ -16,7 +16,8 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
 ) -> None:
     """Say what a message code means, and how to mend its cause."""
-    from scaling.errors import CODES, ConfigError, Fault
+    from scaling.codes import CODES
+    from scaling.errors import ConfigError, Fault
 
     key = code.upper()
     if key not in CODES:

@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
-from scaling.errors import CODES, Message
+from scaling.codes import CODES
+from scaling.errors import Message
 from scaling.reporting import Report, build
 from scaling.reporting.document import Note
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scaling.errors import CODES, ConfigError, ScalingError, TableError
+from scaling.codes import CODES
+from scaling.errors import ConfigError, ScalingError, TableError
 from scaling.runs.read import describe, from_frame, read_table
 
 HEADER = "run,N,D,C,loss,status"
