@@ -14,6 +14,7 @@ _HOME = {
     "Fits": "scaling.fitting.result",
     "Law": "scaling.laws",
     "Plan": "scaling.planning.plan",
+    "envelope": "scaling.api",
     "fit": "scaling.api",
     "isoflop": "scaling.api",
     "law": "scaling.api",
@@ -29,6 +30,7 @@ __all__ = [
     "Fits",
     "Law",
     "Plan",
+    "envelope",
     "fit",
     "isoflop",
     "law",
@@ -40,7 +42,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from scaling.api import fit, isoflop, law, load, plan, read, report, run
+    from scaling.api import envelope, fit, isoflop, law, load, plan, read, report, run
     from scaling.fitting.result import Fit, Fits
     from scaling.laws import Law
     from scaling.planning.plan import Plan

@@ -57,6 +57,7 @@ def fit(
     response: str | None = None,
     profile: Sequence[str] = (),
     share: Sequence[str] = (),
+    cost: str | None = None,
     convention: str | None = None,
 ) -> Fit | Fits:
     """Fit a law to a table of runs.
@@ -80,6 +81,8 @@ def fit(
         Column that the law gives; the law's own if None.
     profile, share : sequence of str, optional
         Parameters whose profile is traced; parameters that are the same in every group.
+    cost : str, optional
+        What a, b and allocations count as compute: ``6nd``, ``table`` or a formula of N and D.
     fixed, bounds
         Parameters held at a value, and bounds that replace the law's.
 
@@ -115,6 +118,7 @@ def fit(
         response,
         tuple(profile),
         tuple(share),
+        cost,
     )
     laws: list[str | Law] = []
     if law is not None:
@@ -130,11 +134,12 @@ def fit(
 def isoflop(
     data: pd.DataFrame,
     *,
-    minimum: str = "cubic",
+    minimum: str = "powers",
     edge: str = "refuse",
     bootstrap: int = 1000,
     interval: float = 0.95,
     seed: int = 0,
+    resample: str = "noise",
 ) -> Allocation:
     """Find the loss minimum of each budget and the exponents through them.
 
@@ -146,13 +151,37 @@ def isoflop(
     from scaling.runs.read import from_frame
 
     table = from_frame(data)
-    options = Options(minimum, edge, bootstrap, interval, seed)
+    options = Options(minimum, edge, bootstrap, interval, seed, resample)
     return isoflop_allocation(table, options, None, np.ones(len(table), dtype=bool))
+
+
+def envelope(
+    data: pd.DataFrame,
+    *,
+    bins: int | tuple[float, float, int] | None = None,
+    edge: str = "refuse",
+    bootstrap: int = 1000,
+    interval: float = 0.95,
+    seed: int = 0,
+) -> Allocation:
+    """Find the best runs at their compute and the power laws through them.
+
+    `data` holds finished runs, or whole curves with a row for each point of a run; see
+    `scaling.fitting.envelope.envelope_allocation`. Several groups are taken as one.
+    """
+    import numpy as np
+
+    from scaling.fitting.envelope import Options, envelope_allocation
+    from scaling.runs.read import from_frame
+
+    table = from_frame(data, curves=True)
+    options = Options(bins, edge, bootstrap, interval, seed)
+    return envelope_allocation(table, options, None, np.ones(len(table), dtype=bool))
 
 
 def load(path: str | Path) -> Fit | Fits:
     """Read a ``fit.json``: one Fit if it holds one, else Fits."""
-    from scaling.fitting.result import load as load_fits
+    from scaling.fitting.stored import load as load_fits
 
     found = load_fits(path)
     return found.fits[0] if len(found) == 1 else found

@@ -322,6 +322,43 @@ CODES: dict[str, Code] = {
         "Residuals were flipped although the objective hardly sees their size.",
         "Use --delta auto, or --interval-method pairs.",
     ),
+    "SC424": Code(
+        "sizes wide or off centre",
+        "The sizes of a budget reach far from its minimum, or lie mostly on one side of it, where "
+        "a polynomial is biased.",
+        "Use --minimum powers or spline, or train sizes about the minimum.",
+    ),
+    "SC425": Code(
+        "expected bias of the curve",
+        "The curve was fitted to noise-free losses of the fitted surface at the same sizes: it "
+        "misses the surface's own minima by this much.",
+        "Use --minimum powers; read the exponent of the surface beside it.",
+    ),
+    "SC430": Code(
+        "question outside the law",
+        "The law lacks a variable that the question is about, or has no optimum there.",
+        "Ask the nearest question that the message names, or fit a law of N and D.",
+    ),
+    "SC431": Code(
+        "loss out of reach",
+        "The loss that was asked for lies below what the law reaches with any amount.",
+        "Ask for a higher loss; an irreducible loss cannot be bought.",
+    ),
+    "SC432": Code(
+        "data beyond the cap",
+        "More data are needed than there are, and the law says nothing about repeated data.",
+        "Ask at the data that are there, or fit a law of repeated data such as data-constrained.",
+    ),
+    "SC434": Code(
+        "winner's curse",
+        "An envelope takes the lowest of noisy losses, so it lies below the mean of runs.",
+        "Read its exponents beside those of the surface; add seeds.",
+    ),
+    "SC437": Code(
+        "conclusion depends on the convention",
+        "The exponents were computed under two meanings of C.",
+        "Say which C an exponent is about; compare exponents of one convention only.",
+    ),
     "SC900": Code(
         "internal error",
         "A fault of this package, not of your input.",

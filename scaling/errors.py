@@ -7,6 +7,7 @@ The tree::
     ├── TableError              a runs table cannot be used (all its faults at once)
     ├── PlanError               a design that cannot be planned
     ├── FitError                no estimate exists (exit code 4)
+    ├── QuestionError           a fit or table cannot answer what is asked
     ├── TrainingError           a sweep cannot be run (exit code 1)
     ├── OutputError             a target exists already or cannot be written
     └── MissingExtraError       an optional dependency is not installed
@@ -161,6 +162,10 @@ class FitError(ScalingError):
     """No estimate exists for this law on this table."""
 
     exit_code = 4
+
+
+class QuestionError(ScalingError):
+    """A fit or a table cannot answer a question; the message names one that it can."""
 
 
 class TrainingError(ScalingError):

@@ -28,14 +28,29 @@ def fit(
         str | None, typer.Option("--response", help="Column that the law gives; loss by default.")
     ] = None,
     approach: Annotated[
-        Texts, typer.Option("--approach", help="surface or isoflop; repeatable.")
+        Texts, typer.Option("--approach", help="surface, isoflop or envelope; repeatable.")
     ] = None,
     minimum: Annotated[
-        str, typer.Option("--minimum", help="isoFLOP curve: parabola, cubic, quartic, spline.")
-    ] = "cubic",
+        str,
+        typer.Option(
+            "--minimum",
+            help="isoFLOP curve: powers, parabola, cubic, quartic or spline.",
+        ),
+    ] = "powers",
     edge: Annotated[
         str, typer.Option("--edge", help="Minima at the edge of the sizes: refuse or keep.")
     ] = "refuse",
+    resample: Annotated[
+        str, typer.Option("--resample", help="isoFLOP intervals: noise or bootstrap.")
+    ] = "noise",
+    bins: Annotated[
+        str | None,
+        typer.Option("--bins", help="Envelope by bins of log C: COUNT or LOW:HIGH:COUNT."),
+    ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option("--cost", help="C for a and b: 6nd, table, or a formula such as 6*N*D."),
+    ] = None,
     objective: Annotated[
         str, typer.Option("--objective", help="log-huber, huber, log-mse, mse or asymmetric.")
     ] = "log-huber",
@@ -89,7 +104,7 @@ def fit(
 
     scaling fit runs.csv --where "loss < 3.4" --holdout "C > 1e21" -o fit.json
     """
-    from scaling.fitting.analyse import analyse, needs_a_loss
+    from scaling.fitting.analyse import Ways, analyse, needs_a_loss
     from scaling.fitting.options import Options
     from scaling.laws.formula import from_formula
     from scaling.runs.files import refuse_existing
@@ -113,7 +128,9 @@ def fit(
         response,
         tuple(profile or []),
         tuple(share or []),
+        cost,
     )
+    approaches = approach or None
     source: Any = "-" if str(file) == "-" else file
     table = read_table(
         source,
@@ -121,17 +138,17 @@ def fit(
         convention=convention,
         where=where,
         needs_loss=needs_a_loss(law or [], response),
+        curves="envelope" in (approaches or []),
     )
     laws: list[Any] = [*(law or [])]
     laws += [from_formula(text, map(str, table.frame), response) for text in formula or []]
     fits = analyse(
         table,
         laws=laws,
-        approaches=approach or _default_approaches(table),
+        approaches=approaches or _default_approaches(table),
         group=group,
         options=options,
-        minimum=minimum,
-        edge=edge,
+        ways=Ways(minimum, edge, resample, _bins(bins)),
         command=command_line(),
     )
     if out is not None:
@@ -148,6 +165,19 @@ def fit(
         tell(m for m in item.messages if m.severity == "error")
     if refused:
         raise typer.Exit(4)
+
+
+def _bins(text: str | None) -> int | tuple[float, float, int] | None:
+    """Read ``COUNT`` or ``LOW:HIGH:COUNT``."""
+    from scaling.errors import ConfigError, Fault
+
+    if text is None:
+        return None
+    parts = [number("--bins", part) for part in text.split(":")]
+    count = parts[-1]
+    if len(parts) not in (1, 3) or count != int(count):
+        raise ConfigError(Fault("SC004", "--bins", f'"{text}"', "COUNT, or LOW:HIGH:COUNT"))
+    return int(count) if len(parts) == 1 else (parts[0], parts[1], int(count))
 
 
 def _bounds(name: str, text: str) -> tuple[float, float]:

@@ -50,7 +50,7 @@ def report(
 
 def _fits(source: Path) -> Fits:
     from scaling.fitting.analyse import analyse
-    from scaling.fitting.result import load
+    from scaling.fitting.stored import load
     from scaling.runs.read import read_table
 
     if source.is_dir():

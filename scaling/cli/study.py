@@ -70,7 +70,7 @@ def study(
 
 def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable, Fits]:
     """Fit the results as one section of the study asks."""
-    from scaling.fitting.analyse import analyse
+    from scaling.fitting.analyse import Ways, analyse
     from scaling.fitting.options import Options
     from scaling.runs.read import read_table
 
@@ -80,6 +80,7 @@ def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable,
         maps=data.map,
         convention=data.convention,
         where=" and ".join(f"({text})" for text in conditions) or None,
+        curves="envelope" in section.approach,
     )
     options = Options(
         section.objective,
@@ -89,6 +90,7 @@ def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable,
         section.interval,
         section.seed,
         holdout=section.holdout,
+        cost=section.cost,
     )
     found = analyse(
         table,
@@ -96,7 +98,7 @@ def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable,
         approaches=section.approach,
         group=section.group,
         options=options,
-        minimum=section.minimum,
+        ways=Ways(section.minimum, section.edge),
         command=command_line(),
     )
     return table, found

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scaling.errors import ConfigError, Fault
-from scaling.fitting import isoflop
+from scaling.fitting import envelope, isoflop
+from scaling.fitting.agreement import compare_approaches, convention_message
 from scaling.fitting.fit import fit_group, surface_allocation
-from scaling.fitting.inputs import groups, holdout_rows
+from scaling.fitting.inputs import groups, holdout_rows, measured_cost
 from scaling.fitting.options import Options
 from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.fitting.shared import fit_shared
 from scaling.laws import Law, default_for, get
 from scaling.runs.provenance import versions
-from scaling.runs.table import RunsTable
+from scaling.runs.table import RunsTable, finished
 
-APPROACHES = ("surface", "isoflop")
+APPROACHES = ("surface", "isoflop", "envelope")
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How minima and envelopes are found; see `scaling.fitting.isoflop` and ``envelope``."""
+
+    minimum: str = "powers"
+    edge: str = "refuse"
+    resample: str = "noise"
+    bins: int | tuple[float, float, int] | None = None
 
 
 def analyse(
@@ -27,8 +41,7 @@ def analyse(
     approaches: Sequence[str] = ("surface",),
     group: str | None = None,
     options: Options | None = None,
-    minimum: str = "cubic",
-    edge: str = "refuse",
+    ways: Ways | None = None,
     command: str | None = None,
 ) -> Fits:
     """Fit a table.
@@ -36,14 +49,14 @@ def analyse(
     Parameters
     ----------
     table : RunsTable
+        Points in mid-run enter the envelope only.
     laws : sequence of str or Law
         The law that suits the table's columns, if empty.
-    approaches : sequence of {"surface", "isoflop"}
+    approaches : sequence of {"surface", "isoflop", "envelope"}
     group : str, optional
         Column to split by.
     options : Options, optional
-    minimum, edge : str
-        See `scaling.fitting.isoflop`.
+    ways : Ways, optional
     command : str, optional
         What the user typed, for the record.
 
@@ -52,18 +65,16 @@ def analyse(
     ScalingError
         If an option cannot be used or no estimate exists.
     """
-    chosen = options or Options()
+    chosen, way = options or Options(), ways or Ways()
     unknown = [a for a in approaches if a not in APPROACHES]
     if unknown:
-        known = "surface or isoflop"
+        known = "one of " + ", ".join(APPROACHES)
         raise ConfigError(Fault("SC004", "--approach", f'"{unknown[0]}"', known))
     declared = [law if isinstance(law, Law) else get(law) for law in laws]
-    fits: list[Fit] = []
-    allocations: list[Allocation] = []
-    info = table_info(table)
-    held = holdout_rows(table, chosen.holdout)
-    train = table.leave_out(~held, "SC120", f"held out by {chosen.holdout}")
+    whole, table = table, finished(table)
+    info = table_info(whole if "envelope" in approaches else table)
     members = groups(table, group)
+    fits: list[Fit] = []
     if "surface" in approaches:
         for law in declared or [default_for(set(map(str, table.frame)))]:
             if chosen.share:
@@ -71,20 +82,62 @@ def analyse(
             else:
                 made = [fit_group(table, law, chosen, name, member) for name, member in members]
             fits += [replace(fit, table=info) for fit in made]
-            allocations += [a for a in map(surface_allocation, made) if a is not None]
+    allocations: list[Allocation] = []
+    agreement: list[dict[str, Any]] = []
     for name, member in members:
-        if "isoflop" in approaches:
-            found = isoflop.Options(minimum, edge, chosen.bootstrap, chosen.interval, chosen.seed)
-            allocations.append(isoflop.isoflop_allocation(train, found, name, member))
+        own = [fit for fit in fits if fit.group == name]
+        found, rows = _allocations(table, whole, name, member, own, approaches, chosen, way)
+        allocations += found
+        agreement += rows
+        fits = [_with_convention(fit, table, member) if fit in own else fit for fit in fits]
     provenance: dict[str, Any] = {
         "versions": versions("numpy", "scipy", "pandas"),
         "command": command,
         "seed": chosen.seed,
         "bootstrap": chosen.bootstrap,
         "interval": chosen.interval,
-        "minimum": minimum,
+        "minimum": way.minimum,
     }
-    return Fits(tuple(fits), tuple(allocations), info, provenance)
+    return Fits(tuple(fits), tuple(allocations), info, provenance, tuple(agreement))
+
+
+def _allocations(
+    table: RunsTable,
+    whole: RunsTable,
+    name: str | None,
+    member: NDArray[np.bool_],
+    fits: Sequence[Fit],
+    approaches: Sequence[str],
+    options: Options,
+    way: Ways,
+) -> tuple[list[Allocation], list[dict[str, Any]]]:
+    """Allocations of one group by every approach, and how far they agree."""
+    out = [a for a in map(surface_allocation, fits) if a is not None]
+    surface = next((f for f in fits if f.identified and set(f.law.variables) == {"N", "D"}), None)
+    why = f"held out by {options.holdout}"
+    if "isoflop" in approaches:
+        train = table.leave_out(~holdout_rows(table, options.holdout), "SC120", why)
+        found = isoflop.Options(
+            way.minimum, way.edge, options.bootstrap, options.interval, options.seed, way.resample
+        )
+        made = isoflop.isoflop_allocation(train, found, name, member)
+        if surface is not None and made.a is not None:
+            made = isoflop.with_expected_bias(made, train, member, surface, way.minimum)
+        out.append(made)
+    if "envelope" in approaches:
+        train = whole.leave_out(~holdout_rows(whole, options.holdout), "SC120", why)
+        settings = envelope.Options(
+            way.bins, way.edge, options.bootstrap, options.interval, options.seed
+        )
+        out.append(envelope.envelope_allocation(train, settings, name, member))
+    measured = measured_cost(table, table.used & member)
+    return compare_approaches(out, surface, measured[0] if measured else None)
+
+
+def _with_convention(fit: Fit, table: RunsTable, member: NDArray[np.bool_]) -> Fit:
+    measured = measured_cost(table, table.used & member)
+    told = convention_message(fit, measured[0] if measured else None)
+    return fit if told is None else replace(fit, messages=(*fit.messages, told))
 
 
 def needs_a_loss(laws: Sequence[str | Law], response: str | None) -> bool:
@@ -104,7 +157,8 @@ def combine(parts: Sequence[Fits]) -> Fits:
     for part in parts:
         allocations += [a for a in part.allocations if a not in allocations]
     fits = tuple(fit for part in parts for fit in part.fits)
-    return Fits(fits, tuple(allocations), parts[0].table, parts[0].provenance)
+    agreement = tuple(row for part in parts for row in part.agreement)
+    return Fits(fits, tuple(allocations), parts[0].table, parts[0].provenance, agreement)
 
 
 def table_info(table: RunsTable) -> dict[str, Any]:

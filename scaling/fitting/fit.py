@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from scaling.errors import Fault, FitError, Message
 from scaling.fitting import checks as judge
+from scaling.fitting.allocation import allocates, best_size, local_exponents
 from scaling.fitting.data import Data
 from scaling.fitting.estimate import Estimate, estimate, profiles
-from scaling.fitting.inputs import data_of, holdout_rows, place, require, weights_of
+from scaling.fitting.inputs import cost_for, data_of, holdout_rows, place, require, weights_of
 from scaling.fitting.intervals import spread
 from scaling.fitting.options import Options, check_options
+from scaling.fitting.prediction import Bands, cost_of, largest_compute
 from scaling.fitting.result import Allocation, Fit, Holdout, Objective
 from scaling.fitting.verdict import (
     covariance_of,
@@ -26,6 +28,7 @@ from scaling.fitting.verdict import (
     verdict,
 )
 from scaling.laws import Law
+from scaling.laws.cost import SIX_ND
 from scaling.runs.table import RunsTable, clusters
 
 Array = NDArray[np.float64]
@@ -147,12 +150,23 @@ def assemble(
     interval, covariance, failed = None, {}, 0
     if found.draws is not None:
         failed = found.draws.failed
-    everything = {**params, **frontier_exponents(law, params)}
+    cost = cost_for(table, table.used & member & ~held, options.cost)
+    largest = float(cost.compute(data.x["N"], data.x["D"]).max()) if law.frontier else np.nan
+    everything = {**params, **frontier_exponents(law, params, cost, largest)}
     if found.draws is not None and draws:
         factor = found.draws.factor
         kind = kind_of(options.method, found.cluster, factor)
         interval = interval_of(
-            law, everything, draws, failed, options, kind, found.cluster, found.clusters, factor
+            law,
+            everything,
+            draws,
+            failed,
+            options,
+            kind,
+            found.cluster,
+            found.clusters,
+            factor,
+            frontier_exponents(law, draws, cost, largest),
         )
         covariance = covariance_of(data, data.internal(draws), factor)
     status, messages = verdict(
@@ -174,26 +188,50 @@ def assemble(
         draws=draws,
         covariance=covariance,
         certificate=certificate,
+        cost=cost.as_dict(),
         response=options.response or law.response,
     )
 
 
 def surface_allocation(fit: Fit) -> Allocation | None:
-    """Return the allocation that follows from a surface fit, or None if the law has none."""
-    if fit.law.frontier is None:
+    """Return the allocation that follows from a surface fit, or None if the law has none.
+
+    Where a law's exponents change with compute they are those at the largest fitted compute.
+    """
+    if not allocates(fit.law) or set(fit.law.variables) != {"N", "D"}:
         return None
+    blank = Allocation(
+        fit.group, "surface", None, None, cost=fit.cost, method=fit.law.name, messages=fit.messages
+    )
     if not fit.identified:
-        return Allocation(
-            fit.group, "surface", None, None, method=fit.law.name, messages=fit.messages
-        )
+        return blank
+    cost, largest = cost_of(fit), largest_compute(fit)
+    own = {name: fit.params[name] for name in fit.law.names}
+    u, v = best_size(fit.law, own, np.log([largest]), cost)
+    if np.isnan(u[0]):
+        text = f"The law {fit.law.name} has no optimum at the largest fitted compute."
+        return replace(blank, messages=(*fit.messages, Message("SC430", text)))
+    a, b = (float(x) for x in local_exponents(fit.law, own, largest, cost))
     interval = None
     if fit.interval is not None:
-        bounds = {name: list(fit.interval.params[name]) for name in ("a", "b")}
-        interval = {"level": fit.interval.level, "kind": fit.interval.kind, **bounds}
-    one = float(np.asarray(fit.law.frontier.size(fit.params, 1.0)))
-    a, b = fit.params["a"], fit.params["b"]
-    line = {"N": [float(np.log(one)), a], "D": [float(-np.log(6.0 * one)), b]}
-    return Allocation(fit.group, "surface", a, b, interval, line=line, method=fit.law.name)
+        bands = Bands(fit)
+        ends = {}
+        for k, (name, value) in enumerate((("a", a), ("b", b))):
+            if name in fit.intervals:
+                ends[name] = list(fit.intervals[name])
+                continue
+            drawn = np.asarray(local_exponents(fit.law, fit.draws, largest, cost)[k])
+            lo, hi = bands.ends(bands.about(np.array(value), drawn), ())
+            ends[name] = [float(lo), float(hi)]
+        interval = {"level": fit.interval.level, "kind": fit.interval.kind, **ends}
+    line = {
+        "N": [float(u[0] - a * np.log(largest)), a],
+        "D": [float(v[0] - b * np.log(largest)), b],
+    }
+    method = fit.law.name
+    if fit.law.frontier is None or cost.formula != SIX_ND.formula:
+        method += f", slopes at C = {largest:.3g}"
+    return replace(blank, a=a, b=b, interval=interval, line=line, method=method, messages=())
 
 
 def _rows(

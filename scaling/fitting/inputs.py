@@ -12,9 +12,11 @@ from scaling.fitting import objectives
 from scaling.fitting.data import Data
 from scaling.fitting.options import Options
 from scaling.laws import Law
+from scaling.laws.cost import SIX_ND, Cost, power_cost
 from scaling.runs.table import RunsTable
 
 Array = NDArray[np.float64]
+SAME_COST = 0.01  # of ln C, within which C counts as 6ND
 
 
 def groups(table: RunsTable, column: str | None) -> list[tuple[str | None, NDArray[np.bool_]]]:
@@ -184,3 +186,42 @@ def _amounts(table: RunsTable, text: str | None, option: str) -> Array:
         expected = "finite values, 0 or more, not all 0"
         raise ConfigError(Fault("SC004", option, clip(text), expected))
     return amounts
+
+
+def measured_cost(table: RunsTable, rows: NDArray[np.bool_]) -> tuple[Cost, float] | None:
+    """Return what C of the table is as ``k N^p D^q``, and its largest error in ln C.
+
+    None where the table has no C of its own, or C is 6ND.
+    """
+    if not {"N", "D", "C"} <= set(table.frame) or table.columns["C"].source.startswith("="):
+        return None
+    if table.columns["D"].source.startswith("="):
+        return None
+    frame = table.frame.loc[rows]
+    n, d, c = (frame[name].to_numpy(dtype=np.float64) for name in ("N", "D", "C"))
+    if len(n) < 3 or not np.isfinite(np.log(n) + np.log(d) + np.log(c)).all():
+        return None
+    if np.abs(np.log(c / (6.0 * n * d))).max() < SAME_COST:
+        return None
+    return power_cost(n, d, c)
+
+
+def cost_for(table: RunsTable, rows: NDArray[np.bool_], text: str | None) -> Cost:
+    """Return the cost that an option names: ``6nd``, ``table``, or a formula of N and D.
+
+    Raises
+    ------
+    ConfigError
+        SC004 if the table has no C that could be fitted; SC020 for another name.
+    """
+    if text is None or text == SIX_ND.name:
+        return SIX_ND
+    if text != "table":
+        cost = Cost("given", text)
+        _ = cost.expression
+        return cost
+    found = measured_cost(table, rows)
+    if found is None:
+        expected = "a table whose C is its own and not 6ND"
+        raise ConfigError(Fault("SC004", "--cost", "table", expected, "--cost 6nd is the same"))
+    return found[0]

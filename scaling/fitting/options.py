@@ -43,6 +43,9 @@ class Options:
         Parameters whose profile is traced; ``("all",)`` for every free one.
     share : tuple of str
         Parameters that are the same in every group.
+    cost : str or None
+        What a, b and allocations count as compute: ``6nd`` if None, ``table`` (C of the table as
+        powers of N and D), or a formula of N and D.
     """
 
     objective: str = "log-huber"
@@ -60,6 +63,7 @@ class Options:
     response: str | None = None
     profile: tuple[str, ...] = ()
     share: tuple[str, ...] = ()
+    cost: str | None = None
 
 
 def check_options(options: Options, law: Law) -> None:

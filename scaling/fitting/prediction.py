@@ -1,22 +1,30 @@
-"""From a fit to decisions: loss at a size and amount of data, best allocation at a compute."""
+"""From a fit to numbers with intervals: the loss of runs, of a single new run, and how far out.
+
+Every quantity is computed for the estimate and for every draw of the parameters; its interval is
+read off the draws, spread about the estimate by the fit's small-sample factor.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.errors import Fault, FitError
+from scaling.errors import ConfigError, Fault, QuestionError
+from scaling.fitting.intervals import small_sample_factor
 from scaling.fitting.spread import spread_about
+from scaling.laws.cost import SIX_ND, Cost
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit
 
 Array = NDArray[np.float64]
-TOKENS_OF_C = 6.0
+Params = Mapping[str, Any]
 
 
 def predict(fit: Fit, *, level: float | None = None, **x: Any) -> pd.DataFrame:
@@ -34,174 +42,167 @@ def predict(fit: Fit, *, level: float | None = None, **x: Any) -> pd.DataFrame:
     -------
     DataFrame
         The inputs, ``loss`` (the law's response), ``lo``, ``hi`` (percentiles of the curve over the
-        draws), ``run_lo``, ``run_hi`` (the same for one new run: a draw of the curve and of the
-        residuals), ``factor`` (compute over the largest fitted compute) and ``inside_hull``. Bounds
-        are NaN without draws.
+        draws), ``factor`` (compute over the largest fitted compute), ``inside_hull``, and
+        ``run_lo``, ``run_hi`` (the interval of one new run: a draw of the curve and of the
+        residuals). Bounds are NaN without draws.
 
     Raises
     ------
-    FitError
-        SC105 if a variable of the law is missing.
+    QuestionError
+        SC430 if a variable of the law is missing.
     """
     given = {k: np.atleast_1d(np.asarray(v, float)) for k, v in x.items() if v is not None}
     missing = [v for v in fit.law.variables if v not in given]
     if missing:
-        raise FitError(
-            Fault(
-                "SC105",
-                f"law {fit.law.name}",
-                f"needs {missing[0]}",
-                "values of " + ", ".join(fit.law.variables),
-            )
-        )
+        found = f"needs {missing[0]}"
+        needed = "values of " + ", ".join(fit.law.variables)
+        raise QuestionError(Fault("SC430", f"law {fit.law.name}", found, needed))
     shape = np.broadcast_shapes(*(v.shape for v in given.values()))
     data = {k: np.broadcast_to(v, shape) for k, v in given.items()}
-    loss = fit.law.loss(fit.params, data)
-    chosen = _level(fit, level)
-    draws = _about(fit, loss, _draw_losses(fit, data))
-    lo, hi = _band(draws, chosen, shape)
-    run_lo, run_hi = _band(_new_runs(fit, draws), chosen, shape)
-    compute = data.get(
-        "C", TOKENS_OF_C * data["N"] * data["D"] if {"N", "D"} <= set(data) else None
-    )
-    columns: dict[str, Any] = {**data, "loss": loss, "lo": lo, "hi": hi}
-    columns |= _extrapolation(fit, data, compute, shape)
-    columns |= {"run_lo": run_lo, "run_hi": run_hi}
+    bands = Bands(fit, level)
+    loss, draws = bands.of(lambda p: fit.law.loss(p, data))
+    columns: dict[str, Any] = {**data, "loss": loss}
+    columns["lo"], columns["hi"] = bands.ends(draws, shape)
+    columns |= extrapolation(fit, data, shape)
+    columns["run_lo"], columns["run_hi"] = bands.ends(bands.of_new_runs(draws), shape)
     return pd.DataFrame(columns)
 
 
-def _new_runs(fit: Fit, draws: Array) -> Array:
-    """Add to every draw of the curve the residual of a run, spread for the degrees of freedom.
+@dataclass(frozen=True)
+class Bands:
+    """Intervals of what follows from a fit's parameters.
 
-    Residuals are in the objective's scale, logs or levels. They are not centred: a robust curve
-    need not be the mean. They are taken in a fixed random order, so that the same fit gives the
-    same interval.
-    """
-    if not len(draws):
-        return draws
-    used = np.asarray(fit.rows["used"], dtype=bool)
-    logs = fit.objective.name.startswith("log-") or fit.objective.name == "asymmetric"
-    if logs:
-        residual = np.asarray(fit.rows["residual"], dtype=np.float64)[used]
-    else:
-        seen, curve = (
-            np.asarray(fit.rows[n], dtype=np.float64) for n in (fit.response, "predicted")
-        )
-        residual = (seen - curve)[used]
-    left = max(1, len(residual) - len(fit.certificate.get("free", fit.law.names)))
-    residual = np.sqrt(len(residual) / left) * residual
-    picked = np.random.default_rng(0).choice(residual, size=len(draws))
-    picked = picked.reshape(-1, *(1,) * (draws.ndim - 1))
-    return draws * np.exp(picked) if logs else draws + picked
-
-
-def optimal(fit: Fit, *, C: Any, level: float | None = None) -> pd.DataFrame:
-    """Compute-optimal N and D under C = 6ND, with the loss there.
-
-    Parameters
+    Attributes
     ----------
     fit : Fit
-        Of a law with a frontier.
-    C : float or array_like
-        Compute [FLOP, 6ND].
-    level : float, optional
-        Level of the intervals; the fit's own if None.
+    asked : float or None
+        Level; the fit's own if None.
+    """
+
+    fit: Fit
+    asked: float | None = None
+
+    @cached_property
+    def level(self) -> float:
+        """Level of the intervals.
+
+        Raises
+        ------
+        ConfigError
+            SC004 if it is not between 0 and 1.
+        """
+        if self.asked is not None and not 0.0 < self.asked < 1.0:
+            found = f"{self.asked:g}"
+            raise ConfigError(Fault("SC004", "--interval", found, "between 0 and 1"))
+        if self.asked is not None:
+            return self.asked
+        return self.fit.interval.level if self.fit.interval else 0.95
+
+    @cached_property
+    def factor(self) -> float:
+        """Small-sample factor at this level."""
+        interval = self.fit.interval
+        if interval is None or interval.factor == 1.0 or self.level == interval.level:
+            return interval.factor if interval else 1.0
+        free = len(self.fit.certificate.get("free", self.fit.law.names))
+        return small_sample_factor(interval.clusters, free, self.level)
+
+    def of(self, quantity: Callable[[Params], Any]) -> tuple[Array, Array]:
+        """Return a quantity of the parameters, shape (m,), and its spread draws, (draws, m).
+
+        `quantity` takes a mapping of numbers, or of columns of shape (draws, 1).
+        """
+        estimate = np.asarray(quantity(self.fit.params), dtype=np.float64)
+        if not self.fit.draws:
+            return estimate, np.zeros((0, *estimate.shape))
+        columns = {k: v[:, None] for k, v in self.fit.draws.items()}
+        return estimate, self.about(estimate, np.asarray(quantity(columns), dtype=np.float64))
+
+    def about(self, estimate: Array, draws: Array) -> Array:
+        """Spread draws of a quantity by the small-sample factor: positive ones in logs."""
+        with np.errstate(invalid="ignore"):
+            log = bool((estimate > 0).all() and not (draws <= 0).any())
+        return spread_about(estimate, draws, self.factor, log=log)
+
+    def ends(self, draws: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        """Percentiles over the draws; NaN without any, infinite where the draws are."""
+        if not len(draws):
+            empty = np.full(shape, np.nan)
+            return empty, empty
+        tail = 50.0 * (1.0 - self.level)
+        kept = np.where(np.isnan(draws), np.inf, draws)
+        with np.errstate(invalid="ignore"):
+            # between infinite neighbours an interpolated percentile would be undefined
+            lo = np.percentile(kept, tail, axis=0, method="lower")
+            hi = np.percentile(kept, 100.0 - tail, axis=0, method="higher")
+            inner = np.percentile(kept, [tail, 100.0 - tail], axis=0)
+        lo, hi = (np.where(np.isfinite(p), p, q) for p, q in zip(inner, (lo, hi), strict=True))
+        return lo, hi
+
+    def of_new_runs(self, draws: Array) -> Array:
+        """Add to every draw of the curve the residual of a run, spread for the degrees of freedom.
+
+        Residuals are in the objective's scale, logs or levels. They are not centred: a robust curve
+        need not be the mean. They are taken in a fixed random order, so that the same fit gives the
+        same interval.
+        """
+        fit = self.fit
+        if not len(draws):
+            return draws
+        used = np.asarray(fit.rows["used"], dtype=bool)
+        logs = fit.objective.name.startswith("log-") or fit.objective.name == "asymmetric"
+        if logs:
+            residual = np.asarray(fit.rows["residual"], dtype=np.float64)[used]
+        else:
+            seen, curve = (
+                np.asarray(fit.rows[n], dtype=np.float64) for n in (fit.response, "predicted")
+            )
+            residual = (seen - curve)[used]
+        left = max(1, len(residual) - len(fit.certificate.get("free", fit.law.names)))
+        residual = np.sqrt(len(residual) / left) * residual
+        picked = np.random.default_rng(0).choice(residual, size=len(draws))
+        picked = picked.reshape(-1, *(1,) * (draws.ndim - 1))
+        return draws * np.exp(picked) if logs else draws + picked
+
+
+def cost_of(fit: Fit) -> Cost:
+    """Return the cost that a fit's a, b, allocations and factors are about."""
+    return Cost.from_dict(fit.cost) if fit.cost.get("formula") else SIX_ND
+
+
+def largest_compute(fit: Fit) -> float:
+    """Return the largest compute of the fitted runs in the fit's meaning of C; NaN if unknown."""
+    fitted = fit.fitted
+    if {"N", "D"} <= set(fitted):
+        return float(cost_of(fit).compute(fitted["N"], fitted["D"]).max())
+    return float(fitted["C"].max()) if "C" in fitted else np.nan
+
+
+def extrapolation(fit: Fit, data: Mapping[str, Array], shape: tuple[int, ...]) -> dict[str, Any]:
+    """How far beyond the fitted runs points lie, in compute, and whether in their hull.
 
     Returns
     -------
-    DataFrame
-        ``C, N, N_lo, N_hi, D, D_lo, D_hi, loss, lo, hi, factor, inside_hull``; bounds are NaN
-        without bootstrap.
-
-    Raises
-    ------
-    FitError
-        SC405 if the law has no frontier.
+    dict
+        ``factor``: compute over the largest fitted one, or where there is no compute the first
+        variable over its largest value. ``inside_hull``: of the runs in (ln N, ln D); None where
+        either is unknown.
     """
-    frontier = fit.law.frontier
-    if frontier is None:
-        raise FitError(
-            Fault(
-                "SC405",
-                f"law {fit.law.name}",
-                "has no compute-optimal allocation",
-                "a law of both N and D, such as chinchilla",
-            )
-        )
-    compute = np.atleast_1d(np.asarray(C, dtype=np.float64))
-    size = np.asarray(frontier.size(fit.params, compute))
-    tokens = compute / (TOKENS_OF_C * size)
-    chosen = _level(fit, level)
-    columns: dict[str, Any] = {"C": compute, "N": size}
-    draws = {k: v[:, None] for k, v in fit.draws.items()}
-    if draws:
-        sizes = np.asarray(frontier.size(draws, compute[None, :]))
-        data_draws = compute[None, :] / (TOKENS_OF_C * sizes)
-        losses = fit.law.loss(draws, {"N": sizes, "D": data_draws})
-        best = fit.law.loss(fit.params, {"N": size, "D": tokens})
-        sizes, data_draws = _about(fit, size, sizes), _about(fit, tokens, data_draws)
-        losses = _about(fit, best, losses)
-    else:
-        sizes = data_draws = losses = np.zeros((0, len(compute)))
-    columns["N_lo"], columns["N_hi"] = _band(sizes, chosen, compute.shape)
-    columns["D"] = tokens
-    columns["D_lo"], columns["D_hi"] = _band(data_draws, chosen, compute.shape)
-    columns["loss"] = fit.law.loss(fit.params, {"N": size, "D": tokens})
-    columns["lo"], columns["hi"] = _band(losses, chosen, compute.shape)
-    point = {"N": size, "D": tokens}
-    columns |= _extrapolation(fit, point, compute, compute.shape)
-    return pd.DataFrame(columns)
-
-
-def _level(fit: Fit, level: float | None) -> float:
-    if level is not None:
-        return level
-    return fit.interval.level if fit.interval else 0.95
-
-
-def _draw_losses(fit: Fit, data: Mapping[str, Array]) -> Array:
-    if not fit.draws:
-        return np.zeros((0, *next(iter(data.values())).shape))
-    draws = {k: v[:, None] for k, v in fit.draws.items()}
-    return fit.law.loss(draws, {k: v[None, :] for k, v in data.items()})
-
-
-def _about(fit: Fit, estimate: Array, draws: Array) -> Array:
-    """Spread draws of a quantity by the fit's small-sample factor."""
-    factor = fit.interval.factor if fit.interval else 1.0
-    positive = bool((np.asarray(estimate) > 0).all() and (draws > 0).all())
-    return spread_about(estimate, draws, factor, log=positive)
-
-
-def _band(draws: Array, level: float, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    if not len(draws):
-        empty = np.full(shape, np.nan)
-        return empty, empty
-    tail = 50.0 * (1.0 - level)
-    lo, hi = np.percentile(draws, [tail, 100.0 - tail], axis=0)
-    return lo, hi
-
-
-def _extrapolation(
-    fit: Fit, data: Mapping[str, Array], C: Array | None, shape: tuple[int, ...]
-) -> dict[str, Any]:
-    """How far beyond the fitted runs a point lies, in compute, and whether in their hull."""
     fitted = fit.fitted
-    N, D = data.get("N"), data.get("D")
     unknown = np.full(shape, None, dtype=object)
-    if {"N", "D"} <= set(fitted):
-        largest = float((TOKENS_OF_C * fitted["N"] * fitted["D"]).max())
+    if {"N", "D"} <= set(data):
+        compute = cost_of(fit).compute(data["N"], data["D"])
+    elif "C" in data:
+        compute = data["C"]
     else:
-        largest = float(fitted["C"].max()) if "C" in fitted else np.nan
-    if C is None:
         variable = fit.law.variables[0]
-        factor = data[variable] / fitted[variable].max()
-    else:
-        factor = C / largest
-    if N is None or D is None or not {"N", "D"} <= set(fitted):
+        return {"factor": data[variable] / fitted[variable].max(), "inside_hull": unknown}
+    factor = compute / largest_compute(fit)
+    if not {"N", "D"} <= set(data) or not {"N", "D"} <= set(fitted):
         return {"factor": factor, "inside_hull": unknown}
     cloud = np.column_stack([np.log(fitted["N"]), np.log(fitted["D"])])
-    return {"factor": factor, "inside_hull": inside_hull(cloud, np.log(N), np.log(D))}
+    inside = inside_hull(cloud, np.log(data["N"]), np.log(data["D"]))
+    return {"factor": factor, "inside_hull": inside}
 
 
 def inside_hull(cloud: Array, x: Array, y: Array) -> NDArray[np.bool_]:

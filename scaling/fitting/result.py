@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, Message, clip
-from scaling.laws import LAWS, Law, Parameter, get
+from scaling.errors import Message
+from scaling.laws import Law
 from scaling.runs.files import write_atomic
 
 if TYPE_CHECKING:
@@ -177,11 +177,31 @@ class Fit:
 
         return predict(self, level=interval, **x)
 
-    def optimal(self, *, C: Any, interval: float | None = None) -> pd.DataFrame:
-        """Compute-optimal N and D; see `scaling.fitting.prediction.optimal`."""
-        from scaling.fitting.prediction import optimal
+    def optimal(self, *, C: Any, interval: float | None = None, **more: Any) -> pd.DataFrame:
+        """Compute-optimal N and D; see `scaling.fitting.questions.optimal`."""
+        from scaling.fitting.questions import optimal
 
-        return optimal(self, C=C, level=interval)
+        return optimal(self, C=C, level=interval, **more)
+
+    def cheapest(self, *, loss: Any, interval: float | None = None, **more: Any) -> pd.DataFrame:
+        """Least compute for a loss; see `scaling.fitting.questions.cheapest`."""
+        from scaling.fitting.questions import cheapest
+
+        return cheapest(self, loss=loss, level=interval, **more)
+
+    def needed(self, *, loss: Any, interval: float | None = None, **more: Any) -> pd.DataFrame:
+        """Return D for a loss at N, or N at D; see `scaling.fitting.questions.needed`."""
+        from scaling.fitting.questions import needed
+
+        return needed(self, loss=loss, level=interval, **more)
+
+    def price(
+        self, *, C: float, off: Any, interval: float | None = None, **more: Any
+    ) -> pd.DataFrame:
+        """Price of `off` times N*; see `scaling.fitting.questions.price`."""
+        from scaling.fitting.questions import price
+
+        return price(self, C=C, off=off, level=interval, **more)
 
     def summary(self) -> str:
         """Return the text that `scaling fit` prints for this fit."""
@@ -227,7 +247,10 @@ class Fit:
 
 @dataclass(frozen=True)
 class Minimum:
-    """The loss minimum of one budget; ``why`` says why it was refused, if it was."""
+    """The lowest loss of one budget.
+
+    ``why`` says why it was refused, if it was; ``offset`` is ln of the centre of the sizes over N.
+    """
 
     budget: float
     N: float | None
@@ -235,6 +258,7 @@ class Minimum:
     loss: float | None
     bracketed: bool
     why: str | None = None
+    offset: float | None = None
 
 
 @dataclass(frozen=True)
@@ -250,14 +274,22 @@ class Allocation:
     interval : mapping or None
         ``{"level", "kind", "a": [lo, hi], "b": [lo, hi]}``.
     minima : tuple of Minimum
-        One a budget; empty for the surface.
+        One a budget, or one a point of an envelope; empty for the surface.
     line : mapping
-        ``{"N": [intercept, slope], "D": [...]}`` of ln N*, ln D* on ln C; empty if none.
+        ``{"N": [level, slope], "D": [...], "loss": [...]}`` of ln N*, ln D*, ln loss on ln C;
+        empty if none.
     curves : tuple of mapping
         Fitted curve of each budget for drawing: ``{"budget", "N": [...], "loss": [...]}``.
     cost : mapping
         Meaning of C.
     messages : tuple of Message
+    method : str
+        Curve or law behind it.
+    draws : mapping
+        Replicates of `line`: ``{"N": [levels, slopes], …}``.
+    bias : mapping
+        What the curve misses on the noise-free surface of this grid: ``law``, ``a``, ``budget``
+        and ``N`` (share by which N* is missed at each budget); empty without a surface.
     """
 
     group: str | None
@@ -271,6 +303,8 @@ class Allocation:
     cost: Mapping[str, str] = field(default_factory=lambda: dict(COST_6ND))
     messages: tuple[Message, ...] = ()
     method: str = ""
+    draws: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    bias: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
         """Return the JSON form; without curves unless `full`."""
@@ -285,9 +319,11 @@ class Allocation:
             "line": dict(self.line),
             "cost": dict(self.cost),
             "messages": [m.as_dict() for m in self.messages],
+            "bias": dict(self.bias),
         }
         if full:
             out["curves"] = [dict(c) for c in self.curves]
+            out["draws"] = dict(self.draws)
         return out
 
 
@@ -303,12 +339,15 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
         File, sha256, rows, used, convention, columns and dropped rows of the table.
     provenance : mapping
         Versions, command, seed and settings of the fit.
+    agreement : tuple of mapping
+        One a pair of approaches; see `scaling.fitting.agreement.compare_approaches`.
     """
 
     fits: tuple[Fit, ...]
     allocations: tuple[Allocation, ...] = ()
     table: Mapping[str, Any] = field(default_factory=dict, repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    agreement: tuple[Mapping[str, Any], ...] = ()
 
     def __getitem__(self, key: tuple[str | None, str]) -> Fit:
         for fit in self.fits:
@@ -340,6 +379,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
             "table": table,
             "fits": [fit.as_dict(full=full) for fit in self.fits],
             "allocations": [a.as_dict(full=full) for a in self.allocations],
+            "agreement": [dict(row) for row in self.agreement],
             "provenance": dict(self.provenance),
         }
 
@@ -352,71 +392,6 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
         write_atomic(Path(path), self.to_json())
 
 
-def load(path: str | Path) -> Fits:
-    """Read a ``fit.json``.
-
-    Raises
-    ------
-    ConfigError
-        SC005 or SC101 if the file is missing or not a fit.
-    """
-    path = Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(Fault("SC005", str(path), f"cannot be read: {error.strerror}")) from None
-    except ValueError as error:
-        raise ConfigError(Fault("SC101", str(path), f"is not JSON: {error}", SCHEMA)) from None
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-        raise ConfigError(Fault("SC101", str(path), f"schema {found!r}", SCHEMA))
-    try:
-        return from_dict(data)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        reason = clip(f"{type(error).__name__} {error}")
-        mend = "scaling fit RESULTS.csv -o FILE writes a whole one"
-        raise ConfigError(
-            Fault("SC101", str(path), f"is not a whole fit: {reason}", SCHEMA, mend)
-        ) from None
-
-
-def from_dict(data: Mapping[str, Any]) -> Fits:
-    """Inverse of `Fits.as_dict` with ``full=True``."""
-    table = data["table"]
-    fits = tuple(_fit_from(item, table) for item in data["fits"])
-    allocations = tuple(_allocation_from(item) for item in data["allocations"])
-    return Fits(fits, allocations, table, data.get("provenance", {}))
-
-
-def _fit_from(item: Mapping[str, Any], table: Mapping[str, Any]) -> Fit:
-    law = _law_from(item)
-    interval = item["interval"]
-    return Fit(
-        group=item["group"],
-        law=law,
-        params=item["params"],
-        objective=Objective(**item["objective"]),
-        status=item["status"],
-        n=item["n"],
-        messages=tuple(Message.from_dict(m) for m in item["messages"]),
-        interval=None
-        if interval is None
-        else Interval(
-            **{**interval, "params": {k: (v[0], v[1]) for k, v in interval["params"].items()}}
-        ),
-        holdout=None if item["holdout"] is None else Holdout(**item["holdout"]),
-        cost=item["cost"],
-        checks=tuple(Check(**c) for c in item.get("checks", [])),
-        rows=item.get("rows", {}),
-        draws={k: np.asarray(v, dtype=np.float64) for k, v in item.get("draws", {}).items()},
-        covariance=item.get("covariance", {}),
-        certificate=item.get("certificate", {}),
-        profiles=tuple(item.get("profiles", [])),
-        response=item.get("response", law.response),
-        table=table,
-    )
-
-
 def _declaration(law: Law) -> dict[str, Any]:
     """What is needed to evaluate a law that no catalogue knows."""
     return {
@@ -426,43 +401,6 @@ def _declaration(law: Law) -> dict[str, Any]:
             {"name": p.name, "role": p.role, "meaning": p.meaning} for p in law.parameters
         ],
     }
-
-
-def _law_from(item: Mapping[str, Any]) -> Law:
-    """The catalogue's law where it has the same formula, else the declaration in the file."""
-    if item["law"] in LAWS and LAWS[item["law"]].formula == item["formula"]:
-        return LAWS[item["law"]]
-    found = item.get("declaration")
-    if found is None:
-        return get(item["law"])
-    parts = tuple(
-        Parameter(p["name"], p["role"], -np.inf, np.inf, meaning=p["meaning"])
-        for p in found["parameters"]
-    )
-    return Law(
-        name=item["law"],
-        formula=item["formula"],
-        parameters=parts,
-        variables=tuple(found["variables"]),
-        reference="as declared in the file",
-        response=found["response"],
-    )
-
-
-def _allocation_from(item: Mapping[str, Any]) -> Allocation:
-    return Allocation(
-        group=item["group"],
-        approach=item["approach"],
-        a=item["a"],
-        b=item["b"],
-        interval=item["interval"],
-        minima=tuple(Minimum(**m) for m in item["minima"]),
-        line=item.get("line", {}),
-        curves=tuple(item.get("curves", [])),
-        cost=item["cost"],
-        messages=tuple(Message.from_dict(m) for m in item.get("messages", [])),
-        method=item.get("method", ""),
-    )
 
 
 def _interval_dict(interval: Interval) -> dict[str, Any]:

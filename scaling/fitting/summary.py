@@ -75,21 +75,25 @@ def summarise(fit: Fit) -> str:
 
 def summarise_allocation(allocation: Allocation) -> str:
     """Render an allocation for a terminal."""
-    lines = [f"{allocation.approach}  {allocation.method}   C: {allocation.cost['formula']}"]
+    lines = [f"{allocation.approach}  {allocation.method}", f"  C: {allocation.cost['formula']}"]
     for m in allocation.minima:
-        if m.N is None:
+        if m.N is None or m.D is None:
             lines.append(f"  {m.budget:9.3g}  refused: {m.why}")
-        else:
-            lines.append(
-                f"  {m.budget:9.3g}  N* {m.N:9.3g}  D* {m.D:9.3g}  loss {m.loss:.4f}"
-                + (f"  ({m.why})" if m.why else "")
-            )
-    if allocation.a is not None and allocation.b is not None:
-        text = f"  a {allocation.a:.3f}"
+            continue
+        text = f"  {m.budget:9.3g}  N* {m.N:9.3g}  D* {m.D:9.3g}  loss {m.loss:.4f}"
+        if m.offset is not None:
+            text += f"  grid centre {math.exp(m.offset):.2g}×"
+        lines.append(text + (f"\n             kept though {m.why}" if m.why else ""))
+    for name, value in (("a", allocation.a), ("b", allocation.b)):
+        if value is None:
+            continue
+        text = f"  {name} {value:.3f}"
         if allocation.interval is not None:
-            lo, hi = allocation.interval["a"]
+            lo, hi = allocation.interval[name]
             text += f"  {allocation.interval['level']:.0%} {lo:.3f} – {hi:.3f}"
-            text += f" ({allocation.interval['kind']})"
-        lines += [text, f"  b {allocation.b:.3f}"]
+        lines.append(text)
+    if allocation.interval is not None:
+        lines.append(f"  {allocation.interval['kind']}")
     lines += [f"! {m.text} [{m.code}]" for m in allocation.messages if m.severity != "info"]
+    lines += [f"  {m.text} [{m.code}]" for m in allocation.messages if m.severity == "info"]
     return "\n".join(lines)

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from scaling.errors import Message
 from scaling.fitting import checks as judge
+from scaling.fitting.allocation import local_exponents
 from scaling.fitting.data import Data
 from scaling.fitting.options import Options
 from scaling.fitting.result import Check, Interval, Status
 from scaling.fitting.solve import Solution
 from scaling.fitting.spread import spread_about
 from scaling.laws import Law
+from scaling.laws.cost import Cost
 
 Array = NDArray[np.float64]
 SAME = 1e-9  # relative difference of objectives that counts as the same optimum
@@ -207,9 +209,10 @@ def interval_of(
     cluster: str,
     count: int,
     factor: float,
+    exponents: Mapping[str, Any],
 ) -> Interval:
-    """Read percentiles off the draws, those of the frontier's exponents included."""
-    everything = {**draws, **frontier_exponents(law, draws)}
+    """Read percentiles off the draws of parameters and of the frontier's exponents."""
+    everything = {**draws, **exponents}
     logs = {p.name for p in law.parameters if p.in_log}
     tail = 50.0 * (1.0 - options.interval)
     bounds, errors = {}, {}
@@ -225,11 +228,13 @@ def interval_of(
     return Interval(options.interval, kind, kept, failed, cluster, count, bounds, errors, factor)
 
 
-def frontier_exponents(law: Law, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``a`` and ``b`` of the compute-optimal allocation, where the law has one."""
+def frontier_exponents(
+    law: Law, params: Mapping[str, Any], cost: Cost, compute: float
+) -> dict[str, Any]:
+    """Return ``a`` and ``b`` of the compute-optimal allocation, where the law has a frontier."""
     if law.frontier is None:
         return {}
-    a, b = law.frontier.exponents(params)
+    a, b = local_exponents(law, {name: params[name] for name in law.names}, compute, cost)
     return {"a": a, "b": b}
 
 

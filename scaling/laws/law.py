@@ -94,16 +94,29 @@ class Published:
 class Frontier:
     """Closed-form compute-optimal allocation of a law under C = 6ND.
 
+    Along a budget the law falls and rises with the inner sum ``A/N**alpha + B/D**beta``. So
+    ``N* = G (C/6)^a`` and ``D* = (C/6)^b / G`` with ``a = beta/(alpha + beta)``, ``b = 1 - a`` and
+    ``G = (alpha A/(beta B))^(1/(alpha + beta))`` (Hoffmann et al. 2022, eq. 4).
+
     Attributes
     ----------
-    exponents : callable
-        ``params -> (a, b)`` with N* ∝ C^a and D* ∝ C^b.
-    size : callable
-        ``(params, C) -> N*``; parameters may be arrays that broadcast against C.
+    inner : callable
+        ``params -> (ln A, alpha, ln B, beta)`` of the inner sum; parameters may be arrays.
     """
 
-    exponents: Callable[[Mapping[str, Any]], tuple[Any, Any]]
-    size: Callable[[Mapping[str, Any], Any], Any]
+    inner: Callable[[Mapping[str, Any]], tuple[Any, Any, Any, Any]]
+
+    def exponents(self, params: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return (a, b) with N* ∝ C^a and D* ∝ C^b."""
+        _, alpha, _, beta = self.inner(params)
+        return beta / (alpha + beta), alpha / (alpha + beta)
+
+    def size(self, params: Mapping[str, Any], compute: Any) -> Any:
+        """Return N* [parameters] at C [FLOP]; parameters broadcast against C."""
+        log_a, alpha, log_b, beta = self.inner(params)
+        log_g = np.log(alpha) + log_a - np.log(beta) - log_b
+        logs = log_g + beta * np.log(np.asarray(compute) / 6.0)
+        return np.exp(logs / (alpha + beta))
 
 
 @dataclass(frozen=True)

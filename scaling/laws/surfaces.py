@@ -11,30 +11,30 @@ from scaling.laws import starts
 from scaling.laws.law import Frontier, Law, Published
 from scaling.laws.pieces import coefficient, exponent, free_exponent, offset, positive, shape
 
-TOKENS_OF_C = 6.0
 CHINCHILLA_N = "N total parameters, embeddings included; D tokens"
 
 
-def _additive_exponents(p: Mapping[str, Any]) -> tuple[Any, Any]:
-    total = p["alpha"] + p["beta"]
-    return p["beta"] / total, p["alpha"] / total
+def _additive(p: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
+    return np.log(p["A"]), p["alpha"], np.log(p["B"]), p["beta"]
 
 
-def _additive_size(p: Mapping[str, Any], compute: Any) -> Any:
-    """N* = G (C/6)^a with G = (αA/(βB))^(1/(α+β)); Hoffmann et al. (2022), eq. 4."""
-    alpha, beta = p["alpha"], p["beta"]
-    log_g = (np.log(alpha * p["A"]) - np.log(beta * p["B"])) / (alpha + beta)
-    return np.exp(log_g + beta / (alpha + beta) * np.log(np.asarray(compute) / TOKENS_OF_C))
+def _one_exponent(p: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
+    return np.log(p["A"]), p["alpha"], np.log(p["B"]), p["alpha"]
 
 
-def _inner(p: Mapping[str, Any]) -> dict[str, Any]:
-    """Inner coefficients and exponents of a nested law; its frontier is that of the inner sum."""
+def _nested(p: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
+    """The law is monotone in the sum of both terms to the power 1/q."""
     q = p["q"]
-    root = {name: np.exp(np.log(p[name]) / q) for name in ("A", "B")}
-    return {**root, "alpha": p["alpha"] / q, "beta": p["beta"] / q}
+    return np.log(p["A"]) / q, p["alpha"] / q, np.log(p["B"]) / q, p["beta"] / q
 
 
-ADDITIVE = Frontier(_additive_exponents, _additive_size)
+def _kaplan(p: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
+    """The law is a power of ``(N_c/N)**(alpha_N/alpha_D) + D_c/D``."""
+    alpha = p["alpha_N"] / p["alpha_D"]
+    return alpha * np.log(p["N_c"]), alpha, np.log(p["D_c"]), np.ones_like(alpha)
+
+
+ADDITIVE = Frontier(_additive)
 
 CHINCHILLA = Law(
     name="chinchilla",
@@ -88,10 +88,7 @@ OVER_TRAINING = Law(
     variables=("N", "D"),
     reference="Gadre et al. (2024), Language Models Scale Reliably with Over-Training, eq. 4: "
     "E + (a M^eta + b/M^eta)/C^eta with M = D/N, eta = alpha/2, a = A 6^eta, b = B 6^eta",
-    frontier=Frontier(
-        lambda p: (0.5 * p["alpha"] / p["alpha"], 0.5 * p["alpha"] / p["alpha"]),
-        lambda p, c: _additive_size({**p, "beta": p["alpha"]}, c),
-    ),
+    frontier=Frontier(_one_exponent),
 )
 
 COUPLED = Law(
@@ -126,9 +123,7 @@ NESTED = Law(
     ),
     variables=("N", "D"),
     reference="Videau et al. (2026), Skaling, in the exponents seen along one resource",
-    frontier=Frontier(
-        lambda p: _additive_exponents(_inner(p)), lambda p, c: _additive_size(_inner(p), c)
-    ),
+    frontier=Frontier(_nested),
     candidates=starts.nested,
 )
 
@@ -144,6 +139,7 @@ KAPLAN = Law(
     ),
     variables=("N", "D"),
     reference="Kaplan et al. (2020), Scaling Laws for Neural Language Models, eq. 1.5",
+    frontier=Frontier(_kaplan),
     candidates=starts.kaplan,
     published=(
         Published(

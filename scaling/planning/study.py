@@ -97,11 +97,13 @@ class FitSection(_Section):
     """One fit of the results."""
 
     law: str | None = None
-    approach: list[Literal["surface", "isoflop"]] = ["surface", "isoflop"]
+    approach: list[Literal["surface", "isoflop", "envelope"]] = ["surface", "isoflop"]
     objective: Literal["log-huber", "huber", "log-mse", "mse"] = "log-huber"
-    delta: Positive = 1e-3
+    delta: Positive | Literal["auto"] = 1e-3
     reduction: Literal["sum", "mean"] = "sum"
-    minimum: Literal["parabola", "cubic", "quartic", "spline"] = "cubic"
+    minimum: Literal["powers", "parabola", "cubic", "quartic", "spline"] = "powers"
+    edge: Literal["refuse", "keep"] = "refuse"
+    cost: str | None = None
     group: str | None = None
     where: str | None = None
     holdout: str | None = None

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.errors import Fault, Message, TableError, clip
+from scaling.expressions import parse
 from scaling.runs.columns import COLUMNS, STATUSES
 from scaling.runs.detect import Resolved, to_numbers
 from scaling.runs.table import Dropped, Reading, RunsTable
@@ -22,8 +23,12 @@ def check_values(
     name: str,
     convention: str | None,
     needs_loss: bool = True,
+    curves: bool = False,
+    where: str | None = None,
 ) -> RunsTable:
-    """Turn cells into a runs table.
+    """Turn cells into a runs table; with `curves` a run may have a row for each of its points.
+
+    Rows that `where` leaves out need no loss and no values in range, as they enter no fit.
 
     Raises
     ------
@@ -33,12 +38,13 @@ def check_values(
     frame, faults = _typed(resolved, rows, name)
     status = frame["status"] if "status" in frame else pd.Series("done", index=frame.index)
     done = (status == "done").to_numpy()
+    kept = done & _condition(where, frame, resolved)
     if "loss" not in frame and needs_loss:
         faults.append(_no_loss_column(resolved, name))
     elif "loss" in frame and needs_loss:
-        faults += _missing_loss(frame["loss"].to_numpy(), resolved, done, rows, name)
-    faults += _positive(frame, resolved, done, rows, name)
-    faults += _duplicate_ids(frame, resolved, rows, name)
+        faults += _missing_loss(frame["loss"].to_numpy(), resolved, kept, rows, name)
+    faults += _positive(frame, resolved, kept, rows, name)
+    faults += _duplicate_ids(frame, resolved, rows, name, curves)
     if faults:
         raise TableError(faults)
     frame, columns, messages = _derive(frame, dict(resolved.columns))
@@ -63,7 +69,7 @@ def check_values(
                     "info",
                 )
             )
-    return RunsTable(
+    table = RunsTable(
         frame=frame,
         rows=rows,
         columns=columns,
@@ -73,6 +79,27 @@ def check_values(
         convention=stated,
         source={header: _best_effort(values) for header, values in resolved.source.items()},
     )
+    return (
+        table
+        if where is None
+        else table.leave_out(kept | ~done, "SC120", f"left out by --where {where}")
+    )
+
+
+def _condition(where: str | None, frame: pd.DataFrame, resolved: Resolved) -> NDArray[np.bool_]:
+    """Which rows a condition keeps, shape (n,)."""
+    if where is None:
+        return np.ones(len(frame), dtype=bool)
+    with np.errstate(all="ignore"):
+        whole = _derive(frame, dict(resolved.columns))[0]
+    env: dict[str, object] = {str(name): whole[name].to_numpy() for name in whole}
+    env["source"] = {h: _best_effort(v).to_numpy() for h, v in resolved.source.items()}
+    keep = np.asarray(parse(where, where="--where").value(env))
+    if keep.dtype != np.bool_ or keep.shape != (len(frame),):
+        expected = "a comparison such as loss < 3.4"
+        found = f"{clip(where)!r} is not a condition on rows"
+        raise TableError(Fault("SC020", "--where", found, expected))
+    return keep
 
 
 def _typed(resolved: Resolved, rows: np.ndarray, name: str) -> tuple[pd.DataFrame, list[Fault]]:
@@ -182,26 +209,30 @@ def _positive(
 
 
 def _duplicate_ids(
-    frame: pd.DataFrame, resolved: Resolved, rows: np.ndarray, name: str
+    frame: pd.DataFrame, resolved: Resolved, rows: np.ndarray, name: str, curves: bool
 ) -> list[Fault]:
     if "run" not in frame:
         return []
-    first: dict[str, int] = {}
+    first: dict[object, int] = {}
     faults = []
-    for row, run in zip(rows, frame["run"], strict=True):
+    along = next((c for c in ("D", "C") if c in frame), None) if curves else None
+    points = frame[along] if along is not None else pd.Series(0.0, index=frame.index)
+    for row, run, point in zip(rows, frame["run"], points, strict=True):
         if pd.isna(run):
             continue
-        if run in first:
+        key = (run, point)
+        if key in first:
             faults.append(
                 Fault(
                     "SC106",
                     _place(resolved, "run", name, row),
-                    f'"{clip(str(run))}" stands in row {first[run]} too',
-                    "one row a run",
-                    "remove the stale row, or give each run its own id",
+                    f'"{clip(str(run))}" stands in row {first[key]} too',
+                    "one row a run" if along is None else f"one row a run and {along}",
+                    "remove the stale row, or give each run its own id"
+                    + ("" if curves else "; --approach envelope reads curves, point by point"),
                 )
             )
-        first.setdefault(run, int(row))
+        first.setdefault(key, int(row))
     return faults
 
 

@@ -25,6 +25,7 @@ def read_table(
     convention: str | None = None,
     where: str | None = None,
     needs_loss: bool = True,
+    curves: bool = False,
 ) -> RunsTable:
     """Read and check a file of runs.
 
@@ -41,6 +42,8 @@ def read_table(
         Condition on rows; the others are kept but left out of fits.
     needs_loss : bool
         Whether a table without a loss is a fault; laws of something else need none.
+    curves : bool
+        Whether a run may have several rows, one for each point of its curve.
 
     Returns
     -------
@@ -65,6 +68,7 @@ def read_table(
         convention=convention,
         where=where,
         needs_loss=needs_loss,
+        curves=curves,
     )
 
 
@@ -75,6 +79,7 @@ def from_frame(
     convention: str | None = None,
     where: str | None = None,
     needs_loss: bool = True,
+    curves: bool = False,
 ) -> RunsTable:
     """Check a frame in memory; the same rules and the same errors as for a file."""
     if not len(frame):
@@ -91,6 +96,7 @@ def from_frame(
         convention=convention,
         where=where,
         needs_loss=needs_loss,
+        curves=curves,
     )
 
 
@@ -104,32 +110,15 @@ def _finish(
     convention: str | None,
     where: str | None,
     needs_loss: bool,
+    curves: bool,
 ) -> RunsTable:
     resolved = resolve_columns(cells, rows, name, maps or {})
-    table = check_values(resolved, rows, name, convention, needs_loss)
-    if where is not None:
-        table = _apply_where(table, where)
+    table = check_values(resolved, rows, name, convention, needs_loss, curves, where)
     if sha256 is not None:
         from dataclasses import replace
 
         table = replace(table, file=name, sha256=sha256)
     return table
-
-
-def _apply_where(table: RunsTable, where: str) -> RunsTable:
-    from scaling.expressions import parse
-
-    keep = np.asarray(parse(where, where="--where").value(table.environment()))
-    if keep.dtype != np.bool_ or keep.shape != (len(table),):
-        raise TableError(
-            Fault(
-                "SC020",
-                "--where",
-                f"{clip(where)!r} is not a condition on rows",
-                "a comparison such as loss < 3.4",
-            )
-        )
-    return table.leave_out(keep, "SC120", f"left out by --where {where}")
 
 
 def _read_bytes(source: str | Path) -> tuple[bytes, str]:

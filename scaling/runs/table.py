@@ -131,3 +131,23 @@ def clusters(frame: pd.DataFrame) -> tuple[str, NDArray[np.int64]]:
     if "trunk" in frame and frame["trunk"].notna().all() and frame["trunk"].duplicated().any():
         return "trunk", pd.factorize(frame["trunk"])[0].astype(np.int64)
     return "row", np.arange(len(frame), dtype=np.int64)
+
+
+def curves_of(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """Which run each row is a point of, from 0; a row without a run's name is one by itself."""
+    if "run" not in frame:
+        return np.arange(len(frame), dtype=np.int64)
+    names = frame["run"].astype("object").where(frame["run"].notna(), None)
+    keys = [("", i) if name is None else (str(name), -1) for i, name in enumerate(names)]
+    return pd.factorize(pd.Index(keys, tupleize_cols=False))[0].astype(np.int64)
+
+
+def finished(table: RunsTable) -> RunsTable:
+    """Leave out the points that a run passed before its last, so that each run counts once."""
+    curve = curves_of(table.frame)
+    if len(np.unique(curve)) == len(curve):
+        return table
+    order = next(c for c in ("D", "C", "steps") if c in table.frame)
+    reached = table.frame[order].to_numpy(dtype=np.float64)
+    last = pd.Series(reached).groupby(curve).transform("max").to_numpy()
+    return table.leave_out(reached == last, "SC120", "a point in mid-run")

@@ -16,18 +16,18 @@ A, SCALE = 0.47, 3e-1  # N* = SCALE C^A
 
 
 def bowls(budgets=BUDGETS, shifts=SHIFTS, noise=0.0, seed=0, bend=0.02, skew=0.0, centre=0.0):
-    """Return runs whose ln loss is a polynomial of ln N at each budget, lowest at N*."""
+    """Return runs whose loss is a polynomial of ln N at each budget, lowest at N*."""
     rng = np.random.default_rng(seed)
     parts = []
     for budget in budgets:
         best = np.log(SCALE) + A * np.log(budget)
         w = shifts + centre
         size = np.exp(best + w)
-        logs = np.log(3.0) - 0.03 * np.log(budget / 1e17) + bend * w**2 + skew * bend * w**3
-        logs = logs + noise * rng.standard_normal(len(w))
+        loss = 3.0 * (budget / 1e17) ** -0.03 * (1.0 + bend * w**2 + skew * bend * w**3)
+        loss = loss * np.exp(noise * rng.standard_normal(len(w)))
         parts.append(
             pd.DataFrame({"N": size, "D": budget / 6 / size, "C": budget, "budget": budget,
-                          "loss": np.exp(logs)})
+                          "loss": loss})
         )  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 

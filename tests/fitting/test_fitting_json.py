@@ -7,9 +7,10 @@ import pytest
 
 import scaling as sc
 from scaling.errors import ConfigError
-from scaling.fitting.analyse import analyse
+from scaling.fitting.analyse import Ways, analyse
 from scaling.fitting.options import Options
-from scaling.fitting.result import Fit, Fits, load
+from scaling.fitting.result import Fit, Fits
+from scaling.fitting.stored import load
 from scaling.laws import Law, Parameter
 from scaling.runs.read import read_table
 
@@ -60,7 +61,7 @@ def fits(table):
         laws=["chinchilla", "power-C"],
         approaches=("surface", "isoflop"),
         options=Options(bootstrap=15, interval=0.9, seed=3, holdout="budget > 5e20"),
-        minimum="parabola",
+        ways=Ways("parabola"),
         command="scaling fit runs.csv",
     )
 
@@ -99,7 +100,7 @@ def test_the_names_that_other_programs_rely_on(fits):
     for allocation in data["allocations"]:
         assert set(allocation) >= ALLOCATION
         for m in allocation["minima"]:
-            assert set(m) == {"budget", "N", "D", "loss", "bracketed", "why"}
+            assert set(m) == {"budget", "N", "D", "loss", "bracketed", "why", "offset"}
         if allocation["interval"]:
             assert set(allocation["interval"]) >= {"level", "a", "b"}
 

@@ -6,7 +6,7 @@ from scipy.optimize import minimize_scalar
 from scipy.spatial import Delaunay
 
 import scaling as sc
-from scaling.errors import FitError
+from scaling.errors import QuestionError
 from scaling.fitting.fit import surface_allocation
 from scaling.fitting.prediction import inside_hull
 
@@ -145,13 +145,14 @@ def test_laws_of_one_variable_extrapolate_in_it(runs):
 
 
 def test_what_is_missing_is_said(fit, runs):
-    with pytest.raises(FitError) as caught:
+    with pytest.raises(QuestionError) as caught:
         fit.predict(N=1e9)
-    assert (caught.value.code, "needs D" in str(caught.value)) == ("SC105", True)
+    assert (caught.value.code, "needs D" in str(caught.value)) == ("SC430", True)
     power = sc.fit(runs("power-D", {"E": 2.0, "B": 900.0, "beta": 0.4}), "power-D", bootstrap=0)
-    with pytest.raises(FitError) as caught:
+    with pytest.raises(QuestionError) as caught:
         power.optimal(C=1e20)
-    assert caught.value.code == "SC405"
+    assert caught.value.code == "SC430"
+    assert "--data" in str(caught.value)
 
 
 def test_the_allocation_is_the_line_of_the_optimum(fit):

@@ -163,7 +163,7 @@ def test_every_fault_comes_at_once_on_one_screen(write):
     "fit",
     [
         {"law": "chinchila"},
-        {"approach": ["envelope"]},
+        {"approach": ["guess"]},
         {"where": "loss <"},
         {"where": "__import__('os')"},
         {"holdout": "C >"},

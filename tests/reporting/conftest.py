@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import pytest
 
-from scaling.fitting.analyse import analyse
+from scaling.fitting.analyse import Ways, analyse
 from scaling.fitting.options import Options
 from scaling.laws import get
 from scaling.reporting import Report, build
@@ -165,7 +165,9 @@ def analysed(tmp_path_factory):
             csv.writer(handle).writerows([head, *lines])
         table = read_table(path, maps=maps, convention=convention, where=where)
         chosen = Options(**{"bootstrap": 25, "interval": 0.9, "seed": 1, **options})
-        return analyse(table, laws=laws, approaches=approaches, options=chosen, minimum="parabola")
+        return analyse(
+            table, laws=laws, approaches=approaches, options=chosen, ways=Ways("parabola")
+        )
 
     return make
 

@@ -8,6 +8,7 @@ import pytest
 
 import scaling as sc
 from scaling.errors import OutputError
+from scaling.fitting.allocation import best_size
 from scaling.fitting.fit import surface_allocation
 from scaling.fitting.result import Fits
 from scaling.reporting import Report, build, numbers
@@ -189,10 +190,9 @@ def traces(fit):
             found.add(numbers.estimate(value, fit.interval.se[name]))
             found.add(numbers.interval(*fit.interval.params[name]))
         found.add(numbers.quantity(value, 4))
-    best = fit.optimal(C=[1e24, 1.2e22, 1e20]) if fit.law.frontier else None
-    if best is not None:
-        for name in ("N", "D"):
-            found |= {numbers.quantity(float(v)) for v in best[name]}
+    if fit.law.frontier:
+        best = best_size(fit.law, fit.params, np.log([1e24, 1.2e22, 1e20]))
+        found |= {numbers.quantity(float(v)) for v in np.exp(best).ravel()}
     data = {numbers.quantity(v) for name in "NDC" for v in fit.rows[name] if v is not None}
     # Short ones, and values of the runs themselves, stand in the data by chance.
     return {text for text in found - data if len(text) >= 5}

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from scaling.fitting.result import load
+from scaling.fitting.stored import load
 from scaling.reporting import Report, build
 
 ROOT = Path(__file__).parents[2]
 AFRESH = """
 import hashlib, json, sys
-from scaling.fitting.result import load
+from scaling.fitting.stored import load
 from scaling.reporting import Report, build
 
 options = json.loads(sys.argv[2])

@@ -1,0 +1,133 @@
+"""Whether the approaches agree, how much of a difference their method explains, and which C."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from scaling.errors import Message
+from scaling.fitting.allocation import local_exponents
+from scaling.fitting.prediction import cost_of, largest_compute
+from scaling.fitting.result import Allocation, Fit
+from scaling.laws.cost import Cost
+
+LARGE_BIAS_A, LARGE_BIAS_N = 0.01, 0.05
+
+
+def compare_approaches(
+    allocations: Sequence[Allocation], fit: Fit | None, measured: Cost | None
+) -> tuple[list[Allocation], list[dict[str, Any]]]:
+    """Hold the exponents of one group's approaches against each other.
+
+    Parameters
+    ----------
+    allocations : sequence of Allocation
+        Of one group.
+    fit : Fit or None
+        The surface, if there is one.
+    measured : Cost or None
+        What C of the table is as a function of N and D, if it is not 6ND.
+
+    Returns
+    -------
+    allocations : list of Allocation
+        With messages on agreement and bias added.
+    rows : list of dict
+        ``group, pair, difference, combined, agree, bias``; ``combined`` is the root of the sum of
+        the squared half-widths of the intervals, None where one is missing.
+    """
+    out = [_with_bias_message(a) for a in allocations]
+    like = None
+    if fit is not None and fit.identified and measured is not None:
+        like = float(local_exponents(fit.law, fit.params, largest_compute(fit), measured)[0])
+    rows = []
+    usable = [k for k, a in enumerate(out) if a.a is not None]
+    for i, j in combinations(usable, 2):
+        row = _pair(out[i], out[j], like)
+        rows.append(row)
+        if row["agree"] is not None:
+            added = Message("SC413", _text(row), "info" if row["agree"] else "warning")
+            out[j] = replace(out[j], messages=(*out[j].messages, added))
+    return out, rows
+
+
+def _pair(one: Allocation, two: Allocation, like: float | None) -> dict[str, Any]:
+    """Difference in a of two approaches, the surface's taken under the other's C if it is known."""
+    values = []
+    for own, other in ((one, two), (two, one)):
+        moved = own.approach == "surface" and own.cost.get("name") != other.cost.get("name")
+        values.append(like if moved and like is not None else own.a)
+    difference = float(values[1]) - float(values[0])  # type: ignore[arg-type]
+    ends = [a.interval.get("a") if a.interval else None for a in (one, two)]
+    combined = None
+    if all(ends):
+        halves = [0.5 * (e[1] - e[0]) for e in ends if e]
+        combined = float(np.hypot(*halves))
+    bias = sum(a.bias.get("a", 0.0) * sign for a, sign in ((one, -1.0), (two, 1.0)))
+    return {
+        "group": one.group,
+        "pair": [one.approach, two.approach],
+        "a": [float(v) for v in values if v is not None],
+        "difference": difference,
+        "combined": combined,
+        "agree": None if combined is None else bool(abs(difference) <= combined),
+        "bias": float(bias),
+        "like_for_like": bool(one.cost.get("name") == two.cost.get("name") or like is not None),
+    }
+
+
+def _text(row: dict[str, Any]) -> str:
+    one, two = row["pair"]
+    verdict = "agree within" if row["agree"] else "disagree beyond"
+    text = (
+        f"{one} and {two} {verdict} their intervals: a {row['a'][0]:.3f} and {row['a'][1]:.3f}, "
+        f"{row['difference']:+.3f} against ±{row['combined']:.3f}"
+    )
+    if abs(row["bias"]) >= 0.0005:
+        text += f", of which {row['bias']:+.3f} is the curve's bias on this grid"
+    if not row["like_for_like"]:
+        text += "; they count C differently"
+    return text + "."
+
+
+def _with_bias_message(allocation: Allocation) -> Allocation:
+    bias = allocation.bias
+    if not bias:
+        return allocation
+    missed = np.asarray(bias["N"])
+    large = abs(bias["a"]) > LARGE_BIAS_A or float(np.abs(missed).max()) > LARGE_BIAS_N
+    text = (
+        f"Noise apart, this curve on this grid misses the minima of the fitted {bias['law']} by "
+        f"{missed.min():+.1%} to {missed.max():+.1%} of N*, and a by {bias['a']:+.4f}."
+    )
+    added = Message("SC425", text, "warning" if large else "info")
+    return replace(allocation, messages=(*allocation.messages, added))
+
+
+def convention_message(fit: Fit, measured: Cost | None) -> Message | None:
+    """Say whether a moves by more than its interval when C is counted as the table counts it."""
+    if measured is None or not fit.identified or "a" not in fit.params:
+        return None
+    if cost_of(fit).formula == measured.formula:
+        return None
+    other = float(local_exponents(fit.law, fit.params, largest_compute(fit), measured)[0])
+    own = fit.params["a"]
+    ends = fit.intervals.get("a")
+    inside = ends is not None and ends[0] <= other <= ends[1]
+    text = (
+        f"a is {own:.3f} under C = {fit.cost['formula']} and {other:.3f} under the table's own C "
+        f"(about {_short(measured)})"
+    )
+    if inside:
+        return Message("SC437", text + ": inside its interval.", "info")
+    return Message("SC437", text + ": the convention moves it by more than its interval.")
+
+
+def _short(cost: Cost) -> str:
+    """Write a fitted cost with three digits a number."""
+    k, n, d = cost.formula.split("*N**")[0], *cost.formula.split("*N**")[1].split("*D**")
+    return f"{float(k):.3g} N^{float(n):.3f} D^{float(d):.3f}"

@@ -1,0 +1,106 @@
+"""What a training run costs: a formula of N and D, and D for given N and C."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.errors import ConfigError, Fault
+from scaling.expressions import Expression, parse
+
+Array = NDArray[np.float64]
+STEPS = 80
+PROBE = (1e8, 1e10)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Compute of a run [FLOP] as a formula of N and D.
+
+    Attributes
+    ----------
+    name : str
+    formula : str
+        Whitelisted expression of N and D that rises with both.
+    """
+
+    name: str
+    formula: str
+
+    @cached_property
+    def expression(self) -> Expression:
+        """The checked formula.
+
+        Raises
+        ------
+        ConfigError
+            SC020 if it reads other names; SC004 if it does not rise with N and D.
+        """
+        found = parse(self.formula, where="--cost", names=("N", "D"))
+        slopes = found.value_and_gradient({"N": PROBE[0], "D": PROBE[1]}, ("N", "D"), {})[1]
+        if not all(np.all(np.asarray(slopes.get(v, 0.0)) > 0) for v in ("N", "D")):
+            expected = "a cost that rises with N and with D, such as 6*N*D"
+            raise ConfigError(Fault("SC004", "--cost", self.formula, expected))
+        return found
+
+    def compute(self, N: Any, D: Any) -> Array:
+        """Return C [FLOP]."""
+        return np.asarray(self.expression.value({"N": N, "D": D}), dtype=np.float64)
+
+    def log_slopes(self, u: Array, v: Array) -> tuple[Array, Array, Array]:
+        """Return ln C and its derivatives by ln N = `u` and ln D = `v`."""
+        n, d = np.exp(u), np.exp(v)
+        value, slope = self.expression.value_and_gradient({"N": n, "D": d}, ("N", "D"), {})
+        value = np.asarray(value)
+        return np.log(value), n * slope["N"] / value, d * slope["D"] / value
+
+    def log_tokens(self, u: Array, log_c: Array) -> Array:
+        """Return ln D at which a model of ln N = `u` costs ln C; NaN where none is left for data.
+
+        Newton's method on ln C, which rises with ln D with a slope of at most the power of D.
+        """
+        u, log_c = np.broadcast_arrays(np.asarray(u, float), np.asarray(log_c, float))
+        if self.formula == SIX_ND.formula:
+            return np.asarray(log_c - np.log(6.0) - u)
+        v = log_c - u - np.log(6.0)
+        with np.errstate(all="ignore"):
+            for _ in range(STEPS):
+                value, _, slope = self.log_slopes(u, v)
+                step = np.clip((log_c - value) / slope, -20.0, 20.0)
+                v = v + np.nan_to_num(step)
+                if not np.any(np.abs(step) > 4e-16 * np.abs(v)):
+                    break
+            value = self.log_slopes(u, v)[0]
+        return np.where(np.abs(value - log_c) < 1e-9, v, np.nan)
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the form in which results store a cost."""
+        return {"name": self.name, "formula": self.formula}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, str]) -> Cost:
+        """Inverse of `as_dict`."""
+        return cls(str(data["name"]), str(data["formula"]))
+
+
+SIX_ND = Cost("6nd", "6*N*D")
+
+
+def power_cost(N: Array, D: Array, C: Array) -> tuple[Cost, float]:
+    """Fit ``k N^p D^q`` to what runs cost; return it and its largest error in ln C.
+
+    Where the data hardly spread in a direction, its power stays 1.
+    """
+    u, v, w = np.log(N), np.log(D), np.log(C)
+    x = np.stack([np.ones_like(u), u - u.mean(), v - v.mean()], axis=1)
+    target = w - u - v
+    coefficients = np.linalg.lstsq(x, target, rcond=1e-6)[0]
+    p, q = 1.0 + coefficients[1], 1.0 + coefficients[2]
+    level = coefficients[0] - coefficients[1] * u.mean() - coefficients[2] * v.mean()
+    error = float(np.abs(target - x @ coefficients).max())
+    return Cost("table", f"{np.exp(level):.17g}*N**{p:.17g}*D**{q:.17g}"), error
