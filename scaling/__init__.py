@@ -14,6 +14,7 @@ _HOME = {
     "Fits": "scaling.fitting.result",
     "Law": "scaling.laws",
     "Plan": "scaling.planning.plan",
+    "compare": "scaling.api",
     "envelope": "scaling.api",
     "fit": "scaling.api",
     "isoflop": "scaling.api",
@@ -30,6 +31,7 @@ __all__ = [
     "Fits",
     "Law",
     "Plan",
+    "compare",
     "envelope",
     "fit",
     "isoflop",
@@ -42,7 +44,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from scaling.api import envelope, fit, isoflop, law, load, plan, read, report, run
+    from scaling.api import compare, envelope, fit, isoflop, law, load, plan, read, report, run
     from scaling.fitting.result import Fit, Fits
     from scaling.laws import Law
     from scaling.planning.plan import Plan

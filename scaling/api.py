@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scaling.fitting.comparison import Comparison
     from scaling.fitting.result import Allocation, Fit, Fits
     from scaling.laws import Law
     from scaling.planning.plan import Plan
@@ -177,6 +178,41 @@ def envelope(
     table = from_frame(data, curves=True)
     options = Options(bins, edge, bootstrap, interval, seed)
     return envelope_allocation(table, options, None, np.ones(len(table), dtype=bool))
+
+
+def compare(
+    fits: Fit | Fits | Sequence[Fit],
+    *,
+    interval: float = 0.95,
+    at: Sequence[float] = (),
+    reference: str | None = None,
+) -> Comparison:
+    """Compare laws on the same runs, recipes on the same grid, and all with published values.
+
+    Parameters
+    ----------
+    fits : Fit, Fits or sequence of Fit
+        Fits of one table by several laws are ranked; fits of several groups or tables are compared
+        as recipes, the first being the reference.
+    interval : float
+        Level of the intervals.
+    at : sequence of float
+        Compute at which recipes are compared beside that of their grid [FLOP].
+    reference : str, optional
+        Group that is the reference.
+
+    Returns
+    -------
+    Comparison
+        ``.to_frame()``, ``.summary()`` and ``.as_dict()`` show it.
+    """
+    from scaling.fitting.comparison import compare_fits
+    from scaling.fitting.result import Fit as One
+    from scaling.fitting.result import Fits as Content
+
+    several = (fits,) if isinstance(fits, One) else fits
+    chosen = list(several.fits) if isinstance(several, Content) else list(several)
+    return compare_fits(chosen, level=interval, at=at, reference=reference)
 
 
 def load(path: str | Path) -> Fit | Fits:

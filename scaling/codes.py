@@ -349,10 +349,25 @@ CODES: dict[str, Code] = {
         "More data are needed than there are, and the law says nothing about repeated data.",
         "Ask at the data that are there, or fit a law of repeated data such as data-constrained.",
     ),
+    "SC433": Code(
+        "pairing of recipes",
+        "Two groups are compared run by run where they share N and D; this says what was paired.",
+        "Train both recipes on the same grid and seeds.",
+    ),
     "SC434": Code(
         "winner's curse",
         "An envelope takes the lowest of noisy losses, so it lies below the mean of runs.",
         "Read its exponents beside those of the surface; add seeds.",
+    ),
+    "SC435": Code(
+        "ranking of laws",
+        "Laws are ranked by their error beyond rolling origins; a likelihood is a second opinion.",
+        "Add larger runs; fit with --objective log-mse for AICc and BIC.",
+    ),
+    "SC436": Code(
+        "curves cross",
+        "One recipe is better at small compute and the other at large.",
+        "Compare at the compute that you will spend (--at); a single scale would mislead.",
     ),
     "SC437": Code(
         "conclusion depends on the convention",

@@ -47,6 +47,8 @@ def root(
 
     scaling fit results.csv                        a law on anybody's runs
 
+    scaling predict fit.json --flops 1e21          what to train, at what loss
+
     scaling report results.csv -o report.html      and a report on it
     """
     del version
@@ -54,7 +56,17 @@ def root(
         os.environ["SCALING_VERBOSE"] = "1"
 
 
-for _module in ("study", "sweep", "fit", "report", "laws", "bench", "explain"):
+for _module in (
+    "study",
+    "sweep",
+    "fit",
+    "predict",
+    "compare",
+    "report",
+    "laws",
+    "bench",
+    "explain",
+):
     importlib.import_module(f"scaling.cli.{_module}")
 
 

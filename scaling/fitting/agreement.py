@@ -30,7 +30,8 @@ def compare_approaches(
     fit : Fit or None
         The surface, if there is one.
     measured : Cost or None
-        What C of the table is as a function of N and D, if it is not 6ND.
+        What C of the table is as a function of N and D; None if it is 6ND. The surface's
+        exponent is taken under it where it meets an approach that knows the table's C alone.
 
     Returns
     -------
@@ -76,7 +77,6 @@ def _pair(one: Allocation, two: Allocation, like: float | None) -> dict[str, Any
         "combined": combined,
         "agree": None if combined is None else bool(abs(difference) <= combined),
         "bias": float(bias),
-        "like_for_like": bool(one.cost.get("name") == two.cost.get("name") or like is not None),
     }
 
 
@@ -89,8 +89,6 @@ def _text(row: dict[str, Any]) -> str:
     )
     if abs(row["bias"]) >= 0.0005:
         text += f", of which {row['bias']:+.3f} is the curve's bias on this grid"
-    if not row["like_for_like"]:
-        text += "; they count C differently"
     return text + "."
 
 

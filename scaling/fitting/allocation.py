@@ -82,7 +82,7 @@ def best_size(
         return u, v
     cap = np.log(most_data)
     over = v > cap
-    rest = _size_of_cost(cost, np.broadcast_to(log_c, v.shape), cap)
+    rest = cost.log_size(np.full(v.shape, cap), log_c)
     return np.where(over, rest, u), np.where(over, cap, v)
 
 
@@ -192,17 +192,6 @@ def _slopes(law: Law, params: Params, u: Array, v: Array, held: Held) -> tuple[A
 
 
 # --------------------------------------------------------------------------------------- solving
-
-
-def _size_of_cost(cost: Cost, log_c: Array, v: float) -> Array:
-    """Return ln N at which ln D = `v` costs ln C, by bisection."""
-    low, high = np.full_like(log_c, SMALLEST), log_c.copy()
-    with np.errstate(all="ignore"):
-        for _ in range(HALVINGS):
-            mid = 0.5 * (low + high)
-            above = np.log(cost.compute(np.exp(mid), np.exp(v))) > log_c
-            low, high = np.where(above, low, mid), np.where(above, mid, high)
-    return 0.5 * (low + high)
 
 
 def _reach(along: Callable[[Array], tuple[Array, Array]], goal: Array) -> Array:

@@ -107,6 +107,62 @@ def optimal(
     return pd.DataFrame(columns)
 
 
+def at(
+    fit: Fit,
+    *,
+    C: Any = (),
+    N: Any = (),
+    D: Any = (),
+    level: float | None = None,
+    cost: str | Cost | None = None,
+    unique_data: float | None = None,
+    **held: float,
+) -> pd.DataFrame:
+    """Loss at two of C, N and D; the third follows from the cost.
+
+    Parameters
+    ----------
+    fit, level, cost, unique_data, held
+        See `optimal`.
+    C, N, D : float or array_like
+        Two of them, the third left out.
+
+    Returns
+    -------
+    DataFrame
+        ``C, N, D, loss, lo, hi, run_lo, run_hi, factor, inside_hull``.
+
+    Raises
+    ------
+    QuestionError
+        SC430 if one alone is given, or nothing is left for the other; SC432 for data beyond the
+        cap.
+    """
+    setting = _Setting.of(fit, cost, 0.0, unique_data, held)
+    names = ("C", "N", "D")
+    given = {k: _amounts(k, v) for k, v in zip(names, (C, N, D), strict=True) if np.size(v)}
+    if len(given) != 2:
+        missing = " and ".join(name for name in ("N", "D") if name not in given)
+        found = f"{', '.join(given) or 'nothing'} alone says no loss"
+        mend = "--params N --data D, or one of them with --flops C; --flops C alone is the optimum"
+        raise QuestionError(Fault("SC430", f"law {fit.law.name}", found, f"also {missing}", mend))
+    given = dict(zip(given, np.broadcast_arrays(*given.values()), strict=True))
+    if "D" not in given:
+        given["D"] = np.exp(setting.cost.log_tokens(np.log(given["N"]), np.log(given["C"])))
+    elif "N" not in given:
+        given["N"] = np.exp(setting.cost.log_size(np.log(given["D"]), np.log(given["C"])))
+    else:
+        given["C"] = setting.cost.compute(given["N"], given["D"])
+    if not all(np.isfinite(value).all() for value in given.values()):
+        raise QuestionError(Fault("SC430", "C", "is used up before anything is left", "more C"))
+    setting.refuse_beyond_cap(given["D"])
+    bands = Bands(fit, level)
+    columns: dict[str, Any] = {name: given[name] for name in names}
+    shape = given["C"].shape
+    columns |= _loss_columns(bands, lambda p: setting.loss(p, given["N"], given["D"]), shape)
+    return pd.DataFrame(columns | extrapolation(fit, given, shape))
+
+
 def cheapest(
     fit: Fit,
     *,
@@ -311,7 +367,7 @@ class _Setting:
             found = f"the fit is {fit.status}, so it answers no question"
             raise FitError(Fault("SC405", f"law {fit.law.name}", found, "an identified fit"))
         if not allocates(fit.law):
-            _refuse_allocation(fit)
+            refuse_allocation(fit)
         base = cost_of(fit)
         if cost is not None:
             base = cost if isinstance(cost, Cost) else Cost("given", cost)
@@ -364,7 +420,7 @@ def _held(fit: Fit, held: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in held.items()}
 
 
-def _refuse_allocation(fit: Fit) -> None:
+def refuse_allocation(fit: Fit) -> None:
     """Refuse questions of compute to a law that reads no N and D, with the nearest question."""
     variables = fit.law.variables
     if fit.law.response != "loss":

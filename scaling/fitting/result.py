@@ -385,7 +385,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
 
     def to_json(self, *, full: bool = True) -> str:
         """Return JSON text; numbers that are not finite become null."""
-        return json.dumps(_plain(self.as_dict(full=full)), indent=1, allow_nan=False) + "\n"
+        return json.dumps(plain(self.as_dict(full=full)), indent=1, allow_nan=False) + "\n"
 
     def save(self, path: str | Path) -> None:
         """Write ``fit.json`` in one step."""
@@ -410,14 +410,14 @@ def _interval_dict(interval: Interval) -> dict[str, Any]:
     return out
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn NumPy scalars and non-finite numbers into what JSON can say."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
-        return [_plain(v) for v in value.tolist()]
+        return [plain(v) for v in value.tolist()]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scaling.fitting.comparison import Comparison
     from scaling.fitting.result import Allocation, Fit
 
 
@@ -97,3 +98,82 @@ def summarise_allocation(allocation: Allocation) -> str:
     lines += [f"! {m.text} [{m.code}]" for m in allocation.messages if m.severity != "info"]
     lines += [f"  {m.text} [{m.code}]" for m in allocation.messages if m.severity == "info"]
     return "\n".join(lines)
+
+
+def summarise_comparison(c: Comparison) -> str:
+    """Render a comparison for a terminal of 80 columns."""
+    lines: list[str] = []
+    for r in c.laws:
+        b = r["backtest"]
+        if not any(line.startswith("laws") for line in lines):
+            cuts = len(b["origins"])
+            lines.append(f"laws, by error beyond {cuts} rolling origins over {b['along']}")
+            lines.append("     law                     k   RMSE    bias      AICc       BIC")
+        rank = b["rank"] if b["rank"] is not None else "-"
+        rmse = _share(b["rmse_log"], "{:.2%}")
+        bias = _share(b["bias_log"], "{:+.2%}")
+        criteria = "".join(_share(r[name], "{:.1f}").rjust(10) for name in ("aicc", "bic"))
+        group = f"  group {r['group']}" if r["group"] else ""
+        lines.append(f"  {rank!s:>2} {r['law']:<22}{r['k']:>3}{rmse:>7}{bias:>8}{criteria}{group}")
+    done: list[tuple[str, str]] = []
+    for r in c.rows:
+        pair = (r["pair"][0], r["pair"][1])
+        if pair not in done:
+            done.append(pair)
+            how = r["pairing"]
+            by = f"{how['n']} pairs by {how['by']}" if how["kind"] == "paired" else "unpaired"
+            level = f"{r['interval']['level']:.0%}"
+            lines += [
+                f"{pair[1]} against {pair[0]}: {by}",
+                "  multiplier: compute that the reference needs to do as well, over C",
+                f"        C [FLOP]   multiplier   {level:>4}               difference of loss",
+            ]
+        lo, hi = r["interval"]["multiplier"]
+        low, high = r["interval"]["difference"]
+        out = "" if r["extrapolation"]["factor"] <= 1.001 else "  extrapolated"
+        lines.append(
+            f"  {r['C']:>14.3g}   {r['multiplier']:>10.3f}   {_range(lo, hi, '.3f'):<18} "
+            f"{r['difference']:+.4f} ({_range(low, high, '+.4f')}){out}"
+        )
+    for t in c.tests:
+        lo, hi = t["interval"]
+        what = f"ln multiplier at C = {t['at']:.3g}" if t["quantity"] == "offset" else "per ln C"
+        lines.append(
+            f"  {t['quantity']:<9} {t['estimate']:+.4f} ({_range(lo, hi, '+.4f')}), p = "
+            f"{t['p']:.2g}  {what}"
+        )
+    lines += _literature_lines(c)
+    lines += [f"! {m.text} [{m.code}]" for m in c.messages if m.severity != "info"]
+    lines += [f"  {m.text} [{m.code}]" for m in c.messages if m.severity == "info"]
+    return "\n".join(lines)
+
+
+def _literature_lines(c: Comparison) -> list[str]:
+    """What papers printed for a, under the values of the fits."""
+    own: dict[str, None] = {}
+    printed: dict[str, str] = {}
+    for r in c.literature:
+        if r["quantity"] != "a":
+            continue
+        lo, hi = r["interval"]
+        ends = f" ({_range(lo, hi, '.3f')})" if lo is not None else ""
+        group = f", group {r['group']}" if r["group"] else ""
+        own.setdefault(f"  {r['value']:.3f}{ends}  {r['law']}{group}; {r['own_convention']}")
+        lo, hi = r["published_interval"]
+        ends = f" ({_range(lo, hi, '.3f')})" if lo is not None else ""
+        kind = f"\n         interval: {r['kind']}" if r["kind"] else ""
+        printed[r["source"]] = (
+            f"  {r['published']:.3f}{ends}  {r['source']}\n         {r['convention']}{kind}"
+        )
+    if not own:
+        return []
+    head = "published a; compare only where N and C count alike"
+    return ["a of these fits", *own, head, *printed.values()]
+
+
+def _share(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _range(lo: float, hi: float, form: str) -> str:
+    return f"{lo:{form}} to {hi:{form}}"

@@ -78,6 +78,19 @@ class Cost:
             value = self.log_slopes(u, v)[0]
         return np.where(np.abs(value - log_c) < 1e-9, v, np.nan)
 
+    def log_size(self, v: Array, log_c: Array) -> Array:
+        """Return ln N at which data of ln D = `v` cost ln C, by bisection; NaN where none does."""
+        v, log_c = np.broadcast_arrays(np.asarray(v, float), np.asarray(log_c, float))
+        low, high = np.zeros(log_c.shape), np.maximum(log_c, 0.0)
+        with np.errstate(all="ignore"):
+            for _ in range(STEPS):
+                mid = 0.5 * (low + high)
+                above = np.log(self.compute(np.exp(mid), np.exp(v))) > log_c
+                low, high = np.where(above, low, mid), np.where(above, mid, high)
+            u = 0.5 * (low + high)
+            missed = np.abs(np.log(self.compute(np.exp(u), np.exp(v))) - log_c)
+        return np.where(missed < 1e-9, u, np.nan)
+
     def as_dict(self) -> dict[str, str]:
         """Return the form in which results store a cost."""
         return {"name": self.name, "formula": self.formula}

@@ -1,0 +1,96 @@
+"""``scaling compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaling.cli.app import app
+from scaling.cli.common import command_line, numbers, print_json
+
+if TYPE_CHECKING:
+    from scaling.fitting.result import Fit
+
+Texts = list[str] | None
+
+
+@app.command()
+def compare(
+    sources: Annotated[list[Path], typer.Argument(help="fit.json files, or a CSV of runs.")],
+    law: Annotated[
+        Texts, typer.Option("--law", help="Law to fit to a CSV, or to pick; repeatable.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="Column of a CSV that tells recipes apart.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="Group that others are compared with.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="Compute to compare recipes at: 1e21 or LOW:HIGH:COUNT."),
+    ] = None,
+    where: Annotated[str | None, typer.Option("--where", help="Rows of a CSV to fit.")] = None,
+    objective: Annotated[
+        str, typer.Option("--objective", help="For a CSV; log-mse gives AICc and BIC.")
+    ] = "log-mse",
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="For a CSV: replicates of each fit.")
+    ] = 200,
+    interval: Annotated[float, typer.Option("--interval", help="Level of intervals.")] = 0.95,
+    literature: Annotated[
+        bool, typer.Option("--literature/--no-literature", help="Show published exponents.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
+) -> None:
+    """Compare laws on the same runs, recipes on the same grid, and both with papers.
+
+    scaling compare results.csv --law chinchilla --law coupled
+
+    scaling compare results.csv --group recipe --at 1e21
+
+    scaling compare old/fit.json new/fit.json
+    """
+    from dataclasses import replace
+
+    from scaling.fitting.comparison import compare_fits
+
+    fits = [
+        fit
+        for source in sources
+        for fit in _fits(source, law or [], group, where, objective, bootstrap)
+    ]
+    found = compare_fits(
+        fits, level=interval, at=numbers("--at", at) if at else (), reference=reference
+    )
+    if not literature:
+        found = replace(found, literature=())
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        typer.echo(found.summary())
+
+
+def _fits(
+    source: Path,
+    laws: list[str],
+    group: str | None,
+    where: str | None,
+    objective: str,
+    bootstrap: int,
+) -> tuple[Fit, ...]:
+    """Read fits, or make them of a table."""
+    from scaling.fitting.analyse import analyse
+    from scaling.fitting.answers import select
+    from scaling.fitting.options import Options
+    from scaling.fitting.stored import load
+    from scaling.runs.read import read_table
+
+    if source.is_dir() or source.suffix == ".json":
+        found = load(source / "fit.json" if source.is_dir() else source)
+        return select(found, laws, None).fits
+    table = read_table("-" if str(source) == "-" else source, where=where)
+    options = Options(objective=objective, bootstrap=bootstrap)
+    return analyse(table, laws=laws, group=group, options=options, command=command_line()).fits

@@ -1,0 +1,232 @@
+"""Comparison of fits: laws on the same runs, recipes against each other, all against papers.
+
+Fits that saw the same runs are ranked as laws; fits of different groups or tables are compared as
+recipes, the first being the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from scaling.errors import ConfigError, Fault, Message
+from scaling.fitting.backtest import compare_laws
+from scaling.fitting.recipes import compare_recipes
+from scaling.fitting.result import Fit, plain
+from scaling.laws.literature import LITERATURE
+
+SCHEMA = "scaling/compare@1"
+QUANTITIES = ("a", "b", "E", "alpha", "beta")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared.
+
+    Attributes
+    ----------
+    laws : tuple of mapping
+        One a fit, best first within a group; see `scaling.fitting.backtest.compare_laws`.
+    rows : tuple of mapping
+        One a pair of recipes and scale: ``pair, C, difference`` (of the lowest loss), ``multiplier,
+        interval, pairing, extrapolation``.
+    tests : tuple of mapping
+        Offset and exponent of each pair: ``pair, quantity, estimate, interval, level, p``.
+    crossings : tuple of mapping
+        ``pair, C, interval, inside``.
+    literature : tuple of mapping
+        ``group, law, quantity, value, interval, source, published, published_interval, kind,
+        convention, own_convention, note``.
+    messages : tuple of Message
+    """
+
+    laws: tuple[Mapping[str, Any], ...] = ()
+    rows: tuple[Mapping[str, Any], ...] = ()
+    tests: tuple[Mapping[str, Any], ...] = ()
+    crossings: tuple[Mapping[str, Any], ...] = ()
+    literature: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    messages: tuple[Message, ...] = ()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the rows of recipes if there are any, else those of laws, as a flat frame."""
+        if self.rows:
+            return pd.DataFrame(
+                [
+                    {
+                        "reference": r["pair"][0],
+                        "recipe": r["pair"][1],
+                        "C": r["C"],
+                        "difference": r["difference"],
+                        "difference_lo": r["interval"]["difference"][0],
+                        "difference_hi": r["interval"]["difference"][1],
+                        "multiplier": r["multiplier"],
+                        "lo": r["interval"]["multiplier"][0],
+                        "hi": r["interval"]["multiplier"][1],
+                        "factor": r["extrapolation"]["factor"],
+                        "pairing": r["pairing"]["kind"],
+                        "pairs": r["pairing"]["n"],
+                    }
+                    for r in self.rows
+                ]
+            )
+        return pd.DataFrame(
+            [
+                {
+                    "group": r["group"],
+                    "law": r["law"],
+                    "k": r["k"],
+                    "n": r["n"],
+                    "rank": r["backtest"]["rank"],
+                    "rmse_log": r["backtest"]["rmse_log"],
+                    "bias_log": r["backtest"]["bias_log"],
+                    "aicc": r["aicc"],
+                    "bic": r["bic"],
+                }
+                for r in self.laws
+            ]
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form, ``scaling/compare@1``."""
+        found: dict[str, Any] = plain(
+            {
+                "schema": SCHEMA,
+                "rows": list(self.rows),
+                "laws": list(self.laws),
+                "tests": list(self.tests),
+                "crossings": list(self.crossings),
+                "literature": list(self.literature),
+                "messages": [m.as_dict() for m in self.messages],
+            }
+        )
+        return found
+
+    def summary(self) -> str:
+        """Return the text that ``scaling compare`` prints."""
+        from scaling.fitting.summary import summarise_comparison
+
+        return summarise_comparison(self)
+
+
+def compare_fits(
+    fits: Sequence[Fit],
+    *,
+    level: float = 0.95,
+    at: Sequence[float] = (),
+    reference: str | None = None,
+) -> Comparison:
+    """Compare fits.
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+    level : float
+        Level of the intervals.
+    at : sequence of float
+        Compute at which recipes are compared beside that of their grid [FLOP].
+    reference : str, optional
+        Group that is the reference; the first if None.
+
+    Raises
+    ------
+    ConfigError
+        SC004 without fits, or for an unknown reference.
+    QuestionError
+        SC433 if two recipes have nothing in common.
+    """
+    if not fits:
+        raise ConfigError(Fault("SC004", "compare", "no fit", "one or more"))
+    if not 0.0 < level < 1.0:
+        raise ConfigError(Fault("SC004", "--interval", f"{level:g}", "between 0 and 1"))
+    sets = _sets(fits)
+    laws: list[Mapping[str, Any]] = []
+    messages: list[Message] = []
+    for own in sets:
+        ranked, told = compare_laws(own) if len(own) > 1 else ([], [])
+        laws += ranked
+        messages += told
+    rows, tests, crossings, more = _recipes(sets, level, at, reference)
+    literature = [row for fit in fits for row in _literature(fit)]
+    return Comparison(
+        tuple(laws),
+        tuple(rows),
+        tuple(tests),
+        tuple(crossings),
+        tuple(literature),
+        tuple(dict.fromkeys([*messages, *more])),
+    )
+
+
+def _sets(fits: Sequence[Fit]) -> list[list[Fit]]:
+    """Fits that saw the same runs, in order of appearance."""
+    sets: dict[Any, list[Fit]] = {}
+    for fit in fits:
+        used = tuple(bool(u) for u in fit.rows["used"])
+        seen = tuple(v for v, u in zip(fit.rows[fit.response], used, strict=True) if u)
+        sets.setdefault((fit.table.get("sha256"), fit.group, fit.response, seen), []).append(fit)
+    return list(sets.values())
+
+
+def _recipes(
+    sets: Sequence[Sequence[Fit]], level: float, at: Sequence[float], reference: str | None
+) -> tuple[list[Any], list[Any], list[Any], list[Message]]:
+    """Compare every other group with the reference, by its first usable surface."""
+    surfaces = [_surface(own) for own in sets]
+    if len(surfaces) < 2:
+        return [], [], [], []
+    first = 0
+    if reference is not None:
+        names = [str(fit.group) for fit in surfaces]
+        if reference not in names:
+            raise ConfigError(
+                Fault("SC004", "--reference", f'no group "{reference}"', ", ".join(names))
+            )
+        first = names.index(reference)
+    others = [fit for i, fit in enumerate(surfaces) if i != first]
+    rows, tests, crossings, messages = [], [], [], []
+    for other in others:
+        found = compare_recipes(surfaces[first], other, level=level, at=at)
+        rows += list(found.rows)
+        tests += list(found.tests)
+        messages += list(found.messages)
+        if found.crossing is not None:
+            crossings.append({"pair": list(found.pair), **found.crossing})
+    return rows, tests, crossings, messages
+
+
+def _surface(own: Sequence[Fit]) -> Fit:
+    usable = [f for f in own if f.identified and set(f.law.variables) == {"N", "D"}]
+    return usable[0] if usable else own[0]
+
+
+def _literature(fit: Fit) -> list[dict[str, Any]]:
+    """What papers printed beside the values of a fit."""
+    if not fit.identified or "a" not in fit.params:
+        return []
+    out = []
+    for item in LITERATURE:
+        for quantity in QUANTITIES:
+            if quantity not in item.values or quantity not in fit.params:
+                continue
+            out.append(
+                {
+                    "group": fit.group,
+                    "law": fit.law.name,
+                    "quantity": quantity,
+                    "value": fit.params[quantity],
+                    "interval": list(fit.intervals.get(quantity, (None, None))),
+                    "source": item.source,
+                    "approach": item.approach,
+                    "published": item.values[quantity],
+                    "published_interval": list(item.intervals.get(quantity, (None, None))),
+                    "kind": item.kind,
+                    "convention": item.convention,
+                    "own_convention": f"{fit.table.get('convention', 'not stated')}; "
+                    f"C = {fit.cost['formula']}",
+                    "note": item.note,
+                }
+            )
+    return out

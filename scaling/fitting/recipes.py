@@ -1,0 +1,437 @@
+"""Two recipes on the same grid: how much compute one is worth in terms of the other, at each scale.
+
+The multiplier m(C) says that recipe B at C does as well as recipe A at m(C) C. A run of B at (N, D)
+is then a run of A at (N m^a, D m^b), with a, b the exponents of A's best allocation, and the
+difference of a pair that shares (N, D) is known without the surface's own error. ln m is a line in
+ln C: its level at the middle of the grid is the offset, its slope the difference in exponent.
+
+References
+----------
+Paired differences remove what a pair shares; MacKinnon and White (1985), leverage in the sandwich
+covariance; Fieller (1954), the interval of a ratio, here of where curves cross.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.errors import Fault, Message, QuestionError
+from scaling.fitting.allocation import allocates, best_size, least_cost, local_exponents
+from scaling.fitting.prediction import Bands, Params, cost_of
+from scaling.fitting.result import Fit
+from scaling.fitting.spread import spread_about
+
+Array = NDArray[np.float64]
+SAME = np.log(1.02)  # of N and of D, within which two runs share a cell
+ENOUGH_PAIRS = 6
+STEPS = 30
+BEYOND = 10.0  # how far above the grid a crossing is still told
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Runs of two groups at the same N and D, averaged over repeats, shape (n,).
+
+    Attributes
+    ----------
+    N, D : ndarray
+    one, two : ndarray
+        ln loss of the first and the second group.
+    alone : tuple of (int, int)
+        Cells of each group that the other lacks.
+    by : str
+        What a pair shares.
+    """
+
+    N: Array
+    D: Array
+    one: Array
+    two: Array
+    alone: tuple[int, int]
+    by: str
+
+
+def pairs_of(one: Fit, two: Fit) -> Pairs:
+    """Pair the fitted runs of two groups by N and D, and by seed where both name seeds.
+
+    Raises
+    ------
+    QuestionError
+        SC433 if a group has no N and D.
+    """
+    for fit in (one, two):
+        if not {"N", "D", fit.response} <= set(fit.fitted):
+            expected = "N, D and a loss in both"
+            raise QuestionError(Fault("SC433", _name(fit), "has no N and D to pair by", expected))
+    columns = [_columns(fit) for fit in (one, two)]
+    seeds = all(c["seed"] is not None for c in columns)
+    cells = [_cells(c, seeds) for c in columns]
+    left, right = _matches(*cells)
+    n, d = (np.exp(0.5 * (cells[0][k][left] + cells[1][k][right])) for k in ("u", "v"))
+    alone = (len(cells[0]["u"]) - len(left), len(cells[1]["u"]) - len(right))
+    by = "N, D and seed" if seeds else "N and D"
+    return Pairs(n, d, cells[0]["y"][left], cells[1]["y"][right], alone, by)
+
+
+def _columns(fit: Fit) -> dict[str, Any]:
+    used = np.asarray(fit.rows["used"], dtype=bool)
+    seeds = fit.rows.get("seed")
+    known = seeds is not None and all(s is not None for s in np.asarray(seeds, object)[used])
+    return {
+        "u": np.log(fit.fitted["N"]),
+        "v": np.log(fit.fitted["D"]),
+        "y": np.log(np.asarray(fit.rows[fit.response], dtype=np.float64)[used]),
+        "seed": np.asarray(seeds, dtype=np.float64)[used] if known else None,
+    }
+
+
+def _cells(columns: dict[str, Any], seeds: bool) -> dict[str, Array]:
+    """Average the runs of one cell."""
+    u, v = columns["u"], columns["v"]
+    seed = columns["seed"] if seeds else np.zeros(len(u))
+    keys = np.stack([np.round(u / SAME), np.round(v / SAME), seed], axis=1)
+    _, index, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    index = index.ravel()
+    means = {k: np.bincount(index, weights=columns[k]) / count for k in ("u", "v", "y")}
+    return means | {"seed": np.bincount(index, weights=seed) / count}
+
+
+def _matches(
+    one: dict[str, Array], two: dict[str, Array]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the cells that are each other's nearest and near enough."""
+    gap = np.maximum(np.abs(one["u"][:, None] - two["u"]), np.abs(one["v"][:, None] - two["v"]))
+    gap = np.where(one["seed"][:, None] == two["seed"], gap, np.inf)
+    near = gap.argmin(axis=1)
+    back = gap.argmin(axis=0)
+    mine = np.arange(len(near))
+    good = (back[near] == mine) & (gap[mine, near] <= SAME)
+    return mine[good].astype(np.int64), near[good].astype(np.int64)
+
+
+def _name(fit: Fit) -> str:
+    table = str(fit.table.get("file") or "table")
+    return f"group {fit.group}" if fit.group is not None else table
+
+
+# ---------------------------------------------------------------------------------- comparison
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """The comparison of two recipes.
+
+    Attributes
+    ----------
+    pair : tuple of str
+        Names; the multiplier is of the second in terms of the first.
+    pairing : mapping
+        ``kind`` (paired or unpaired), ``by, n, alone``.
+    rows : tuple of mapping
+        One a scale; see `scaling.fitting.comparison`.
+    tests : tuple of mapping
+        ``quantity`` (offset, exponent), ``estimate, interval, p``.
+    crossing : mapping or None
+        ``C, interval, inside`` where the curves cross.
+    messages : tuple of Message
+    """
+
+    pair: tuple[str, str]
+    pairing: dict[str, Any]
+    rows: tuple[dict[str, Any], ...]
+    tests: tuple[dict[str, Any], ...]
+    crossing: dict[str, Any] | None
+    messages: tuple[Message, ...]
+
+
+def compare_recipes(
+    one: Fit, two: Fit, *, level: float = 0.95, at: Sequence[float] = ()
+) -> Recipes:
+    """Compare recipe `two` with recipe `one`.
+
+    Parameters
+    ----------
+    one, two : Fit
+        Fits of one law of N and D to the two groups; the first is the reference.
+    level : float
+    at : sequence of float
+        Compute beside that of the grid [FLOP, in the reference's meaning of C].
+
+    Raises
+    ------
+    QuestionError
+        SC430 for a reference that is not identified or divides no compute; SC433 if nothing is in
+        common.
+    """
+    names = (_name(one), _name(two))
+    if not one.identified or not allocates(one.law) or set(one.law.variables) != {"N", "D"}:
+        found = f"law {one.law.name}, status {one.status}"
+        expected = "an identified fit of a law of N and D as the reference"
+        raise QuestionError(Fault("SC430", names[0], found, expected))
+    pairs = pairs_of(one, two)
+    if len(pairs.N) >= ENOUGH_PAIRS:
+        return _paired(one, pairs, names, level, at)
+    if not two.identified or set(two.law.variables) != {"N", "D"}:
+        found = f"{len(pairs.N)} common cells, and {names[1]} has no identified surface"
+        expected = f"{ENOUGH_PAIRS} cells of equal N and D, or two identified surfaces"
+        mend = "train both recipes on one grid, or compare what each predicts: scaling predict"
+        raise QuestionError(Fault("SC433", " and ".join(names), found, expected, mend))
+    return _unpaired(one, two, pairs, names, level, at)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """``ln m = level + slope x`` with its covariance; x is ln C about its mean over the pairs."""
+
+    coefficients: Array
+    covariance: Array
+    centre: float
+    freedom: int
+
+    def at(self, log_c: Array) -> tuple[Array, Array]:
+        """Return ln m and its standard error."""
+        x = np.stack([np.ones_like(log_c), log_c - self.centre], axis=-1)
+        variance = np.einsum("...i,ij,...j->...", x, self.covariance, x)
+        return x @ self.coefficients, np.sqrt(np.maximum(variance, 0.0))
+
+    def quantile(self, level: float) -> float:
+        """Student's t of a level."""
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.freedom, 0.5 * (1.0 + level)))
+
+
+def _estimate(one: Fit, pairs: Pairs) -> _Line:
+    """Least squares of the paired differences, with the sandwich and the reference's own error."""
+    own = {name: one.params[name] for name in one.law.names}
+    best, x, centre = _least_squares(one, own, pairs)
+    slopes, left = _slopes(one, own, pairs, best, x)
+    inverse = np.linalg.inv(slopes.T @ slopes)
+    leverage = np.einsum("ni,ij,nj->n", slopes, inverse, slopes)
+    scores = slopes * (left / np.sqrt(1.0 - np.minimum(leverage, 0.9)))[:, None]  # HC2
+    covariance = inverse @ (scores.T @ scores) @ inverse
+    if one.draws:
+        every = max(1, len(next(iter(one.draws.values()))) // 100)
+        drawn = [
+            _least_squares(one, {k: float(v[i]) for k, v in one.draws.items()}, pairs)[0]
+            for i in range(0, len(next(iter(one.draws.values()))), every)
+        ]
+        if len(drawn) > 2:
+            covariance = covariance + np.cov(np.array(drawn).T)
+    return _Line(best, covariance, centre, len(pairs.N) - 2)
+
+
+def _least_squares(one: Fit, params: dict[str, float], pairs: Pairs) -> tuple[Array, Array, float]:
+    """Gauss-Newton for the line of ln m; the model is nearly linear in it."""
+    log_c = np.log(cost_of(one).compute(pairs.N, pairs.D))
+    centre = float(log_c.mean())
+    x = np.stack([np.ones_like(log_c), log_c - centre], axis=1)
+    found = np.zeros(2)
+    for _ in range(STEPS):
+        slopes, left = _slopes(one, params, pairs, found, x)
+        step = np.linalg.lstsq(slopes, left, rcond=None)[0]
+        step = np.clip(step, -2.0, 2.0)
+        found = found + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return found, x, centre
+
+
+def _slopes(
+    one: Fit, params: dict[str, float], pairs: Pairs, line: Array, x: Array
+) -> tuple[Array, Array]:
+    """Derivatives of the modelled difference by the line, and what the difference leaves over."""
+    compute = float(np.exp(np.log(cost_of(one).compute(pairs.N, pairs.D)).mean()))
+    a, b = local_exponents(one.law, params, compute, cost_of(one))
+    shift = x @ line
+    n, d = pairs.N * np.exp(a * shift), pairs.D * np.exp(b * shift)
+    value, slope = one.law.expression.value_and_gradient({**params, "N": n, "D": d}, ("N", "D"), {})
+    gain = -(a * n * slope["N"] + b * d * slope["D"]) / value  # of -ln loss by ln m
+    modelled = np.log(one.law.loss(params, {"N": pairs.N, "D": pairs.D})) - np.log(value)
+    return x * np.asarray(gain)[:, None], (pairs.one - pairs.two) - modelled
+
+
+def _paired(
+    one: Fit, pairs: Pairs, names: tuple[str, str], level: float, at: Sequence[float]
+) -> Recipes:
+    from scipy.special import stdtr
+
+    line = _estimate(one, pairs)
+    quantile = line.quantile(level)
+    compute = cost_of(one).compute(pairs.N, pairs.D)
+    scales = _scales(compute, at)
+    log_m, error = line.at(np.log(scales))
+    ends = np.stack([log_m - quantile * error, log_m + quantile * error], axis=1)
+    base = _frontier(one, one.params, np.log(scales))
+    moved = [_frontier(one, one.params, np.log(scales) + x) for x in (log_m, *ends.T[::-1])]
+    difference, *parts = (loss - base for loss in moved)
+    spread = np.stack(parts, axis=1)
+    pairing = {
+        "kind": "paired",
+        "by": pairs.by,
+        "n": len(pairs.N),
+        "alone": list(pairs.alone),
+    }
+    rows = _rows(names, scales, difference, spread, log_m, ends, level, pairing, compute.max())
+    tests = []
+    for k, quantity in enumerate(("offset", "exponent")):
+        estimate = float(line.coefficients[k])
+        se = float(np.sqrt(line.covariance[k, k]))
+        t = estimate / se if se > 0 else np.inf * np.sign(estimate)
+        tests.append(
+            {
+                "pair": list(names),
+                "quantity": quantity,
+                "estimate": estimate,
+                "interval": [estimate - quantile * se, estimate + quantile * se],
+                "level": level,
+                "p": float(2.0 * stdtr(line.freedom, -abs(t))),
+                "at": float(np.exp(line.centre)),
+            }
+        )
+    crossing = _crossing(line, quantile, compute)
+    messages = _pairing_messages(names, pairs)
+    if crossing is not None and crossing["inside"]:
+        messages.append(_crossing_message(names, crossing))
+    return Recipes(names, pairing, tuple(rows), tuple(tests), crossing, tuple(messages))
+
+
+def _unpaired(
+    one: Fit, two: Fit, pairs: Pairs, names: tuple[str, str], level: float, at: Sequence[float]
+) -> Recipes:
+    """Compare two surfaces, whose draws are independent."""
+    compute = np.concatenate([cost_of(f).compute(f.fitted["N"], f.fitted["D"]) for f in (one, two)])
+    scales = _scales(compute, at)
+    log_c = np.log(scales)
+
+    def both(p: Params, q: Params) -> tuple[Array, Array]:
+        """Difference of the lowest losses, and ln m."""
+        lowest = [_frontier(f, x, log_c) for f, x in ((one, p), (two, q))]
+        reached = least_cost(one.law, p, np.log(lowest[1]), cost_of(one))[0]
+        return lowest[1] - lowest[0], reached - log_c
+
+    difference, log_m = both(one.params, two.params)
+    spread = np.full((len(scales), 2), np.nan)
+    ends = np.full((len(scales), 2), np.nan)
+    count = min(len(next(iter(f.draws.values()), ())) for f in (one, two))
+    if count:
+        columns = [{k: v[:count, None] for k, v in f.draws.items()} for f in (one, two)]
+        gap, drawn = both(columns[0], columns[1])
+        bands = [Bands(fit, level) for fit in (one, two)]
+        wide = max(bands, key=lambda band: band.factor)
+        gap = spread_about(difference, gap, wide.factor, log=False)
+        drawn = spread_about(log_m, drawn, wide.factor, log=False)
+        spread = np.stack(wide.ends(gap, scales.shape), axis=1)
+        ends = np.stack(wide.ends(drawn, scales.shape), axis=1)
+    pairing = {"kind": "unpaired", "by": "", "n": len(pairs.N), "alone": list(pairs.alone)}
+    rows = _rows(names, scales, difference, spread, log_m, ends, level, pairing, compute.max())
+    text = (
+        f"{names[0]} and {names[1]} share {len(pairs.N)} cells of N and D, too few to pair: their "
+        "surfaces are compared, with the error of both."
+    )
+    messages = [Message("SC433", text)]
+    crossing = None
+    signs = np.sign(difference)
+    if signs.min() < 0 < signs.max():
+        k = int(np.flatnonzero(np.diff(signs))[0])
+        where = float(np.sqrt(scales[k] * scales[k + 1]))
+        crossing = {"C": where, "interval": [None, None], "inside": True}
+        messages.append(_crossing_message(names, crossing))
+    return Recipes(names, pairing, tuple(rows), (), crossing, tuple(messages))
+
+
+def _frontier(fit: Fit, params: Params, log_c: Array) -> Array:
+    """Lowest loss at each ln C."""
+    own = {name: params[name] for name in fit.law.names}
+    u, v = best_size(fit.law, own, log_c, cost_of(fit))
+    return fit.law.loss(own, {"N": np.exp(u), "D": np.exp(v)})
+
+
+def _scales(compute: Array, at: Sequence[float]) -> Array:
+    """Distinct compute of the cells, at most seven of them, and what was asked for."""
+    levels = np.unique(np.round(np.log(compute), 2))
+    if len(levels) > 7:
+        levels = np.linspace(levels[0], levels[-1], 5)
+    return np.array(sorted({*np.exp(levels).tolist(), *map(float, at)}))
+
+
+def _rows(
+    names: tuple[str, str],
+    scales: Array,
+    difference: Array,
+    spread: Array,
+    log_m: Array,
+    ends: Array,
+    level: float,
+    pairing: dict[str, Any],
+    largest: float,
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "pair": list(names),
+            "C": float(c),
+            "difference": float(difference[i]),
+            "multiplier": float(np.exp(log_m[i])),
+            "interval": {
+                "level": level,
+                "difference": [float(x) for x in spread[i]],
+                "multiplier": [float(x) for x in np.exp(ends[i])],
+            },
+            "pairing": pairing,
+            "extrapolation": {"factor": float(c / largest)},
+        }
+        for i, c in enumerate(scales)
+    ]
+
+
+def _crossing(line: _Line, quantile: float, compute: Array) -> dict[str, Any] | None:
+    """Where ln m is 0, with Fieller's interval; None without a slope."""
+    level, slope = line.coefficients
+    if slope == 0:
+        return None
+    where = -level / slope
+    v = line.covariance
+    quadratic = slope**2 - quantile**2 * v[1, 1]
+    linear = level * slope - quantile**2 * v[0, 1]
+    constant = level**2 - quantile**2 * v[0, 0]
+    ends: list[float | None] = [None, None]
+    root = linear**2 - quadratic * constant
+    if quadratic > 0 and root >= 0:  # the slope differs from 0: a bounded interval
+        ends = [
+            _safe_exp(line.centre + (-linear + sign * np.sqrt(root)) / quadratic)
+            for sign in (-1.0, 1.0)
+        ]
+    low, high = float(np.log(compute.min())), float(np.log(compute.max() * BEYOND))
+    return {
+        "C": _safe_exp(line.centre + where),
+        "interval": ends,
+        "inside": bool(low <= line.centre + where <= high and quadratic > 0),
+    }
+
+
+def _safe_exp(x: float) -> float:
+    """Exponential, bounded to what a float holds."""
+    return float(np.exp(np.clip(x, -700.0, 700.0)))
+
+
+def _crossing_message(names: tuple[str, str], crossing: dict[str, Any]) -> Message:
+    lo, hi = crossing["interval"]
+    known = f" ({lo:.3g} to {hi:.3g})" if lo is not None else ""
+    text = (
+        f"{names[0]} and {names[1]} cross near C = {crossing['C']:.3g}{known}: which is better "
+        "depends on the scale."
+    )
+    return Message("SC436", text)
+
+
+def _pairing_messages(names: tuple[str, str], pairs: Pairs) -> list[Message]:
+    text = f"{len(pairs.N)} pairs by {pairs.by}"
+    left = [f"{n} of {name}" for n, name in zip(pairs.alone, names, strict=True) if n]
+    if left:
+        text += f"; {' and '.join(left)} had no partner and were left out"
+    return [Message("SC433", text + ".", "info")]
