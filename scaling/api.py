@@ -59,6 +59,7 @@ def fit(
     profile: Sequence[str] = (),
     share: Sequence[str] = (),
     cost: str | None = None,
+    sensitivity: bool = False,
     convention: str | None = None,
 ) -> Fit | Fits:
     """Fit a law to a table of runs.
@@ -84,6 +85,8 @@ def fit(
         Parameters whose profile is traced; parameters that are the same in every group.
     cost : str, optional
         What a, b and allocations count as compute: ``6nd``, ``table`` or a formula of N and D.
+    sensitivity : bool
+        Whether to fit again in many ways; ``fit.sensitivity`` then holds a row for each.
     fixed, bounds
         Parameters held at a value, and bounds that replace the law's.
 
@@ -128,7 +131,7 @@ def fit(
     table = from_frame(data, convention=convention, where=where, needs_loss=needs_loss)
     if formula is not None:
         laws.append(from_formula(formula, map(str, table.frame), response))
-    found = analyse(table, laws=laws, group=group, options=options)
+    found = analyse(table, laws=laws, group=group, options=options, sensitivity=sensitivity)
     return found.fits[0] if len(found) == 1 else found
 
 

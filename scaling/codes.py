@@ -374,6 +374,12 @@ CODES: dict[str, Code] = {
         "The exponents were computed under two meanings of C.",
         "Say which C an exponent is about; compare exponents of one convention only.",
     ),
+    "SC438": Code(
+        "sensitivity to the method",
+        "The runs were fitted again with other objectives, thresholds, approaches, conventions and "
+        "rows left out; this is how far the exponent goes.",
+        "Where the spread exceeds the interval, quote the spread; the interval knows noise alone.",
+    ),
     "SC900": Code(
         "internal error",
         "A fault of this package, not of your input.",

@@ -92,6 +92,10 @@ def fit(
     share: Annotated[
         Texts, typer.Option("--share", help="Parameter that is the same in every group.")
     ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option("--sensitivity", help="Fit again in 50 ways: what the method alone moves."),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write fit.json there.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -149,6 +153,7 @@ def fit(
         group=group,
         options=options,
         ways=Ways(minimum, edge, resample, _bins(bins)),
+        sensitivity=sensitivity,
         command=command_line(),
     )
     if out is not None:

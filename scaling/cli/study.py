@@ -99,6 +99,7 @@ def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable,
         group=section.group,
         options=options,
         ways=Ways(section.minimum, section.edge),
+        sensitivity=section.sensitivity,
         command=command_line(),
     )
     return table, found

@@ -16,6 +16,7 @@ from scaling.fitting.result import Allocation, Fit
 from scaling.laws.cost import Cost
 
 LARGE_BIAS_A, LARGE_BIAS_N = 0.01, 0.05
+NO_BIAS = 0.0005
 
 
 def compare_approaches(
@@ -98,10 +99,10 @@ def _with_bias_message(allocation: Allocation) -> Allocation:
         return allocation
     missed = np.asarray(bias["N"])
     large = abs(bias["a"]) > LARGE_BIAS_A or float(np.abs(missed).max()) > LARGE_BIAS_N
-    text = (
-        f"Noise apart, this curve on this grid misses the minima of the fitted {bias['law']} by "
-        f"{missed.min():+.1%} to {missed.max():+.1%} of N*, and a by {bias['a']:+.4f}."
-    )
+    span = f"by {missed.min():+.1%} to {missed.max():+.1%} of N*, and a by {bias['a']:+.4f}"
+    if np.abs(missed).max() < NO_BIAS and abs(bias["a"]) < NO_BIAS:
+        span = f"by less than {NO_BIAS:.1%} of N*"
+    text = f"Noise apart, this curve on this grid misses the minima of the fitted {bias['law']} {span}."
     added = Message("SC425", text, "warning" if large else "info")
     return replace(allocation, messages=(*allocation.messages, added))
 

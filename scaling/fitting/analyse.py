@@ -16,6 +16,7 @@ from scaling.fitting.fit import fit_group, surface_allocation
 from scaling.fitting.inputs import groups, holdout_rows, measured_cost
 from scaling.fitting.options import Options
 from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.sensitivity import panel
 from scaling.fitting.shared import fit_shared
 from scaling.laws import Law, default_for, get
 from scaling.runs.provenance import versions
@@ -42,6 +43,7 @@ def analyse(
     group: str | None = None,
     options: Options | None = None,
     ways: Ways | None = None,
+    sensitivity: bool = False,
     command: str | None = None,
 ) -> Fits:
     """Fit a table.
@@ -57,6 +59,8 @@ def analyse(
         Column to split by.
     options : Options, optional
     ways : Ways, optional
+    sensitivity : bool
+        Whether to fit again in many ways; see `scaling.fitting.sensitivity`.
     command : str, optional
         What the user typed, for the record.
 
@@ -89,7 +93,14 @@ def analyse(
         found, rows = _allocations(table, whole, name, member, own, approaches, chosen, way)
         allocations += found
         agreement += rows
-        fits = [_with_convention(fit, table, member) if fit in own else fit for fit in fits]
+        changed = {id(fit): _with_convention(fit, table, member) for fit in own}
+        if sensitivity:
+            train = member & ~holdout_rows(table, chosen.holdout)
+            changed = {
+                key: _with_panel(fit, table, chosen, train, way.edge)
+                for key, fit in changed.items()
+            }
+        fits = [changed.get(id(fit), fit) for fit in fits]
     provenance: dict[str, Any] = {
         "versions": versions("numpy", "scipy", "pandas"),
         "command": command,
@@ -138,6 +149,14 @@ def _with_convention(fit: Fit, table: RunsTable, member: NDArray[np.bool_]) -> F
     measured = measured_cost(table, table.used & member)
     told = convention_message(fit, measured[0] if measured else None)
     return fit if told is None else replace(fit, messages=(*fit.messages, told))
+
+
+def _with_panel(
+    fit: Fit, table: RunsTable, options: Options, member: NDArray[np.bool_], edge: str
+) -> Fit:
+    columns, told = panel(table, fit, options, member, edge)
+    messages = fit.messages if told is None else (*fit.messages, told)
+    return replace(fit, sensitivity=columns, messages=messages)
 
 
 def needs_a_loss(laws: Sequence[str | Law], response: str | None) -> bool:

@@ -130,6 +130,8 @@ class Fit:
         Deviance along a parameter; see `scaling.fitting.estimate.profiles`.
     response : str
         Column that was fitted.
+    sensitivity : mapping
+        Columns of `scaling.fitting.sensitivity.panel`; empty if it was not asked for.
     """
 
     group: str | None
@@ -150,6 +152,7 @@ class Fit:
     profiles: tuple[Mapping[str, Any], ...] = ()
     response: str = "loss"
     table: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sensitivity: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
 
     @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
@@ -240,7 +243,7 @@ class Fit:
                 "profiles": [dict(p) for p in self.profiles],
                 "declaration": _declaration(self.law),
                 "response": self.response,
-                "sensitivity": [],
+                "sensitivity": dict(self.sensitivity),
             }
         return out
 

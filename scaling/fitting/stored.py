@@ -87,6 +87,7 @@ def _fit_from(item: Mapping[str, Any], table: Mapping[str, Any]) -> Fit:
         profiles=tuple(item.get("profiles", [])),
         response=item.get("response", law.response),
         table=table,
+        sensitivity=item.get("sensitivity") or {},
     )
 
 

@@ -69,9 +69,27 @@ def summarise(fit: Fit) -> str:
             f"  hold-out {h.where}: {h.n} rows up to {h.factor:.3g}x, RMSE {h.rmse_log:.2%}, "
             f"bias {h.bias_log:+.2%}"
         )
+    lines += _sensitivity_lines(fit)
     lines += [f"! {m.text} [{m.code}]" for m in fit.messages if m.severity != "info"]
     lines += [f"  {m.text} [{m.code}]" for m in fit.messages if m.severity == "info"]
     return "\n".join(lines)
+
+
+def _sensitivity_lines(fit: Fit) -> list[str]:
+    """Range of a and of the optimum over the variants of each kind."""
+    if not fit.sensitivity or not fit.identified:
+        return []
+    s = fit.sensitivity
+    lines = [f"  sensitivity: a, and N* at C = {s['C'][0]:.3g}"]
+    for kind in dict.fromkeys(s["kind"]):
+        own = [i for i, k in enumerate(s["kind"]) if k == kind and s["a"][i] is not None]
+        if own:
+            a, n = ([s[name][i] for i in own] for name in ("a", "N"))
+            lines.append(
+                f"    {kind:<11}{len(own):>3} fits   a {min(a):.3f} – {max(a):.3f}   "
+                f"N* {min(n):.3g} – {max(n):.3g}"
+            )
+    return lines
 
 
 def summarise_allocation(allocation: Allocation) -> str:

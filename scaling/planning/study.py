@@ -102,14 +102,15 @@ class FitSection(_Section):
     delta: Positive | Literal["auto"] = 1e-3
     reduction: Literal["sum", "mean"] = "sum"
     minimum: Literal["powers", "parabola", "cubic", "quartic", "spline"] = "powers"
-    edge: Literal["refuse", "keep"] = "refuse"
-    cost: str | None = None
     group: str | None = None
     where: str | None = None
     holdout: str | None = None
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
     interval: Annotated[float, Field(gt=0, lt=1)] = 0.95
     seed: int = 0
+    edge: Literal["refuse", "keep"] = "refuse"
+    cost: str | None = None
+    sensitivity: bool = True
 
 
 class ReportSection(_Section):
