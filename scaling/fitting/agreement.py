@@ -102,7 +102,8 @@ def _with_bias_message(allocation: Allocation) -> Allocation:
     span = f"by {missed.min():+.1%} to {missed.max():+.1%} of N*, and a by {bias['a']:+.4f}"
     if np.abs(missed).max() < NO_BIAS and abs(bias["a"]) < NO_BIAS:
         span = f"by less than {NO_BIAS:.1%} of N*"
-    text = f"Noise apart, this curve on this grid misses the minima of the fitted {bias['law']} {span}."
+    whose = f"the minima of the fitted {bias['law']}"
+    text = f"Noise apart, this curve on this grid misses {whose} {span}."
     added = Message("SC425", text, "warning" if large else "info")
     return replace(allocation, messages=(*allocation.messages, added))
 

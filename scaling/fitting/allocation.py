@@ -8,7 +8,9 @@ under C = 6ND.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,17 @@ STEP = 0.05  # of ln C, of which local exponents are slopes
 def allocates(law: Law) -> bool:
     """Whether a law of the loss says how to divide compute."""
     return law.response == "loss" and {"N", "D"} <= set(law.variables)
+
+
+def with_unique_data(law: Law, amount: float) -> Law:
+    """Return a law of repeated data as a law of N and D alone, for `amount` of distinct data.
+
+    Data repeat only once they are used up: the distinct data of a run are the smaller of D and
+    what there is.
+    """
+    formula = re.sub(r"\bD_unique\b", f"minimum(D, {amount!r})", law.formula)
+    variables = tuple(v for v in law.variables if v != "D_unique")
+    return replace(law, formula=formula, variables=variables, frontier=None)
 
 
 def has_closed_form(law: Law, cost: Cost, held: Held) -> bool:
@@ -306,22 +319,50 @@ def _along_loss(
 def _lowest(grid: Array, values: Array, slope: Callable[[Array], Array]) -> Array:
     """Where values on a grid along the last axis are lowest, refined; NaN where not bracketed.
 
-    Beyond the grid's ends and where values are not finite there is no minimum, but beside values
-    that are not finite there may be one: then the bracket begins where they end.
+    The line may end between the lowest point and its neighbour, where N or D run out; then the
+    bracket begins inside the line, on the side of the end.
     """
     values = np.where(np.isfinite(values), values, np.inf)
     k = values.argmin(axis=-1)[..., None]
     best = np.take_along_axis(values, k, axis=-1)[..., 0]
     inner = np.clip(k, 1, grid.shape[-1] - 2)
-    low, high = (np.take_along_axis(grid, inner + i, axis=-1)[..., 0] for i in (-1, 1))
-    middle = np.take_along_axis(grid, inner, axis=-1)[..., 0]
+    low, middle, high = (np.take_along_axis(grid, inner + i, axis=-1)[..., 0] for i in (-1, 0, 1))
     found = (k == inner)[..., 0] & np.isfinite(best)
-    for _ in range(HALVINGS):  # where the line ends inside the bracket
-        gone = np.isnan(slope(low)) & found
-        if not gone.any():
-            break
-        low = np.where(gone, 0.5 * (low + middle), low)
+    low, up = _inside(slope, low, middle, -1.0)
+    high = np.where(np.isnan(up), high, up)
+    high, down = _inside(slope, high, np.where(np.isnan(up), middle, low), 1.0)
+    low = np.where(np.isnan(down), low, down)
+    found &= (slope(low) < 0) & (slope(high) > 0)
     return np.where(found, _zero(slope, low, high), np.nan)
+
+
+def _inside(
+    slope: Callable[[Array], Array], end: Array, good: Array, sign: float
+) -> tuple[Array, Array]:
+    """Move an end that is off the line onto it, to where the derivative has the sign of its side.
+
+    Returns
+    -------
+    end : ndarray
+    passed : ndarray
+        Last point that was on the line but beyond the minimum; NaN where none was met.
+    """
+    passed = np.full(end.shape, np.nan)
+    off = np.isnan(slope(end))
+    if not off.any():
+        return end, passed
+    outside, inside, at = end, good, np.where(off, 0.5 * (end + good), end)
+    for _ in range(HALVINGS):
+        value = sign * slope(at)
+        lost = off & np.isnan(value)
+        beyond = off & (value < 0)
+        if not (lost | beyond).any():
+            break
+        outside = np.where(lost, at, outside)
+        inside = np.where(beyond, at, inside)
+        passed = np.where(beyond, at, passed)
+        at = np.where(lost | beyond, 0.5 * (outside + inside), at)
+    return at, passed
 
 
 def _zero(slope: Callable[[Array], Array], low: Array, high: Array) -> Array:

@@ -16,8 +16,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, FitError, QuestionError
-from scaling.fitting.allocation import allocates, amount_for, best_size, least_cost
+from scaling.fitting.allocation import (
+    allocates,
+    amount_for,
+    best_size,
+    least_cost,
+    with_unique_data,
+)
 from scaling.fitting.prediction import Bands, Params, cost_of, extrapolation
+from scaling.laws import Law
 from scaling.laws.cost import Cost
 
 if TYPE_CHECKING:
@@ -198,7 +205,7 @@ def cheapest(
     bands = Bands(fit, level)
 
     def least(p: Params) -> tuple[Array, Array, Array]:
-        return least_cost(fit.law, p, np.log(target), setting.cost, setting.held, setting.cap)
+        return least_cost(setting.law, p, np.log(target), setting.cost, setting.held, setting.cap)
 
     best = least(fit.params)
     if np.isnan(best[0]).any():
@@ -260,7 +267,9 @@ def needed(
     bands = Bands(fit, level)
 
     def amount(p: Params) -> Array:
-        return np.exp(amount_for(fit.law, p, np.log(target), asked, np.log(given), setting.held))
+        return np.exp(
+            amount_for(setting.law, p, np.log(target), asked, np.log(given), setting.held)
+        )
 
     mean, draws = bands.of(amount)
     lost = np.isnan(mean)
@@ -327,7 +336,7 @@ def price(
         _, _, far, less = place(p)
         loss = setting.loss(p, np.exp(far), np.exp(less))
 
-        best = least_cost(fit.law, p, np.log(loss), setting.cost, setting.held)[0]
+        best = least_cost(setting.law, p, np.log(loss), setting.cost, setting.held)[0]
         return np.asarray(np.exp(log_c - best))
 
     _, _, far, less = place(fit.params)
@@ -348,9 +357,9 @@ class _Setting:
     """What a question holds fixed: the cost, the law's other variables, and the cap on data."""
 
     def __init__(
-        self, fit: Fit, cost: Cost, training: Cost, held: Mapping[str, float], cap: float | None
+        self, law: Law, cost: Cost, training: Cost, held: Mapping[str, float], cap: float | None
     ) -> None:
-        self.law, self.cost, self.training = fit.law, cost, training
+        self.law, self.cost, self.training = law, cost, training
         self.held, self.cap = dict(held), cap
 
     @classmethod
@@ -382,8 +391,9 @@ class _Setting:
         if unique_data is not None:
             unique_data = float(_amounts("unique_data", unique_data)[0])
             if "D_unique" in fit.law.variables:
-                held, unique_data = {**held, "D_unique": unique_data}, None
-        return cls(fit, whole, base, _held(fit, held), unique_data)
+                law = with_unique_data(fit.law, unique_data)
+                return cls(law, whole, base, _held(law, held), None)
+        return cls(fit.law, whole, base, _held(fit.law, held), unique_data)
 
     def place(self, p: Params, log_c: Array) -> tuple[Array, Array]:
         """Return ln N* and ln D*; see `scaling.fitting.allocation.best_size`."""
@@ -403,20 +413,20 @@ class _Setting:
             raise QuestionError(Fault("SC432", "D", found, expected, mend))
 
 
-def _held(fit: Fit, held: Mapping[str, float]) -> dict[str, float]:
-    others = [v for v in fit.law.variables if v not in ("N", "D")]
+def _held(law: Law, held: Mapping[str, float]) -> dict[str, float]:
+    others = [v for v in law.variables if v not in ("N", "D")]
     unknown = [name for name in held if name not in others]
     if unknown:
         expected = "one of " + ", ".join(others) if others else "N and D alone"
         found = f'the law does not read "{unknown[0]}"'
-        raise QuestionError(Fault("SC430", f"law {fit.law.name}", found, expected))
+        raise QuestionError(Fault("SC430", f"law {law.name}", found, expected))
     missing = [name for name in others if name not in held]
     if missing:
         mend = f"--set {missing[0]}=VALUE"
         if missing[0] == "D_unique":
             mend = "--unique-data VALUE"
         found = f"reads {missing[0]} too, and no value was given"
-        raise QuestionError(Fault("SC430", f"law {fit.law.name}", found, "a value", mend))
+        raise QuestionError(Fault("SC430", f"law {law.name}", found, "a value", mend))
     return {name: float(value) for name, value in held.items()}
 
 
