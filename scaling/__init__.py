@@ -55,7 +55,27 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'scaling' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
+    if name in _GIVES_RESULTS:
+        _let_notebooks_show()
     return value
+
+
+# Results hold no drawing: what a notebook shows of them is looked up when it asks.
+_GIVES_RESULTS = {"Fit", "Fits", "compare", "envelope", "fit", "isoflop", "load"}
+
+
+def _let_notebooks_show() -> None:
+    from scaling.fitting.comparison import Comparison
+    from scaling.fitting.result import Allocation, Fit, Fits
+
+    def show(self: Any) -> str:
+        """Return what a notebook shows; see `scaling.reporting.notebook`."""
+        from scaling.reporting.notebook import html_of
+
+        return html_of(self)
+
+    for kind in (Allocation, Comparison, Fit, Fits):
+        kind._repr_html_ = show  # type: ignore[union-attr]
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "reporting": BASE | {"fitting", "laws", "runs"},
     "api": BASE | LIBRARY,
     "cli": BASE | LIBRARY | {"api", "codes"},
-    "__init__": {"api", "fitting", "laws", "planning"},
+    "__init__": {"api", "fitting", "laws", "planning", "reporting"},
     "__main__": {"cli"},
 }
 # Where a dependency may be imported: a folder (with its slash) or the start of a file's name.

@@ -7,7 +7,7 @@ from typing import Any
 
 from scaling.errors import ConfigError, Fault, Message
 from scaling.fitting.result import Fits
-from scaling.reporting import sections
+from scaling.reporting import decisions, sections
 from scaling.reporting.answer import answer, answer_without_surface
 from scaling.reporting.context import Context, note_of, without_paths
 from scaling.reporting.document import Block, Document, Paragraph, Section, Verdict
@@ -56,7 +56,9 @@ def build(
     for group in context.groups:
         if found := context.allocations_of(group):
             surface = context.surface_of(group)
-            body += sections.allocation_sections(surface, found, context)
+            body += decisions.allocation_sections(surface, found, context)
+    for fit in fits.fits:
+        body += decisions.sensitivity_section(fit, context.subject(fit))
     for fit in fits.fits:
         body += sections.evidence_sections(fit, context)
     body.append(sections.notes_section(fits))

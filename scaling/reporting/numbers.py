@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 MISSING = "—"
@@ -135,6 +136,20 @@ def percent(x: Any, digits: int = 2) -> str:
     if not finite(x):
         return MISSING
     return f"{100.0 * x:+.{digits}f}%".replace("-", "−")
+
+
+def signed(x: Any, digits: int) -> str:
+    """Write a difference with its sign and `digits` decimals."""
+    if not finite(x):
+        return MISSING
+    return f"{float(x):+.{digits}f}".replace("-", "−")
+
+
+def span(values: Sequence[float]) -> str:
+    """Write the smallest and the largest of several values."""
+    if not len(values):
+        return MISSING
+    return interval(min(values), max(values))
 
 
 def factor(x: Any) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from scaling.errors import Message
-from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.result import Fit, Fits
 from scaling.reporting import figures_data as drawn
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, level_of, note_of, titled, without_paths
@@ -28,7 +28,8 @@ from scaling.runs.files import sha256_text
 MAX_ROWS = 1000
 
 
-def _figure(key: str, title: str, caption: str, alt: str, good: str, data: Any) -> Figure:
+def figure_of(key: str, title: str, caption: str, alt: str, good: str, data: Any) -> Figure:
+    """Return the figure that shows `data`, drawn when a renderer asks for it."""
     from scaling.reporting.figures import renderer
 
     return Figure(key, title, caption, alt, good, data.columns(), _tips(data), renderer(data))
@@ -39,6 +40,11 @@ def _tips(data: Any) -> tuple[str, ...]:
     if isinstance(data, drawn.IsoflopData):
         return tuple(tip for item in data.budgets for tip in item.tips)
     return tuple(getattr(data, "tips", ()))
+
+
+def drawn_key(group: str | None) -> str:
+    """Return a key for SVG ids that any group name can give."""
+    return sha256_text(group or "")[:6]
 
 
 # ------------------------------------------------------------------------------------------ data
@@ -128,10 +134,10 @@ def _run_table(fit: Fit) -> Table:
         note="Residual: loss over prediction, in logs." + hidden,
         long=True,
     )
-    return _without_empty(table, "remark")
+    return without_empty(table, "remark")
 
 
-def _without_empty(table: Table, column: str) -> Table:
+def without_empty(table: Table, column: str) -> Table:
     """Leave out a column in which nothing is said."""
     at = table.columns.index(column)
     if any(row[at] for row in table.rows):
@@ -257,99 +263,6 @@ def _literature(fit: Fit) -> Table:
     )
 
 
-# ------------------------------------------------------------------------------------ allocation
-
-
-def allocation_sections(
-    fit: Fit | None, allocations: Sequence[Allocation], context: Context
-) -> list[Section]:
-    """Lay the approaches side by side: isoFLOP figure, minima, exponents, N*(C) and D*(C)."""
-    group = allocations[0].group
-    name = context.group_name(group)
-    out = []
-    key = drawn_key(group)
-    for allocation in (a for a in allocations if a.approach == "isoflop"):
-        blocks: list[Block] = []
-        usable = fit if fit is not None and fit.identified else None
-        data = drawn.isoflop_data(allocation, usable, context.unit("loss"))
-        if data.budgets:
-            blocks.append(
-                _figure(
-                    f"isoflop-{key}",
-                    "Loss against size at each budget",
-                    f"Runs, fitted curve ({allocation.method}) and minimum of each budget; dashed: "
-                    "the surface at the same budget.",
-                    "Loss against parameters, one U-shaped curve a budget, its minimum marked.",
-                    "each curve is U-shaped, its minimum well inside the sizes.",
-                    data,
-                )
-            )
-        blocks.append(_minima(allocation))
-        out.append(Section(titled("isoFLOP minima", name), tuple(blocks)))
-    blocks = [_exponents(allocations)]
-    data2 = drawn.allocation_data(
-        fit, allocations, level=level_of(fit) if fit else 0.95, target=context.target
-    )
-    if data2 is not None:
-        blocks.append(
-            _figure(
-                f"allocation-{key}",
-                "Optimal size and data against compute",
-                "N*(C) and D*(C) by every approach; band: interval of the surface; grey: beyond "
-                "the largest run.",
-                "Optimal parameters and tokens rising as power laws of compute.",
-                "approaches agree within their intervals and the minima scatter around the line.",
-                data2,
-            )
-        )
-    out.append(Section(titled("Allocation", name), tuple(blocks)))
-    return out
-
-
-def drawn_key(group: str | None) -> str:
-    """Return a key for SVG ids that any group name can give."""
-    return sha256_text(group or "")[:6]
-
-
-def _minima(allocation: Allocation) -> Table:
-    rows = tuple(
-        (
-            numbers.quantity(m.budget),
-            numbers.quantity(m.N),
-            numbers.quantity(m.D),
-            numbers.quantity(m.D / m.N) if m.N and m.D else numbers.MISSING,
-            numbers.quantity(m.loss, 4),
-            "yes" if m.bracketed else "no",
-            m.why or "",
-        )
-        for m in allocation.minima
-    )
-    columns = ("budget [FLOP]", "N*", "D*", "D/N", "loss", "bracketed", "remark")
-    right: list[Align] = ["right"] * 5
-    table = Table("Minimum of each budget", columns, rows, (*right, "left", "left"))
-    return _without_empty(table, "remark")
-
-
-def _exponents(allocations: Sequence[Allocation]) -> Table:
-    rows = []
-    for a in allocations:
-        i = a.interval
-        spans = [numbers.interval(*i[k]) if i else numbers.MISSING for k in ("a", "b")]
-        how = f"{i['level']:.0%}, {i['kind']}" if i else a.method
-        values = [numbers.quantity(v, 3) for v in (a.a, a.b)]
-        meaning = drawn.cost_label(a.cost)
-        rows.append((a.approach, values[0], spans[0], values[1], spans[1], meaning, how))
-    columns = ("approach", "a", "interval of a", "b", "interval of b", "meaning of C", "intervals")
-    return Table(
-        "Exponents by approach: N* ∝ C^a, D* ∝ C^b",
-        columns,
-        tuple(rows),
-        ("left", "right", "right", "right", "right", "left", "left"),
-        note="The meaning of C alone can move a by more than any interval; compare "
-        "approaches only where it is the same.",
-    )
-
-
 # -------------------------------------------------------------------------------------- evidence
 
 
@@ -367,7 +280,7 @@ def evidence_sections(fit: Fit, context: Context) -> list[Section]:
                 Section(
                     titled("Loss against compute", name),
                     (
-                        _figure(
+                        figure_of(
                             f"frontier-{key}",
                             "Loss against compute",
                             "Runs coloured by N; line, band: loss of the best run; grey: beyond "
@@ -385,7 +298,7 @@ def evidence_sections(fit: Fit, context: Context) -> list[Section]:
             Section(
                 titled("Residuals", name),
                 (
-                    _figure(
+                    figure_of(
                         f"residuals-{key}",
                         "Residuals",
                         "Log residuals [%], against each variable as quantiles too.",
@@ -440,12 +353,22 @@ def method_section(context: Context) -> Section:
                 "every bootstrap replicate was searched and refined afresh."
             )
         )
-    if any(a.approach == "isoflop" for a in fits.allocations):
+    methods = "; ".join(
+        dict.fromkeys(a.method for a in fits.allocations if a.approach == "isoflop")
+    )
+    if methods:
         blocks.append(
             Paragraph(
-                "IsoFLOP minima are those of a curve through ln loss against ln N at each budget; "
-                "minima at the edge of the sizes are refused. The intervals draw the noise of "
-                "every budget anew and repeat the whole procedure."
+                f"IsoFLOP minima are those of a curve at each budget ({methods}); those that are "
+                "not bracketed by the sizes are refused unless it says otherwise. The intervals "
+                "repeat the procedure on replicates of every budget."
+            )
+        )
+    if any(a.approach == "envelope" for a in fits.allocations):
+        blocks.append(
+            Paragraph(
+                "The envelope joins the runs that are best at their compute; the power laws go "
+                "through those between the smallest and the largest size."
             )
         )
     if study:

@@ -1,0 +1,113 @@
+"""What a notebook shows of a result: a verdict of a few lines and one small table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from scaling.errors import Message
+from scaling.fitting.comparison import Comparison
+from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.reporting import numbers
+
+MOST_ROWS, MOST_NOTES = 12, 5
+CELL = "text-align:right;padding:0 .8em"
+
+
+def html_of(found: Fit | Fits | Allocation | Comparison) -> str:
+    """Return HTML of less than ten thousand characters; every text is escaped."""
+    if isinstance(found, Fit):
+        return _fit(found)
+    if isinstance(found, Fits):
+        return "".join(_fit(fit) for fit in found.fits[:3]) + _more(len(found.fits) - 3, "fits")
+    if isinstance(found, Allocation):
+        return _allocation(found)
+    return _comparison(found)
+
+
+def _fit(fit: Fit) -> str:
+    group = f", group {fit.group}" if fit.group is not None else ""
+    head = f"{fit.law.name}{group}: {fit.n} rows, {fit.status}"
+    if not fit.identified:
+        text = "No headline numbers: the runs do not identify this law."
+        return _heading(head, text) + _notes(fit.messages)
+    rows = []
+    for name, value in fit.params.items():
+        se = fit.interval.se.get(name) if fit.interval else None
+        ends = fit.intervals.get(name)
+        shown = numbers.estimate(value, se) if se else numbers.quantity(value, 4)
+        rows.append((name, shown, numbers.interval(*ends) if ends else numbers.MISSING))
+    kind = "no intervals"
+    if fit.interval is not None:
+        kind = f"{fit.interval.level:.0%} intervals: {fit.interval.kind}"
+    text = f"{fit.law.formula if len(fit.law.formula) < 80 else fit.law.title}; {kind}"
+    if "a" in fit.params:
+        text += f"; a under C = {fit.cost['formula']}"
+    return _heading(head, text) + _table(("", "estimate", "interval"), rows) + _notes(fit.messages)
+
+
+def _allocation(found: Allocation) -> str:
+    ends = (found.interval or {}).get("a")
+    head = f"{found.approach}: no exponent"
+    if found.a is not None:
+        head = f"{found.approach}: a = {numbers.quantity(found.a)}"
+        head += f" ({numbers.interval(*ends)})" if ends else ""
+    rows = [
+        (
+            numbers.quantity(m.budget),
+            numbers.quantity(m.N),
+            numbers.quantity(m.D),
+            numbers.quantity(m.loss, 4),
+            m.why or "",
+        )
+        for m in found.minima
+    ]
+    how = f"{found.method}; C: {found.cost['formula']}"
+    if found.interval:
+        how += f"; {found.interval['level']:.0%}, {found.interval['kind']}"
+    columns = ("C", "N*", "D*", "loss", "")
+    return _heading(head, how) + _table(columns, rows) + _notes(found.messages)
+
+
+def _comparison(found: Comparison) -> str:
+    frame = found.to_frame()
+    rows = [tuple(_cell(value) for value in row) for row in frame.itertuples(index=False)]
+    head = "Recipes" if found.rows else "Laws" if found.laws else "Fits beside papers"
+    text = "reference first; multiplier: compute that the reference needs, over C"
+    if not found.rows:
+        text = "by mean error beyond rolling origins"
+    return _heading(head, text) + _table(tuple(map(str, frame)), rows) + _notes(found.messages)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return numbers.quantity(value, 4)
+    return numbers.MISSING if value is None else str(value)
+
+
+def _heading(head: str, text: str) -> str:
+    return f"<p><b>{escape(head)}</b><br>{escape(text)}</p>"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    top = "".join(f'<th scope="col" style="{CELL}">{escape(c)}</th>' for c in columns)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{CELL}">{escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in rows[:MOST_ROWS]
+    )
+    table = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return table + _more(len(rows) - MOST_ROWS, "rows")
+
+
+def _notes(messages: Sequence[Message]) -> str:
+    grave = [m for m in messages if m.severity != "info"]
+    items = "".join(f"<li>{escape(m.text)} [{m.code}]</li>" for m in grave[:MOST_NOTES])
+    shown = f"<ul>{items}</ul>" if items else ""
+    return shown + _more(len(grave) - MOST_NOTES, "warnings")
+
+
+def _more(count: int, what: str) -> str:
+    return f"<p>… and {count} more {what}</p>" if count > 0 else ""
