@@ -208,7 +208,7 @@ CODES: dict[str, Code] = {
     ),
     "SC401": Code(
         "too few points",
-        "There are not more points than free parameters.",
+        "There are not more points than free parameters, or hardly more.",
         "Add runs, or fit a law with fewer parameters.",
     ),
     "SC402": Code(

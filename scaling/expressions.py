@@ -253,7 +253,10 @@ def _check(node: ast.expr, where: str, text: str, depth: int) -> None:
             ok = False
     if not ok:
         piece = clip(ast.get_source_segment(text.strip(), node) or type(node).__name__)
-        raise _refuse(where, text, f"{piece!r} is not allowed", "")
+        expected = ""
+        if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+            expected = f'text in quotes: column == "{piece}"'
+        raise _refuse(where, text, f"{piece!r} is not allowed", expected)
     for child in _children(node):
         _check(child, where, text, depth + 1)
 
@@ -336,7 +339,8 @@ def _number(node: ast.expr, env: Environment, text: str) -> Any:
     value = _value(node, env, text)
     if _is_text(value):
         piece = clip(ast.get_source_segment(text, node) or text, 30)
-        raise _refuse("the expression", text, f"{piece} is text", "a number")
+        expected = f'a number; text is compared whole, as in {piece} == "value"'
+        raise _refuse("the expression", text, f"{piece} is text", expected)
     return value
 
 

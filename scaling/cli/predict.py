@@ -136,7 +136,12 @@ def _lines(answer: Answer) -> list[str]:
     names = [name for name in names if name in frame]
     lines.append("  " + "".join(f"{COLUMNS.get(n, n):>14}" for n in names))
     for row in frame.to_dict("records"):
-        factor = f"{row['factor']:.3g}× the largest run"
+        what = answer.variables[0] if len(answer.variables) == 1 else ""
+        factor = f"{row['factor']:.3g}× the largest {what or 'run'}"
+        if what == "loss":
+            factor = "inside the fitted losses"
+            if row["factor"] > 1.0:
+                factor = f"{row['factor']:.3g}× beyond the fitted losses"
         if row.get("inside_hull") is not None:
             factor += ", inside the runs" if row["inside_hull"] else ", outside the runs"
         if row.get("capped"):

@@ -110,7 +110,7 @@ def _with_bias_message(allocation: Allocation) -> Allocation:
 
 def convention_message(fit: Fit, measured: Cost | None) -> Message | None:
     """Say whether a moves by more than its interval when C is counted as the table counts it."""
-    if measured is None or not fit.identified or "a" not in fit.params:
+    if measured is None or not fit.identified or fit.law.frontier is None:
         return None
     if cost_of(fit).formula == measured.formula:
         return None

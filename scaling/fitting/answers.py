@@ -19,6 +19,7 @@ from scaling.fitting import questions
 from scaling.fitting.allocation import allocates
 from scaling.fitting.prediction import cost_of, predict
 from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.setting import refuse_allocation
 
 Array = NDArray[np.float64]
 FAR, TOO_FAR = 100.0, 3000.0
@@ -112,15 +113,15 @@ class Answer:
         for row in self.frame.to_dict("records"):
             interval: dict[str, Any] = {"level": self.level}
             for name in BOUNDED:
-                if f"{name}_lo" in row:
+                if f"{name}_lo" in row and not np.isnan(row[f"{name}_lo"]):
                     interval[name] = [_number(row[f"{name}_lo"]), _number(row[f"{name}_hi"])]
             for name, stem in (("loss", ""), ("run", "run_")):
-                if f"{stem}lo" in row:
+                if f"{stem}lo" in row and not np.isnan(row[f"{stem}lo"]):
                     interval[name] = [_number(row[f"{stem}lo"]), _number(row[f"{stem}hi"])]
             inside = row.get("inside_hull")
             item: dict[str, Any] = {"group": self.group, "law": self.law, "question": self.kind}
             item |= {name: _number(row.get(name)) for name in ("C", "N", "D", "loss")}
-            item["interval"] = interval
+            item["interval"] = interval if len(interval) > 1 else None
             item["extrapolation"] = {
                 "factor": _number(row["factor"]),
                 "inside_hull": None if inside is None else bool(inside),
@@ -138,6 +139,8 @@ class Answer:
             return ()
         what = self.variables[0] if len(self.variables) == 1 else "compute"
         text = f"{self.law} is extrapolated to {factor:.3g} times the largest fitted {what}"
+        if what == "loss":
+            text = f"{self.law} is extrapolated beyond the fitted losses, by a factor {factor:.3g}"
         if self.law in LINES:
             text += "; its loss line has no floor, so it falls too low there"
         if factor > TOO_FAR:
@@ -188,7 +191,7 @@ def answers(fits: Fits, question: Question) -> tuple[list[Answer], list[Message]
 
 
 def _nobody() -> QuestionError:
-    expected = "a surface fit, or isoFLOP minima with an exponent"
+    expected = "a surface fit; isoFLOP minima and envelopes answer --flops alone"
     return QuestionError(Fault("SC430", "fit", "holds nothing that answers this", expected))
 
 
@@ -240,11 +243,11 @@ def _plain(fit: Fit, q: Question) -> pd.DataFrame:
     if q.loss and "loss" in fit.law.variables:
         given["loss"] = q.loss
     elif q.loss:
-        questions.refuse_allocation(fit)
+        refuse_allocation(fit)
     missing = [v for v in fit.law.variables if v not in given]
     beside = [v for v in given if v not in fit.law.variables]
     if missing or beside:
-        questions.refuse_allocation(fit)
+        refuse_allocation(fit)
     return predict(fit, level=q.level, **given)
 
 

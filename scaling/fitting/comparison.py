@@ -138,7 +138,8 @@ def compare_fits(
         SC433 if two recipes have nothing in common.
     """
     if not fits:
-        raise ConfigError(Fault("SC004", "compare", "no fit", "one or more"))
+        mend = "minima and envelopes are compared by scaling fit and its report"
+        raise ConfigError(Fault("SC004", "compare", "no fit of a law", "one or more", mend))
     if not 0.0 < level < 1.0:
         raise ConfigError(Fault("SC004", "--interval", f"{level:g}", "between 0 and 1"))
     sets = _sets(fits)
@@ -204,7 +205,7 @@ def _surface(own: Sequence[Fit]) -> Fit:
 
 def _literature(fit: Fit) -> list[dict[str, Any]]:
     """What papers printed beside the values of a fit."""
-    if not fit.identified or "a" not in fit.params:
+    if not fit.identified or fit.law.frontier is None:
         return []
     out = []
     for item in LITERATURE:

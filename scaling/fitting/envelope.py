@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, Message, TableError
-from scaling.fitting.lines import MIN_DRAWS, Line, line_through
+from scaling.fitting.lines import Draws, Line, interval_from, line_through
 from scaling.fitting.result import Allocation, Minimum
 from scaling.runs.table import RunsTable, clusters, curves_of
 
@@ -248,14 +248,13 @@ def _lines(won: _Winners, refuse: bool) -> dict[str, Line]:
 
 def _interval(
     points: _Points, line: dict[str, Line], options: Options
-) -> tuple[dict[str, object] | None, dict[str, list[list[float]]], list[Message]]:
+) -> tuple[dict[str, object] | None, Draws, list[Message]]:
     """Draw the runs again, whole curves of them, and repeat the whole procedure."""
     if not options.draws or not line:
         return None, {}, []
     labels = np.unique(points.cluster, return_inverse=True)[1]
     rows = [np.flatnonzero(labels == k) for k in range(int(labels.max()) + 1)]
-    kept: dict[str, list[Line]] = {name: [] for name in line}
-    found = 0
+    drawn: dict[str, list[Line]] = {name: [] for name in line}
     fixed = replace(options, bins=_fixed_bins(points, options))
     for k in range(options.draws):
         picked = np.random.default_rng([options.seed, k]).integers(0, len(rows), len(rows))
@@ -264,32 +263,14 @@ def _interval(
             options.edge == "refuse",
         )
         if set(again) >= set(line):
-            found += 1
             for name in line:
-                kept[name].append(again[name])
-    if found < MIN_DRAWS:
-        text = f"{found} of {options.draws} replicates have an envelope of {LEAST} runs or more: "
-        return None, {}, [Message("SC409", text + "no interval.")]
-    draws = {
+                drawn[name].append(again[name])
+    kept = {
         name: [[one.level for one in lines], [one.slope for one in lines]]
-        for name, lines in kept.items()
+        for name, lines in drawn.items()
     }
-    tail = 50.0 * (1.0 - options.interval)
-    interval: dict[str, object] = {
-        "level": options.interval,
-        "kind": "bootstrap of the runs, percentile; the luck of the best is not corrected",
-        "draws": found,
-        "failed": options.draws - found,
-    }
-    for exponent, name in (("a", "N"), ("b", "D")):
-        if name in draws:
-            ends = np.percentile(draws[name][1], [tail, 100.0 - tail])
-            interval[exponent] = [float(x) for x in ends]
-    messages = []
-    if options.draws - found > 0.01 * options.draws:
-        text = f"{options.draws - found} of {options.draws} replicates had no envelope."
-        messages.append(Message("SC409", text))
-    return interval, draws, messages
+    kind = "bootstrap of the runs, percentile; the luck of the best is not corrected"
+    return interval_from(kept, draws=options.draws, level=options.interval, kind=kind)
 
 
 def _fixed_bins(points: _Points, options: Options) -> tuple[float, float, int] | None:

@@ -28,7 +28,7 @@ from scaling.fitting.bowls import (
     curve_of,
     lowest,
 )
-from scaling.fitting.lines import Line, interval_of, line_through
+from scaling.fitting.lines import Draws, Line, interval_of, line_through
 from scaling.fitting.result import Allocation, Fit, Minimum
 from scaling.runs.table import RunsTable, clusters
 
@@ -309,7 +309,7 @@ class _Replicates:
 
 def _interval(
     traced: _Traced, line: Mapping[str, Line], options: Options
-) -> tuple[dict[str, object] | None, dict[str, list[list[float]]], list[Message]]:
+) -> tuple[dict[str, object] | None, Draws, list[Message]]:
     """Repeat the whole procedure on replicates, and read intervals off their lines."""
     if not options.draws:
         return None, {}, []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scaling.errors import Message
 
 Array = NDArray[np.float64]
+Draws = dict[str, list[list[float]]]
 MIN_DRAWS = 20
 
 
@@ -51,7 +52,7 @@ def interval_of(
     level: float,
     kind: str,
     least: int,
-) -> tuple[dict[str, object] | None, dict[str, list[list[float]]], list[Message]]:
+) -> tuple[dict[str, object] | None, Draws, list[Message]]:
     """Read the intervals of the exponents off replicates of optima.
 
     Parameters
@@ -62,44 +63,57 @@ def interval_of(
         ln N*, ln D* and perhaps ln loss, shape (n, k); NaN where a replicate lost the optimum.
     line : mapping
         The estimates; only these quantities are drawn.
+    draws, level, kind
+        See `interval_from`.
+    least : int
+        Optima that make a line.
+    """
+    good = np.isfinite(next(iter(found.values()))).sum(axis=0) >= least
+    kept = {}
+    for name in line:
+        levels, slopes = _lines(log_c, found[name][:, good])
+        kept[name] = [levels.tolist(), slopes.tolist()]
+    return interval_from(kept, draws=draws, level=level, kind=kind)
+
+
+def interval_from(
+    kept: Draws, *, draws: int, level: float, kind: str
+) -> tuple[dict[str, object] | None, Draws, list[Message]]:
+    """Read the intervals of the exponents off replicates of lines.
+
+    Parameters
+    ----------
+    kept : mapping
+        ``{name: [levels, slopes]}`` of the replicates that have every line.
     draws : int
         Replicates that were asked for.
     level : float
     kind : str
         How replicates were made.
-    least : int
-        Optima that make a line.
 
     Returns
     -------
     interval : dict or None
-        ``level, kind, draws, failed, a, b``.
-    kept : dict
-        ``{name: [levels, slopes]}`` of the replicates that have a line.
+        ``level, kind, draws, failed, a, b``; None where too few replicates are left.
+    kept : mapping
+        Empty then.
     messages : list of Message
     """
-    first = next(iter(found.values()))
-    good = np.isfinite(first).sum(axis=0) >= least
+    count = len(next(iter(kept.values()))[1]) if kept else 0
+    lost = draws - count
     if draws < MIN_DRAWS:
         text = f"{draws} replicates are too few for an interval of a; {MIN_DRAWS} or more."
         return None, {}, [Message("SC416", text)]
-    if good.sum() < MIN_DRAWS:
-        return None, {}, [Message("SC409", "Most replicates lost their minima: no interval.")]
-    kept = {name: _lines(log_c, values[:, good]) for name, values in found.items() if name in line}
+    if count < MIN_DRAWS:
+        text = f"{lost} of {draws} replicates lost too many optima for a line: no interval."
+        return None, {}, [Message("SC409", text)]
+    interval: dict[str, object] = {"level": level, "kind": kind, "draws": count, "failed": lost}
     tail = 50.0 * (1.0 - level)
-    lost = draws - int(good.sum())
-    messages = []
-    if lost > 0.01 * draws:
-        messages.append(Message("SC409", f"{lost} of {draws} replicates lost minima."))
-    interval: dict[str, object] = {
-        "level": level,
-        "kind": kind,
-        "draws": int(good.sum()),
-        "failed": lost,
-    }
     for exponent, name in (("a", "N"), ("b", "D")):
         if name in kept:
-            interval[exponent] = [
-                float(x) for x in np.percentile(kept[name][1], [tail, 100.0 - tail])
-            ]
-    return interval, {k: [v[0].tolist(), v[1].tolist()] for k, v in kept.items()}, messages
+            ends = np.percentile(kept[name][1], [tail, 100.0 - tail])
+            interval[exponent] = [float(x) for x in ends]
+    messages = []
+    if lost > 0.01 * draws:
+        messages.append(Message("SC409", f"{lost} of {draws} replicates lost their line."))
+    return interval, kept, messages

@@ -196,7 +196,11 @@ def extrapolation(fit: Fit, data: Mapping[str, Array], shape: tuple[int, ...]) -
         compute = data["C"]
     else:
         variable = fit.law.variables[0]
-        return {"factor": data[variable] / fitted[variable].max(), "inside_hull": unknown}
+        factor = data[variable] / fitted[variable].max()
+        if variable == "loss":  # a better loss is further out
+            lowest = fitted[variable].min()
+            factor = np.where(data[variable] < lowest, lowest / data[variable], factor)
+        return {"factor": factor, "inside_hull": unknown}
     factor = compute / largest_compute(fit)
     if not {"N", "D"} <= set(data) or not {"N", "D"} <= set(fitted):
         return {"factor": factor, "inside_hull": unknown}

@@ -8,30 +8,23 @@ answer is refused, with the nearest one that it can.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, FitError, QuestionError
-from scaling.fitting.allocation import (
-    allocates,
-    amount_for,
-    best_size,
-    least_cost,
-    with_unique_data,
-)
+from scaling.errors import Fault, QuestionError
+from scaling.fitting.allocation import amount_for, least_cost
 from scaling.fitting.prediction import Bands, Params, cost_of, extrapolation
-from scaling.laws import Law
+from scaling.fitting.setting import Setting, amounts, never, unreachable
 from scaling.laws.cost import Cost
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit
 
 Array = NDArray[np.float64]
-ENOUGH = 1e60  # FLOP, tokens or parameters that stand for no limit
 
 
 def optimal(
@@ -76,8 +69,8 @@ def optimal(
     QuestionError
         SC430 if the law has no such optimum; SC432 if the data cannot be spent.
     """
-    compute = _amounts("C", C)
-    setting = _Setting.of(fit, cost, inference_tokens, unique_data, held)
+    compute = amounts("C", C)
+    setting = Setting.of(fit, cost, inference_tokens, unique_data, held)
     bands = Bands(fit, level)
     log_c = np.log(compute)
 
@@ -145,9 +138,9 @@ def at(
         SC430 if one alone is given, or nothing is left for the other; SC432 for data beyond the
         cap.
     """
-    setting = _Setting.of(fit, cost, 0.0, unique_data, held)
+    setting = Setting.of(fit, cost, 0.0, unique_data, held)
     names = ("C", "N", "D")
-    given = {k: _amounts(k, v) for k, v in zip(names, (C, N, D), strict=True) if np.size(v)}
+    given = {k: amounts(k, v) for k, v in zip(names, (C, N, D), strict=True) if np.size(v)}
     if len(given) != 2:
         missing = " and ".join(name for name in ("N", "D") if name not in given)
         found = f"{', '.join(given) or 'nothing'} alone says no loss"
@@ -200,8 +193,8 @@ def cheapest(
     QuestionError
         SC431 for a loss below what the law reaches with any compute.
     """
-    target = _amounts("loss", loss)
-    setting = _Setting.of(fit, cost, inference_tokens, unique_data, held)
+    target = amounts("loss", loss)
+    setting = Setting.of(fit, cost, inference_tokens, unique_data, held)
     bands = Bands(fit, level)
 
     def least(p: Params) -> tuple[Array, Array, Array]:
@@ -209,7 +202,7 @@ def cheapest(
 
     best = least(fit.params)
     if np.isnan(best[0]).any():
-        raise _unreachable(fit, setting, float(target[np.isnan(best[0])][0]))
+        raise unreachable(fit, setting, float(target[np.isnan(best[0])][0]))
     drawn = least({k: d[:, None] for k, d in fit.draws.items()}) if fit.draws else None
     columns: dict[str, Any] = {"loss": target}
     for name, index in (("C", 0), ("N", 1), ("D", 2)):
@@ -259,9 +252,9 @@ def needed(
     if (N is None) == (D is None):
         expected = "N for the data that it needs, or D for the size"
         raise QuestionError(Fault("SC430", "needed", "both or none of N and D", expected))
-    setting = _Setting.of(fit, None, 0.0, unique_data, held)
+    setting = Setting.of(fit, None, 0.0, unique_data, held)
     target, given = np.broadcast_arrays(
-        _amounts("loss", loss), _amounts("N" if D is None else "D", N if D is None else D)
+        amounts("loss", loss), amounts("N" if D is None else "D", N if D is None else D)
     )
     known, asked = ("N", "D") if D is None else ("D", "N")
     bands = Bands(fit, level)
@@ -274,7 +267,7 @@ def needed(
     mean, draws = bands.of(amount)
     lost = np.isnan(mean)
     if lost.any():
-        raise _never(fit, setting, known, asked, float(given[lost][0]), float(target[lost][0]))
+        raise never(fit, setting, known, asked, float(given[lost][0]), float(target[lost][0]))
     if asked == "D":
         setting.refuse_beyond_cap(mean)
     columns: dict[str, Any] = {"loss": target, known: given, asked: mean}
@@ -317,10 +310,10 @@ def price(
     For the additive law the wasted share is ``((beta f^-alpha + alpha f^beta)/(alpha +
     beta))^(1/gamma) - 1`` with gamma = alpha beta/(alpha + beta), at every compute.
     """
-    multiple = _amounts("off", off)
-    setting = _Setting.of(fit, None, 0.0, None, held)
+    multiple = amounts("off", off)
+    setting = Setting.of(fit, None, 0.0, None, held)
     bands = Bands(fit, level)
-    log_c = np.full(len(multiple), np.log(_amounts("C", C)[0]))
+    log_c = np.full(len(multiple), np.log(amounts("C", C)[0]))
 
     def place(p: Params) -> tuple[Array, Array, Array, Array]:
         u, v = setting.place(p, log_c)
@@ -350,114 +343,6 @@ def price(
     return pd.DataFrame(columns)
 
 
-# --------------------------------------------------------------------------------------- settings
-
-
-class _Setting:
-    """What a question holds fixed: the cost, the law's other variables, and the cap on data."""
-
-    def __init__(
-        self, law: Law, cost: Cost, training: Cost, held: Mapping[str, float], cap: float | None
-    ) -> None:
-        self.law, self.cost, self.training = law, cost, training
-        self.held, self.cap = dict(held), cap
-
-    @classmethod
-    def of(
-        cls,
-        fit: Fit,
-        cost: str | Cost | None,
-        inference_tokens: float,
-        unique_data: float | None,
-        held: Mapping[str, float],
-    ) -> _Setting:
-        """Check a question against the law."""
-        if not fit.identified:
-            found = f"the fit is {fit.status}, so it answers no question"
-            raise FitError(Fault("SC405", f"law {fit.law.name}", found, "an identified fit"))
-        if not allocates(fit.law):
-            refuse_allocation(fit)
-        base = cost_of(fit)
-        if cost is not None:
-            base = cost if isinstance(cost, Cost) else Cost("given", cost)
-        _ = base.expression
-        if not np.isfinite(inference_tokens) or inference_tokens < 0:
-            found = f"{inference_tokens:g}"
-            raise ConfigError(Fault("SC004", "--inference-tokens", found, "0 or more"))
-        whole = base
-        if inference_tokens:
-            formula = f"({base.formula}) + 2*N*{float(inference_tokens)!r}"
-            whole = Cost(f"{base.name} and inference", formula)
-        if unique_data is not None:
-            unique_data = float(_amounts("unique_data", unique_data)[0])
-            if "D_unique" in fit.law.variables:
-                law = with_unique_data(fit.law, unique_data)
-                return cls(law, whole, base, _held(law, held), None)
-        return cls(fit.law, whole, base, _held(fit.law, held), unique_data)
-
-    def place(self, p: Params, log_c: Array) -> tuple[Array, Array]:
-        """Return ln N* and ln D*; see `scaling.fitting.allocation.best_size`."""
-        return best_size(self.law, p, log_c, self.cost, self.held, self.cap)
-
-    def loss(self, p: Params, N: Array, D: Array) -> Array:
-        """Loss at N and D with the other variables held."""
-        with np.errstate(all="ignore"):
-            return self.law.loss(p, {**self.held, "N": N, "D": D})
-
-    def refuse_beyond_cap(self, tokens: Array) -> None:
-        """Refuse data that are not there and that the law cannot repeat."""
-        if self.cap is not None and (tokens > self.cap).any():
-            found = f"{float(tokens.max()):.3g} are needed, {self.cap:.3g} are there"
-            expected = f"D up to {self.cap:.3g}: law {self.law.name} knows no repeated data"
-            mend = "ask at that D, or fit a law of repeated data such as data-constrained"
-            raise QuestionError(Fault("SC432", "D", found, expected, mend))
-
-
-def _held(law: Law, held: Mapping[str, float]) -> dict[str, float]:
-    others = [v for v in law.variables if v not in ("N", "D")]
-    unknown = [name for name in held if name not in others]
-    if unknown:
-        expected = "one of " + ", ".join(others) if others else "N and D alone"
-        found = f'the law does not read "{unknown[0]}"'
-        raise QuestionError(Fault("SC430", f"law {law.name}", found, expected))
-    missing = [name for name in others if name not in held]
-    if missing:
-        mend = f"--set {missing[0]}=VALUE"
-        if missing[0] == "D_unique":
-            mend = "--unique-data VALUE"
-        found = f"reads {missing[0]} too, and no value was given"
-        raise QuestionError(Fault("SC430", f"law {law.name}", found, "a value", mend))
-    return {name: float(value) for name, value in held.items()}
-
-
-def refuse_allocation(fit: Fit) -> None:
-    """Refuse questions of compute to a law that reads no N and D, with the nearest question."""
-    variables = fit.law.variables
-    if fit.law.response != "loss":
-        found = f"gives {fit.law.response}, not the loss"
-        mend = "a law of the loss in N and D, such as chinchilla"
-    else:
-        found = f"reads {', '.join(variables)}, so it says nothing about how to divide compute"
-        nearest = {"N": "--params", "D": "--data", "C": "--flops"}.get(variables[0])
-        mend = f"ask for its loss: scaling predict FIT {nearest} VALUE" if nearest else ""
-    expected = "a law of both N and D, such as chinchilla"
-    raise QuestionError(Fault("SC430", f"law {fit.law.name}", found, expected, mend))
-
-
-def _amounts(name: str, value: Any) -> Array:
-    """Read positive, finite amounts, shape (m,).
-
-    Raises
-    ------
-    ConfigError
-        SC004 for anything else.
-    """
-    found = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    if not len(found) or not (np.isfinite(found) & (found > 0)).all():
-        raise ConfigError(Fault("SC004", name, f"{value}", "finite numbers above 0"))
-    return found
-
-
 def _loss_columns(
     bands: Bands, loss: Callable[[Params], Array], shape: tuple[int, ...]
 ) -> dict[str, Array]:
@@ -465,28 +350,3 @@ def _loss_columns(
     lo, hi = bands.ends(draws, shape)
     run_lo, run_hi = bands.ends(bands.of_new_runs(draws), shape)
     return {"loss": mean, "lo": lo, "hi": hi, "run_lo": run_lo, "run_hi": run_hi}
-
-
-def _unreachable(fit: Fit, setting: _Setting, loss: float) -> QuestionError:
-    law = fit.law
-    if setting.cap is not None:
-        floor = float(setting.loss(fit.params, np.array(ENOUGH), np.array(setting.cap)))
-        where = f"with {setting.cap:.3g} of data"
-    else:
-        floor = float(setting.loss(fit.params, np.array(ENOUGH), np.array(ENOUGH)))
-        where = "with any compute"
-    found = f"{loss:.6g} is below what law {law.name} reaches {where}: {floor:.6g}"
-    return QuestionError(
-        Fault("SC431", "loss", found, f"above {floor:.6g}", "ask for a loss above it")
-    )
-
-
-def _never(
-    fit: Fit, setting: _Setting, known: str, asked: str, given: float, loss: float
-) -> QuestionError:
-    at = {known: np.array(given), asked: np.array(ENOUGH)}
-    floor = float(setting.loss(fit.params, at["N"], at["D"]))
-    found = f"{known} = {given:.3g} never reaches a loss of {loss:.6g}, whatever {asked}"
-    expected = f"above {floor:.6g} at this {known}"
-    mend = f"raise {known}, or ask for the cheapest way to the loss"
-    return QuestionError(Fault("SC431", "loss", found, expected, mend))

@@ -225,7 +225,7 @@ def _told(fit: Fit, columns: Mapping[str, list[Any]]) -> Message | None:
         (v, what) for v, what in zip(columns["a"], columns["change"], strict=True) if v is not None
     ]
     values = np.array([v for v, _ in known], dtype=np.float64)
-    if len(values) < 2 or "a" not in fit.params:
+    if len(values) < 2:
         return None
     low, high = min(known)[1], max(known)[1]
     lost = len(columns["a"]) - len(values)

@@ -56,7 +56,7 @@ def summarise(fit: Fit) -> str:
             lo, hi = interval.params[name]
             error = interval.se[name]
             text += "    held" if lo == hi else f"    {digits(lo, error)} – {digits(hi, error)}"
-        if name == "a":
+        if name == "a" and name not in fit.law.names:
             text += f"     N* ∝ C^a under C = {fit.cost['formula']}"
         lines.append(text)
     for profile in fit.profiles if fit.identified else ():
@@ -94,12 +94,19 @@ def _sensitivity_lines(fit: Fit) -> list[str]:
 
 def summarise_allocation(allocation: Allocation) -> str:
     """Render an allocation for a terminal."""
-    lines = [f"{allocation.approach}  {allocation.method}", f"  C: {allocation.cost['formula']}"]
+    group = f"   group {allocation.group}" if allocation.group else ""
+    lines = [
+        f"{allocation.approach}  {allocation.method}{group}",
+        f"  C: {allocation.cost['formula']}",
+    ]
     for m in allocation.minima:
-        if m.N is None or m.D is None:
+        if (m.N is None or m.D is None) and m.why:
             lines.append(f"  {m.budget:9.3g}  refused: {m.why}")
             continue
-        text = f"  {m.budget:9.3g}  N* {m.N:9.3g}  D* {m.D:9.3g}  loss {m.loss:.4f}"
+        text = f"  {m.budget:9.3g}"
+        if m.N is not None and m.D is not None:
+            text += f"  N* {m.N:9.3g}  D* {m.D:9.3g}"
+        text += f"  loss {m.loss:.4f}"
         if m.offset is not None:
             text += f"  grid centre {math.exp(m.offset):.2g}×"
         lines.append(text + (f"\n             kept though {m.why}" if m.why else ""))
@@ -111,6 +118,9 @@ def summarise_allocation(allocation: Allocation) -> str:
             lo, hi = allocation.interval[name]
             text += f"  {allocation.interval['level']:.0%} {lo:.3f} – {hi:.3f}"
         lines.append(text)
+    if "loss" in allocation.line:
+        level, slope = allocation.line["loss"]
+        lines.append(f"  lowest loss {math.exp(level):.4g} C^{slope:+.4f}, without a floor")
     if allocation.interval is not None:
         lines.append(f"  {allocation.interval['kind']}")
     lines += [f"! {m.text} [{m.code}]" for m in allocation.messages if m.severity != "info"]

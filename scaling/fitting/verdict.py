@@ -160,7 +160,7 @@ def verdict(
     wide = None if interval is None else judge.widest_exponent(interval, params)
     if failures or (wide is not None and wide[1] > MAX_RELATIVE_WIDTH):
         why = (
-            failures[0].found
+            f"{failures[0].name}, {failures[0].found}"
             if failures
             else (f"the interval of {wide[0]} is {wide[1]:.1f} times its value" if wide else "")
         )

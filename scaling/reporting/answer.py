@@ -166,7 +166,7 @@ def _sure_fit(fit: Fit) -> str:
 
 
 def _exponent(fit: Fit) -> str:
-    if "a" not in fit.params:
+    if "a" not in fit.params or "a" in fit.law.names:
         return ""
     label = exponent_label("a", fit.params["a"], fit.intervals.get("a"), fit.cost)
     return f"N* grows as C to the power {label}."

@@ -42,7 +42,7 @@ def _fit(fit: Fit) -> str:
     if fit.interval is not None:
         kind = f"{fit.interval.level:.0%} intervals: {fit.interval.kind}"
     text = f"{fit.law.formula if len(fit.law.formula) < 80 else fit.law.title}; {kind}"
-    if "a" in fit.params:
+    if "a" in fit.params and "a" not in fit.law.names:
         text += f"; a under C = {fit.cost['formula']}"
     return _heading(head, text) + _table(("", "estimate", "interval"), rows) + _notes(fit.messages)
 

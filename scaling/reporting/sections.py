@@ -228,11 +228,11 @@ def _parameters(fit: Fit) -> Table:
 
 
 def _meaning(fit: Fit, name: str) -> str:
+    if name in fit.law.names:
+        return fit.law.parameter(name).meaning
     if name == "a":
         return f"N* ∝ C^a, {drawn.cost_label(fit.cost)}"
-    if name == "b":
-        return f"D* ∝ C^b, {drawn.cost_label(fit.cost)}"
-    return fit.law.parameter(name).meaning
+    return f"D* ∝ C^b, {drawn.cost_label(fit.cost)}"
 
 
 def _literature(fit: Fit) -> Table:
