@@ -55,6 +55,7 @@ def compare(
     """
     from dataclasses import replace
 
+    from scaling.errors import ConfigError, Fault
     from scaling.fitting.comparison import compare_fits
 
     fits = [
@@ -67,6 +68,9 @@ def compare(
     )
     if not literature:
         found = replace(found, literature=())
+    if not as_json and not (found.laws or found.rows or found.literature):
+        expected = "two laws, two groups or two files"
+        raise ConfigError(Fault("SC004", "compare", "one fit, compared with nothing", expected))
     if as_json:
         print_json(found.as_dict())
     else:

@@ -168,7 +168,8 @@ def fit(
     refused = [item for item in fits.fits if not item.identified]
     for item in refused if as_json else []:
         tell(m for m in item.messages if m.severity == "error")
-    if refused:
+    nothing = not fits.fits and not any(a.line for a in fits.allocations)
+    if refused or nothing:
         raise typer.Exit(4)
 
 

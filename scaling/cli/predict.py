@@ -96,6 +96,7 @@ def predict(
     tell(messages)
 
 
+WIDTH = 80
 TITLES = {
     "optimum": "what to train",
     "loss": "what to expect",
@@ -117,7 +118,7 @@ COLUMNS = {
 BESIDE = {
     "optimum": ("C", "N", "D", "ratio", "loss"),
     "cheapest": ("loss", "C", "N", "D"),
-    "price": ("off", "N", "D", "excess", "compute_factor"),
+    "price": ("C", "off", "N", "excess", "compute_factor"),
 }
 
 
@@ -128,11 +129,14 @@ def _lines(answer: Answer) -> list[str]:
     if answer.cost:
         lines.append(f"  C: {answer.cost}")
     if answer.how:
-        lines.append(f"  {answer.level:.0%} intervals: {answer.how}")
+        text = f"  {answer.level:.0%} intervals: {answer.how}"
+        lines += (
+            [text] if len(text) <= WIDTH else [text[: text.index(":") + 1], f"    {answer.how}"]
+        )
     frame = answer.frame
-    known = BESIDE.get(answer.kind, ("C", "N", "D", "loss"))
-    others = [str(name) for name in frame if name in answer.variables]
-    names = list(dict.fromkeys([*(n for n in others if n not in known), *known]))
+    others = tuple(str(name) for name in frame if name in answer.variables)
+    known = BESIDE.get(answer.kind, (*others, "C", "N", "D", "loss"))
+    names = list(dict.fromkeys(known))
     names = [name for name in names if name in frame]
     lines.append("  " + "".join(f"{COLUMNS.get(n, n):>14}" for n in names))
     for row in frame.to_dict("records"):

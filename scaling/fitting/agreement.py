@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -94,18 +94,28 @@ def _text(row: dict[str, Any]) -> str:
 
 
 def _with_bias_message(allocation: Allocation) -> Allocation:
+    """Say what this curve, and a parabola, would miss on noise-free runs of the fitted surface."""
     bias = allocation.bias
     if not bias:
         return allocation
-    missed = np.asarray(bias["N"])
-    large = abs(bias["a"]) > LARGE_BIAS_A or float(np.abs(missed).max()) > LARGE_BIAS_N
-    span = f"by {missed.min():+.1%} to {missed.max():+.1%} of N*, and a by {bias['a']:+.4f}"
-    if np.abs(missed).max() < NO_BIAS and abs(bias["a"]) < NO_BIAS:
-        span = f"by less than {NO_BIAS:.1%} of N*"
+    large, span = _span(bias)
     whose = f"the minima of the fitted {bias['law']}"
-    text = f"Noise apart, this curve on this grid misses {whose} {span}."
+    text = f"Noise apart, this curve on this grid misses {whose} {span}"
+    other = _span(bias["parabola"])[1]
+    text += f"; a parabola would miss them {other}." if other != span else "."
     added = Message("SC425", text, "warning" if large else "info")
     return replace(allocation, messages=(*allocation.messages, added))
+
+
+def _span(bias: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether a bias is large, and how it reads."""
+    missed = np.array([v for v in bias["N"] if v is not None])
+    worst = float(np.abs(missed).max())
+    large = abs(bias["a"]) > LARGE_BIAS_A or worst > LARGE_BIAS_N
+    if worst < NO_BIAS and abs(bias["a"]) < NO_BIAS:
+        return large, f"by less than {NO_BIAS:.2%} of N*"
+    ends = f"{missed.min():+.1%} to {missed.max():+.1%}"
+    return large, f"by {ends} of N*, and a by {bias['a']:+.4f}"
 
 
 def convention_message(fit: Fit, measured: Cost | None) -> Message | None:

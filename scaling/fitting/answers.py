@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 from scaling.errors import ConfigError, Fault, FitError, Message, QuestionError
 from scaling.fitting import questions
 from scaling.fitting.allocation import allocates
+from scaling.fitting.options import check_level
 from scaling.fitting.prediction import cost_of, predict
 from scaling.fitting.result import Allocation, Fit, Fits
-from scaling.fitting.setting import refuse_allocation
+from scaling.fitting.setting import amounts, refuse_allocation
 
 Array = NDArray[np.float64]
 FAR, TOO_FAR = 100.0, 3000.0
 LINES = ("isoflop", "envelope")
+OPTIONS = {
+    "C": "--flops", "N": "--params", "D": "--data", "loss": "--target-loss", "off": "--off",
+}  # fmt: skip
 BOUNDED = ("C", "N", "D", "ratio", "excess", "compute_factor")
 
 
@@ -58,6 +62,11 @@ class Question:
     level: float | None = None
 
     def __post_init__(self) -> None:
+        for name, option in OPTIONS.items():
+            if getattr(self, name):
+                amounts(option, getattr(self, name))
+        if self.level is not None:
+            check_level(self.level)
         given = [name for name in ("C", "N", "D", "loss") if getattr(self, name)]
         if not given and not self.held:
             expected = "--flops, --params, --data or --target-loss"
@@ -71,6 +80,11 @@ class Question:
             raise ConfigError(Fault("SC004", "predict", found, expected))
         if self.off and given != ["C"]:
             raise ConfigError(Fault("SC004", "--off", "without a compute", "--flops C --off K"))
+        if self.inference_tokens and given not in (["C"], ["loss"]):
+            expected = "with --flops C or --target-loss L alone: it moves what is best"
+            raise ConfigError(
+                Fault("SC004", "--inference-tokens", "asked of a given run", expected)
+            )
         lengths = {len(getattr(self, name)) for name in given} - {1}
         if len(lengths) > 1:
             found = " and ".join(map(str, sorted(lengths))) + " values"
@@ -202,10 +216,10 @@ def _of_fit(fit: Fit, q: Question) -> Answer:
     kind, frame = _frame(fit, q)
     level = q.level or (fit.interval.level if fit.interval else 0.95)
     cost = q.cost or cost_of(fit).formula
-    if q.inference_tokens and kind in ("optimum", "cheapest"):
+    if q.inference_tokens:
         cost += f" + 2*N*{q.inference_tokens:g}"
     how = fit.interval.kind if fit.interval else ""
-    if "C" not in frame:
+    if "C" not in frame or not {"N", "D"} <= set(fit.law.variables):
         cost = ""
     return Answer(fit.group, fit.law.name, kind, level, cost, how, frame, fit.law.variables)
 
@@ -217,7 +231,9 @@ def _frame(fit: Fit, q: Question) -> tuple[str, pd.DataFrame]:
     if not allocates(fit.law):
         return "loss", _plain(fit, q)
     if q.off:
-        return "price", questions.price(fit, C=q.C[0], off=q.off, level=q.level, **more)
+        return "price", questions.price(
+            fit, C=q.C, off=q.off, level=q.level, unique_data=q.unique_data, **spend, **more
+        )
     if q.loss and not (q.N or q.D):
         return "cheapest", questions.cheapest(
             fit, loss=q.loss, level=q.level, unique_data=q.unique_data, **spend, **more
@@ -225,7 +241,13 @@ def _frame(fit: Fit, q: Question) -> tuple[str, pd.DataFrame]:
     if q.loss:
         given: dict[str, Any] = {"N": q.N or None, "D": q.D or None}
         found = questions.needed(
-            fit, loss=q.loss, level=q.level, unique_data=q.unique_data, **given, **more
+            fit,
+            loss=q.loss,
+            level=q.level,
+            cost=q.cost,
+            unique_data=q.unique_data,
+            **given,
+            **more,
         )
         return ("data" if q.N else "size"), found
     if q.C and not (q.N or q.D):
@@ -244,10 +266,22 @@ def _plain(fit: Fit, q: Question) -> pd.DataFrame:
         given["loss"] = q.loss
     elif q.loss:
         refuse_allocation(fit)
+    for option, value in (
+        ("--unique-data", q.unique_data), ("--inference-tokens", q.inference_tokens or None),
+        ("--cost", q.cost),
+    ):  # fmt: skip
+        if value is not None:
+            found = f"law {fit.law.name} reads {', '.join(fit.law.variables)} alone"
+            raise QuestionError(Fault("SC430", option, found, "a law of both N and D"))
     missing = [v for v in fit.law.variables if v not in given]
     beside = [v for v in given if v not in fit.law.variables]
-    if missing or beside:
+    if beside or len(missing) == len(fit.law.variables):
         refuse_allocation(fit)
+    if missing:
+        names = {"N": "--params VALUE", "D": "--data VALUE", "C": "--flops VALUE"}
+        mend = names.get(missing[0], f"--set {missing[0]}=VALUE")
+        found = f"reads {missing[0]} too, and no value was given"
+        raise QuestionError(Fault("SC430", f"law {fit.law.name}", found, "a value", mend))
     return predict(fit, level=q.level, **given)
 
 
@@ -307,11 +341,15 @@ def select(fits: Fits, laws: Sequence[str], group: str | None) -> Fits:
         return (not laws or name in laws) and (group is None or own == group)
 
     kept = tuple(f for f in fits.fits if wanted(f.law.name, f.group))
-    allocations = tuple(a for a in fits.allocations if wanted(a.approach, a.group))
+    lines = [a for a in fits.allocations if a.approach != "surface"]
+    allocations = tuple(a for a in lines if wanted(a.approach, a.group))
     if kept or allocations:
         return replace(fits, fits=kept, allocations=allocations)
-    names = [f.law.name for f in fits.fits] + [a.approach for a in fits.allocations]
-    groups = [str(f.group) for f in fits.fits]
-    known = f"laws {', '.join(dict.fromkeys(names))}; groups {', '.join(dict.fromkeys(groups))}"
-    asked = ", ".join(laws) if laws else f"group {group}"
-    raise ConfigError(Fault("SC004", "--law" if laws else "--group", f"no {asked}", known))
+    names = dict.fromkeys([f.law.name for f in fits.fits] + [a.approach for a in lines])
+    seen = [*(f.group for f in fits.fits), *(a.group for a in lines)]
+    groups = dict.fromkeys(str(name) for name in seen if name is not None)
+    if group is not None and group not in groups:
+        known = f"groups {', '.join(groups)}" if groups else "none: the table has no groups"
+        raise ConfigError(Fault("SC004", "--group", f"no group {group}", known))
+    found = "nothing called " + ", ".join(laws)
+    raise ConfigError(Fault("SC004", "--law", found, "laws " + ", ".join(names)))

@@ -48,9 +48,9 @@ def compare_laws(
     Returns
     -------
     rows : list of dict
-        ``group, law, k, n, backtest`` (``along, origins, rmse_log, bias_log, rank``: means over the
-        origins, which hold ``cut, train, test, factor, rmse_log, bias_log``), ``aicc, bic,
-        status``; best first.
+        ``group, law, objective, k, n, backtest`` (``along, origins, rmse_log, bias_log, rank``:
+        means over the origins, which hold ``cut, train, test, factor, rmse_log, bias_log``),
+        ``aicc, bic, status``; best first. Rows count alike, whatever weights the fits had.
     messages : list of Message
     """
     table = _table(fits)
@@ -120,10 +120,12 @@ def _row(
     good = [s for s in scored if s["rmse_log"] is not None]
     whole = bool(good) and len(good) == len(scored)
     k = len(_free(fit)) + 1  # and the noise
+    objective = o.name if o.delta is None else f"{o.name} delta {o.delta:g}"
     aicc, bic = _criteria(fit, k)
     return {
         "group": fit.group,
         "law": fit.law.name,
+        "objective": objective,
         "k": len(_free(fit)),
         "n": fit.n,
         "status": fit.status,
@@ -205,8 +207,11 @@ def _messages(
     if len(ranked) > 1:
         first, second = (row["backtest"]["rmse_log"] for row in ranked[:2])
         if second <= CLOSE * first:
+            pair = [row["law"] for row in ranked[:2]]
+            if pair[0] == pair[1]:
+                pair = [f"{row['law']} ({row['objective']})" for row in ranked[:2]]
             text = (
-                f"{ranked[0]['law']} and {ranked[1]['law']} predict about equally well: the runs "
+                f"{pair[0]} and {pair[1]} predict about equally well: the runs "
                 "do not choose between them."
             )
             out.append(Message("SC435", text, "info"))

@@ -14,7 +14,8 @@ import pandas as pd
 
 from scaling.errors import ConfigError, Fault, Message
 from scaling.fitting.backtest import compare_laws
-from scaling.fitting.recipes import compare_recipes
+from scaling.fitting.options import check_level
+from scaling.fitting.recipes import compare_recipes, name_of
 from scaling.fitting.result import Fit, plain
 from scaling.laws.literature import LITERATURE
 
@@ -68,6 +69,7 @@ class Comparison:
                         "factor": r["extrapolation"]["factor"],
                         "pairing": r["pairing"]["kind"],
                         "pairs": r["pairing"]["n"],
+                        "law": r["pairing"]["law"],
                     }
                     for r in self.rows
                 ]
@@ -140,8 +142,7 @@ def compare_fits(
     if not fits:
         mend = "minima and envelopes are compared by scaling fit and its report"
         raise ConfigError(Fault("SC004", "compare", "no fit of a law", "one or more", mend))
-    if not 0.0 < level < 1.0:
-        raise ConfigError(Fault("SC004", "--interval", f"{level:g}", "between 0 and 1"))
+    check_level(level)
     sets = _sets(fits)
     laws: list[Mapping[str, Any]] = []
     messages: list[Message] = []
@@ -149,7 +150,7 @@ def compare_fits(
         ranked, told = compare_laws(own) if len(own) > 1 else ([], [])
         laws += ranked
         messages += told
-    rows, tests, crossings, more = _recipes(sets, level, at, reference)
+    rows, tests, crossings, more = _recipes(sets, laws, level, at, reference)
     literature = [row for fit in fits for row in _literature(fit)]
     return Comparison(
         tuple(laws),
@@ -172,24 +173,33 @@ def _sets(fits: Sequence[Fit]) -> list[list[Fit]]:
 
 
 def _recipes(
-    sets: Sequence[Sequence[Fit]], level: float, at: Sequence[float], reference: str | None
+    sets: Sequence[Sequence[Fit]],
+    ranked: Sequence[Mapping[str, Any]],
+    level: float,
+    at: Sequence[float],
+    reference: str | None,
 ) -> tuple[list[Any], list[Any], list[Any], list[Message]]:
-    """Compare every other group with the reference, by its first usable surface."""
-    surfaces = [_surface(own) for own in sets]
-    if len(surfaces) < 2:
+    """Compare every other group with the reference, by the best-ranked surface."""
+    if len(sets) < 2:
         return [], [], [], []
+    order = [str(row["law"]) for row in sorted(ranked, key=_rank)]
+    surfaces = [_surface(own, order) for own in sets]
+    names = _told_apart([name_of(fit) for fit in surfaces])
     first = 0
     if reference is not None:
-        names = [str(fit.group) for fit in surfaces]
-        if reference not in names:
-            raise ConfigError(
-                Fault("SC004", "--reference", f'no group "{reference}"', ", ".join(names))
-            )
-        first = names.index(reference)
-    others = [fit for i, fit in enumerate(surfaces) if i != first]
+        wanted = [i for i, f in enumerate(surfaces) if reference in (f.group, names[i])]
+        if not wanted:
+            known = (str(f.group or name) for f, name in zip(surfaces, names, strict=True))
+            unknown = Fault("SC004", "--reference", f'no "{reference}"', ", ".join(known))
+            raise ConfigError(unknown)
+        first = wanted[0]
     rows, tests, crossings, messages = [], [], [], []
-    for other in others:
-        found = compare_recipes(surfaces[first], other, level=level, at=at)
+    for i, other in enumerate(surfaces):
+        if i == first:
+            continue
+        found = compare_recipes(
+            surfaces[first], other, names=(names[first], names[i]), level=level, at=at
+        )
         rows += list(found.rows)
         tests += list(found.tests)
         messages += list(found.messages)
@@ -198,9 +208,26 @@ def _recipes(
     return rows, tests, crossings, messages
 
 
-def _surface(own: Sequence[Fit]) -> Fit:
+def _rank(row: Mapping[str, Any]) -> float:
+    rank = row["backtest"]["rank"]
+    return float("inf") if rank is None else float(rank)
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Number names that occur twice."""
+    return [
+        f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name
+        for i, name in enumerate(names)
+    ]
+
+
+def _surface(own: Sequence[Fit], order: Sequence[str]) -> Fit:
+    """Return the usable surface whose law ranks best; the first fit if none is usable."""
     usable = [f for f in own if f.identified and set(f.law.variables) == {"N", "D"}]
-    return usable[0] if usable else own[0]
+    if not usable:
+        return own[0]
+    known = [f for f in usable if f.law.name in order]
+    return min(known, key=lambda f: order.index(f.law.name)) if known else usable[0]
 
 
 def _literature(fit: Fit) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, Message, TableError
 from scaling.fitting.lines import Draws, Line, interval_from, line_through
+from scaling.fitting.options import check_level
 from scaling.fitting.result import Allocation, Minimum
 from scaling.runs.table import RunsTable, clusters, curves_of
 
@@ -137,6 +138,7 @@ def _points(
 ) -> _Points:
     if options.edge not in ("refuse", "keep"):
         raise ConfigError(Fault("SC004", "--edge", f'"{options.edge}"', "one of refuse, keep"))
+    check_level(options.interval)
     missing = [c for c in ("C", "loss") if c not in table.frame]
     if missing:
         where = (table.file or "frame") + (f" group {group}" if group else "")
@@ -164,8 +166,9 @@ def _winners(points: _Points, options: Options) -> _Winners:
     changes = np.flatnonzero(np.diff(points.curve[corners])) + 1
     rows = []
     for stretch in np.split(corners, changes):
-        ends = stretch[[0, -1]]
-        rows.append([float(getattr(points, k)[ends].mean()) for k in ("c", "u", "v", "y")])
+        middle = float(points.c[stretch[[0, -1]]].mean())
+        own = (np.interp(middle, points.c[stretch], getattr(points, k)[stretch]) for k in "uvy")
+        rows.append([middle, *map(float, own)])
     return _with_edges(np.array(rows), points)
 
 

@@ -29,6 +29,7 @@ from scaling.fitting.bowls import (
     lowest,
 )
 from scaling.fitting.lines import Draws, Line, interval_of, line_through
+from scaling.fitting.options import check_level
 from scaling.fitting.result import Allocation, Fit, Minimum
 from scaling.runs.table import RunsTable, clusters
 
@@ -115,7 +116,10 @@ def isoflop_allocation(
     if len(good) < LEAST:
         text = f"{len(good)} budgets have a bracketed minimum; no exponent is given."
         if len(bowls) == 1:
-            text = "One budget: its minimum stands, but nothing says how it moves with compute."
+            text = (
+                "One budget: its best size stands, but nothing says how it moves with compute; "
+                "add two budgets or more."
+            )
         messages.append(Message("SC417", text))
         return replace(allocation, messages=tuple(messages))
     line = through(good)
@@ -145,6 +149,7 @@ def _check(table: RunsTable, options: Options, group: str | None) -> None:
     ):
         if value not in known:
             raise ConfigError(Fault("SC004", option, f'"{value}"', "one of " + ", ".join(known)))
+    check_level(options.interval)
     missing = [c for c in ("N", "D", "C", "loss") if c not in table.frame]
     if missing:
         where = (table.file or "frame") + (f" group {group}" if group else "")
@@ -422,19 +427,29 @@ def with_expected_bias(
         n, d = np.exp(b.u), np.exp(level + slope * b.u)
         ideal.append(replace(b, v=np.log(d), y=fit.law.loss(fit.params, {"N": n, "D": d})))
         true.append(lowest_along(fit.law, fit.params, level, slope))
-    found = _trace(ideal, minimum).lowest()
+    own, parabola = (_missed(ideal, true, name) for name in (minimum, "parabola"))
+    if own is None or parabola is None:
+        return allocation
+    budgets = [b.budget for b in bowls]
+    return replace(
+        allocation, bias={"law": fit.law.name, "budget": budgets, **own, "parabola": parabola}
+    )
+
+
+def _missed(bowls: Sequence[Bowl], true: Sequence[float], minimum: str) -> dict[str, object] | None:
+    """Share by which a curve misses N* at each budget, and what that does to a."""
+    found = _trace(bowls, minimum).lowest()
     missed = np.array(
-        [float(found[b.budget].u[0]) - t if b.budget in found else np.nan
-         for b, t in zip(bowls, true, strict=True)]
-    )  # fmt: skip
-    budgets = np.array([b.budget for b in bowls])
+        [
+            float(found[b.budget].u[0]) - t if b.budget in found else np.nan
+            for b, t in zip(bowls, true, strict=True)
+        ]
+    )
     sound = np.isfinite(missed)
     if sound.sum() < LEAST:
-        return allocation
-    bias = {
-        "law": fit.law.name,
-        "a": line_through(np.log(budgets[sound]), missed[sound]).slope,
-        "budget": budgets[sound].tolist(),
-        "N": np.expm1(missed[sound]).tolist(),
-    }
-    return replace(allocation, bias=bias)
+        return None
+    log_c = np.log([b.budget for b in bowls])
+    shares: list[float | None] = [
+        float(np.expm1(m)) if ok else None for m, ok in zip(missed, sound, strict=True)
+    ]
+    return {"a": line_through(log_c[sound], missed[sound]).slope, "N": shares}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import Message
+from scaling.fitting.options import check_level
 
 Array = NDArray[np.float64]
 Draws = dict[str, list[list[float]]]
@@ -99,6 +100,7 @@ def interval_from(
         Empty then.
     messages : list of Message
     """
+    check_level(level)
     count = len(next(iter(kept.values()))[1]) if kept else 0
     lost = draws - count
     if draws < MIN_DRAWS:

@@ -66,6 +66,19 @@ class Options:
     cost: str | None = None
 
 
+def check_level(level: float) -> float:
+    """Return the level of an interval.
+
+    Raises
+    ------
+    ConfigError
+        SC004 if it is not between 0 and 1.
+    """
+    if not 0.0 < level < 1.0:
+        raise ConfigError(Fault("SC004", "--interval", f"{level:g}", "between 0 and 1"))
+    return level
+
+
 def check_options(options: Options, law: Law) -> None:
     """Refuse options that cannot be meant.
 

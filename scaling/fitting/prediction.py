@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, QuestionError
 from scaling.fitting.intervals import small_sample_factor
+from scaling.fitting.options import check_level
 from scaling.fitting.spread import spread_about
 from scaling.laws.cost import SIX_ND, Cost
 
@@ -50,6 +51,8 @@ def predict(fit: Fit, *, level: float | None = None, **x: Any) -> pd.DataFrame:
     ------
     QuestionError
         SC430 if a variable of the law is missing.
+    ConfigError
+        SC004 for values that are not finite, and for N, D or C that are not positive.
     """
     given = {k: np.atleast_1d(np.asarray(v, float)) for k, v in x.items() if v is not None}
     missing = [v for v in fit.law.variables if v not in given]
@@ -57,6 +60,11 @@ def predict(fit: Fit, *, level: float | None = None, **x: Any) -> pd.DataFrame:
         found = f"needs {missing[0]}"
         needed = "values of " + ", ".join(fit.law.variables)
         raise QuestionError(Fault("SC430", f"law {fit.law.name}", found, needed))
+    for name, values in given.items():
+        least = 0.0 if name in ("N", "D", "C", "D_unique") else -np.inf
+        if not (np.isfinite(values) & (values > least)).all():
+            expected = "finite numbers above 0" if least == 0.0 else "finite numbers"
+            raise ConfigError(Fault("SC004", name, f"{values.min():g}", expected))
     shape = np.broadcast_shapes(*(v.shape for v in given.values()))
     data = {k: np.broadcast_to(v, shape) for k, v in given.items()}
     bands = Bands(fit, level)
@@ -91,11 +99,8 @@ class Bands:
         ConfigError
             SC004 if it is not between 0 and 1.
         """
-        if self.asked is not None and not 0.0 < self.asked < 1.0:
-            found = f"{self.asked:g}"
-            raise ConfigError(Fault("SC004", "--interval", found, "between 0 and 1"))
         if self.asked is not None:
-            return self.asked
+            return check_level(self.asked)
         return self.fit.interval.level if self.fit.interval else 0.95
 
     @cached_property

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scaling.errors import Fault, QuestionError
 from scaling.fitting.allocation import amount_for, least_cost
-from scaling.fitting.prediction import Bands, Params, cost_of, extrapolation
+from scaling.fitting.prediction import Bands, Params, extrapolation
 from scaling.fitting.setting import Setting, amounts, never, unreachable
 from scaling.laws.cost import Cost
 
@@ -82,6 +82,8 @@ def optimal(
         where = f"C = {compute[np.isnan(u)][0]:.3g}"
         expected = "a compute at which the loss along the budget has a minimum"
         found = f"law {fit.law.name} has no optimum there"
+        if setting.law is not fit.law:
+            found += ": the distinct data are used up, and more compute no longer helps"
         raise QuestionError(Fault("SC430", where, found, expected))
     columns: dict[str, Any] = {"C": compute}
     drawn = place({k: d[:, None] for k, d in fit.draws.items()}) if fit.draws else None
@@ -225,6 +227,7 @@ def needed(
     N: Any = None,
     D: Any = None,
     level: float | None = None,
+    cost: str | Cost | None = None,
     unique_data: float | None = None,
     **held: float,
 ) -> pd.DataFrame:
@@ -232,7 +235,7 @@ def needed(
 
     Parameters
     ----------
-    fit, level, unique_data, held
+    fit, level, cost, unique_data, held
         See `optimal`.
     loss : float or array_like
     N, D : float or array_like
@@ -252,7 +255,7 @@ def needed(
     if (N is None) == (D is None):
         expected = "N for the data that it needs, or D for the size"
         raise QuestionError(Fault("SC430", "needed", "both or none of N and D", expected))
-    setting = Setting.of(fit, None, 0.0, unique_data, held)
+    setting = Setting.of(fit, cost, 0.0, unique_data, held)
     target, given = np.broadcast_arrays(
         amounts("loss", loss), amounts("N" if D is None else "D", N if D is None else D)
     )
@@ -268,52 +271,60 @@ def needed(
     lost = np.isnan(mean)
     if lost.any():
         raise never(fit, setting, known, asked, float(given[lost][0]), float(target[lost][0]))
-    if asked == "D":
-        setting.refuse_beyond_cap(mean)
+    setting.refuse_beyond_cap(mean if asked == "D" else given)
     columns: dict[str, Any] = {"loss": target, known: given, asked: mean}
     columns[f"{asked}_lo"], columns[f"{asked}_hi"] = bands.ends(draws, target.shape)
-    cost = cost_of(fit)
-    for end, value in (
-        ("", mean),
-        ("_lo", columns[f"{asked}_lo"]),
-        ("_hi", columns[f"{asked}_hi"]),
-    ):
-        pair = {known: given, asked: value}
-        columns[f"C{end}"] = cost.compute(pair["N"], pair["D"])
+    for end in ("", "_lo", "_hi"):
+        pair = {known: given, asked: columns[f"{asked}{end}"]}
+        columns[f"C{end}"] = setting.cost.compute(pair["N"], pair["D"])
     columns |= extrapolation(fit, {"N": columns["N"], "D": columns["D"]}, target.shape)
     return pd.DataFrame(columns)
 
 
 def price(
-    fit: Fit, *, C: float, off: Any, level: float | None = None, **held: float
+    fit: Fit,
+    *,
+    C: Any,
+    off: Any,
+    level: float | None = None,
+    cost: str | Cost | None = None,
+    inference_tokens: float = 0.0,
+    unique_data: float | None = None,
+    **held: float,
 ) -> pd.DataFrame:
     """Price of a model `off` times as large as the best at the same compute.
 
     Parameters
     ----------
-    fit, level, held
+    fit, level, cost, inference_tokens, unique_data, held
         See `optimal`.
-    C : float
+    C : float or array_like
         Compute [FLOP].
     off : float or array_like
-        Multiples of N*.
+        Multiples of N*, each asked at every compute.
 
     Returns
     -------
     DataFrame
-        ``off, C, N, D, loss, lo, hi, excess`` (loss above the best), ``excess_lo, excess_hi,
-        compute_factor`` (compute that the best model would need less, as C over its own),
+        ``C, off, N, D, loss, lo, hi, excess`` (loss above the best), ``excess_lo, excess_hi,
+        compute_factor`` (C over the compute at which the best model has this loss),
         ``compute_factor_lo, compute_factor_hi, factor, inside_hull``.
+
+    Raises
+    ------
+    QuestionError
+        SC430 where such a model leaves nothing for data; SC432 for data beyond the cap.
 
     Notes
     -----
     For the additive law the wasted share is ``((beta f^-alpha + alpha f^beta)/(alpha +
     beta))^(1/gamma) - 1`` with gamma = alpha beta/(alpha + beta), at every compute.
     """
-    multiple = amounts("off", off)
-    setting = Setting.of(fit, None, 0.0, None, held)
+    grid = np.meshgrid(amounts("C", C), amounts("off", off), indexing="ij")
+    compute, multiple = (values.ravel() for values in grid)
+    setting = Setting.of(fit, cost, inference_tokens, unique_data, held)
     bands = Bands(fit, level)
-    log_c = np.full(len(multiple), np.log(amounts("C", C)[0]))
+    log_c = np.log(compute)
 
     def place(p: Params) -> tuple[Array, Array, Array, Array]:
         u, v = setting.place(p, log_c)
@@ -327,14 +338,18 @@ def price(
 
     def wasted(p: Params) -> Array:
         _, _, far, less = place(p)
-        loss = setting.loss(p, np.exp(far), np.exp(less))
-
-        best = least_cost(setting.law, p, np.log(loss), setting.cost, setting.held)[0]
+        log_loss = np.log(setting.loss(p, np.exp(far), np.exp(less)))
+        best = least_cost(setting.law, p, log_loss, setting.cost, setting.held, setting.cap)[0]
         return np.asarray(np.exp(log_c - best))
 
     _, _, far, less = place(fit.params)
+    if np.isnan(less).any():
+        where = f"{multiple[np.isnan(less)][0]:g} times N*"
+        found = "costs more than C before it sees any data"
+        raise QuestionError(Fault("SC430", where, found, "a smaller model"))
     n, d = np.exp(far), np.exp(less)
-    columns: dict[str, Any] = {"off": multiple, "C": np.exp(log_c), "N": n, "D": d}
+    setting.refuse_beyond_cap(d)
+    columns: dict[str, Any] = {"C": compute, "off": multiple, "N": n, "D": d}
     columns |= _loss_columns(bands, lambda p: setting.loss(p, n, d), multiple.shape)
     for name, quantity in (("excess", excess), ("compute_factor", wasted)):
         columns[name], draws = bands.of(quantity)

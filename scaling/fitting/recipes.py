@@ -24,13 +24,16 @@ from scaling.errors import Fault, Message, QuestionError
 from scaling.fitting.allocation import allocates, best_size, least_cost, local_exponents
 from scaling.fitting.prediction import Bands, Params, cost_of
 from scaling.fitting.result import Fit
+from scaling.fitting.setting import amounts
 from scaling.fitting.spread import spread_about
 
 Array = NDArray[np.float64]
 SAME = np.log(1.02)  # of N and of D, within which two runs share a cell
 ENOUGH_PAIRS = 6
 STEPS = 30
+MOST_SCALES, FEWER_SCALES = 7, 5
 BEYOND = 10.0  # how far above the grid a crossing is still told
+NEAR = np.log(1e3)  # how far beyond that it is still kept
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def pairs_of(one: Fit, two: Fit) -> Pairs:
     for fit in (one, two):
         if not {"N", "D", fit.response} <= set(fit.fitted):
             expected = "N, D and a loss in both"
-            raise QuestionError(Fault("SC433", _name(fit), "has no N and D to pair by", expected))
+            raise QuestionError(Fault("SC433", name_of(fit), "has no N and D to pair by", expected))
     columns = [_columns(fit) for fit in (one, two)]
     seeds = all(c["seed"] is not None for c in columns)
     cells = [_cells(c, seeds) for c in columns]
@@ -114,7 +117,8 @@ def _matches(
     return mine[good].astype(np.int64), near[good].astype(np.int64)
 
 
-def _name(fit: Fit) -> str:
+def name_of(fit: Fit) -> str:
+    """Return what to call the runs of a fit: their group, else their file."""
     table = str(fit.table.get("file") or "table")
     return f"group {fit.group}" if fit.group is not None else table
 
@@ -131,7 +135,7 @@ class Recipes:
     pair : tuple of str
         Names; the multiplier is of the second in terms of the first.
     pairing : mapping
-        ``kind`` (paired or unpaired), ``by, n, alone``.
+        ``kind`` (paired or unpaired), ``by, n, alone`` and the ``law`` of the reference.
     rows : tuple of mapping
         One a scale; see `scaling.fitting.comparison`.
     tests : tuple of mapping
@@ -150,7 +154,12 @@ class Recipes:
 
 
 def compare_recipes(
-    one: Fit, two: Fit, *, level: float = 0.95, at: Sequence[float] = ()
+    one: Fit,
+    two: Fit,
+    *,
+    names: tuple[str, str] | None = None,
+    level: float = 0.95,
+    at: Sequence[float] = (),
 ) -> Recipes:
     """Compare recipe `two` with recipe `one`.
 
@@ -158,6 +167,8 @@ def compare_recipes(
     ----------
     one, two : Fit
         Fits of one law of N and D to the two groups; the first is the reference.
+    names : tuple of str, optional
+        What to call them.
     level : float
     at : sequence of float
         Compute beside that of the grid [FLOP, in the reference's meaning of C].
@@ -168,7 +179,7 @@ def compare_recipes(
         SC430 for a reference that is not identified or divides no compute; SC433 if nothing is in
         common.
     """
-    names = (_name(one), _name(two))
+    names = names or (name_of(one), name_of(two))
     if not one.identified or not allocates(one.law) or set(one.law.variables) != {"N", "D"}:
         found = f"law {one.law.name}, status {one.status}"
         expected = "an identified fit of a law of N and D as the reference"
@@ -276,6 +287,7 @@ def _paired(
         "by": pairs.by,
         "n": len(pairs.N),
         "alone": list(pairs.alone),
+        "law": one.law.name,
     }
     rows = _rows(names, scales, difference, spread, log_m, ends, level, pairing, compute.max())
     tests = []
@@ -328,7 +340,13 @@ def _unpaired(
         drawn = spread_about(log_m, drawn, wide.factor, log=False)
         spread = np.stack(wide.ends(gap, scales.shape), axis=1)
         ends = np.stack(wide.ends(drawn, scales.shape), axis=1)
-    pairing = {"kind": "unpaired", "by": "", "n": len(pairs.N), "alone": list(pairs.alone)}
+    pairing = {
+        "kind": "unpaired",
+        "by": "",
+        "n": len(pairs.N),
+        "alone": list(pairs.alone),
+        "law": one.law.name,
+    }
     rows = _rows(names, scales, difference, spread, log_m, ends, level, pairing, compute.max())
     text = (
         f"{names[0]} and {names[1]} share {len(pairs.N)} cells of N and D, too few to pair: their "
@@ -354,10 +372,15 @@ def _frontier(fit: Fit, params: Params, log_c: Array) -> Array:
 
 def _scales(compute: Array, at: Sequence[float]) -> Array:
     """Distinct compute of the cells, at most seven of them, and what was asked for."""
-    levels = np.unique(np.round(np.log(compute), 2))
-    if len(levels) > 7:
-        levels = np.linspace(levels[0], levels[-1], 5)
-    return np.array(sorted({*np.exp(levels).tolist(), *map(float, at)}))
+    _, index, count = np.unique(
+        np.round(np.log(compute), 2), return_inverse=True, return_counts=True
+    )
+    levels = np.exp(np.bincount(index.ravel(), weights=np.log(compute)) / count)
+    levels[0], levels[-1] = compute.min(), compute.max()
+    if len(levels) > MOST_SCALES:
+        levels = np.geomspace(levels[0], levels[-1], FEWER_SCALES)
+    asked = amounts("--at", at).tolist() if len(at) else []
+    return np.array(sorted({*levels.tolist(), *asked}))
 
 
 def _rows(
@@ -390,23 +413,25 @@ def _rows(
 
 
 def _crossing(line: _Line, quantile: float, compute: Array) -> dict[str, Any] | None:
-    """Where ln m is 0, with Fieller's interval; None without a slope."""
+    """Where ln m is 0, with Fieller's interval; None far from the grid."""
     level, slope = line.coefficients
-    if slope == 0:
+    low, high = float(np.log(compute.min())), float(np.log(compute.max() * BEYOND))
+    where = -level / slope if slope != 0 else np.inf
+    if not low - NEAR <= line.centre + where <= high + NEAR:
         return None
-    where = -level / slope
     v = line.covariance
     quadratic = slope**2 - quantile**2 * v[1, 1]
     linear = level * slope - quantile**2 * v[0, 1]
     constant = level**2 - quantile**2 * v[0, 0]
     ends: list[float | None] = [None, None]
     root = linear**2 - quadratic * constant
+    if -1e-9 * linear**2 <= root < 0:  # rounding, where there is no noise
+        root = 0.0
     if quadratic > 0 and root >= 0:  # the slope differs from 0: a bounded interval
         ends = [
             _safe_exp(line.centre + (-linear + sign * np.sqrt(root)) / quadratic)
             for sign in (-1.0, 1.0)
         ]
-    low, high = float(np.log(compute.min())), float(np.log(compute.max() * BEYOND))
     return {
         "C": _safe_exp(line.centre + where),
         "interval": ends,

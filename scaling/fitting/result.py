@@ -199,7 +199,7 @@ class Fit:
         return needed(self, loss=loss, level=interval, **more)
 
     def price(
-        self, *, C: float, off: Any, interval: float | None = None, **more: Any
+        self, *, C: Any, off: Any, interval: float | None = None, **more: Any
     ) -> pd.DataFrame:
         """Price of `off` times N*; see `scaling.fitting.questions.price`."""
         from scaling.fitting.questions import price
@@ -291,8 +291,9 @@ class Allocation:
     draws : mapping
         Replicates of `line`: ``{"N": [levels, slopes], …}``.
     bias : mapping
-        What the curve misses on the noise-free surface of this grid: ``law``, ``a``, ``budget``
-        and ``N`` (share by which N* is missed at each budget); empty without a surface.
+        What the curve misses on the noise-free surface of this grid: ``law``, ``a``, ``budget``,
+        ``N`` (share by which N* is missed at each budget), and ``parabola`` with the ``a`` and
+        ``N`` of a parabola; empty without a surface.
     """
 
     group: str | None

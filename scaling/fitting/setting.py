@@ -56,8 +56,11 @@ class Setting:
         if inference_tokens:
             formula = f"({base.formula}) + 2*N*{float(inference_tokens)!r}"
             whole = Cost(f"{base.name} and inference", formula)
+        if "D_unique" in held and "D_unique" in fit.law.variables:
+            unique_data = float(amounts("D_unique", held["D_unique"])[0])
+            held = {name: value for name, value in held.items() if name != "D_unique"}
         if unique_data is not None:
-            unique_data = float(amounts("unique_data", unique_data)[0])
+            unique_data = float(amounts("--unique-data", unique_data)[0])
             if "D_unique" in fit.law.variables:
                 law = with_unique_data(fit.law, unique_data)
                 return cls(law, whole, base, held_variables(law, held), None)
@@ -96,20 +99,22 @@ def held_variables(law: Law, held: Mapping[str, float]) -> dict[str, float]:
             mend = "--unique-data VALUE"
         found = f"reads {missing[0]} too, and no value was given"
         raise QuestionError(Fault("SC430", f"law {law.name}", found, "a value", mend))
+    bad = [name for name, value in held.items() if not np.isfinite(value)]
+    if bad:
+        raise ConfigError(Fault("SC004", bad[0], f"{held[bad[0]]:g}", "a finite number"))
     return {name: float(value) for name, value in held.items()}
 
 
 def refuse_allocation(fit: Fit) -> None:
     """Refuse questions of compute to a law that reads no N and D, with the nearest question."""
-    variables = fit.law.variables
+    variables, expected = fit.law.variables, "a law of both N and D, such as chinchilla"
     if fit.law.response != "loss":
-        found = f"gives {fit.law.response}, not the loss"
-        mend = "a law of the loss in N and D, such as chinchilla"
+        found, mend = f"gives {fit.law.response}, not the loss", ""
+        expected = "a law of the loss in N and D, such as chinchilla"
     else:
         found = f"reads {', '.join(variables)}, so it says nothing about how to divide compute"
         nearest = {"N": "--params", "D": "--data", "C": "--flops"}.get(variables[0])
         mend = f"ask for its loss: scaling predict FIT {nearest} VALUE" if nearest else ""
-    expected = "a law of both N and D, such as chinchilla"
     raise QuestionError(Fault("SC430", f"law {fit.law.name}", found, expected, mend))
 
 
@@ -123,7 +128,8 @@ def amounts(name: str, value: Any) -> Array:
     """
     found = np.atleast_1d(np.asarray(value, dtype=np.float64))
     if not len(found) or not (np.isfinite(found) & (found > 0)).all():
-        raise ConfigError(Fault("SC004", name, f"{value}", "finite numbers above 0"))
+        shown = ", ".join(f"{x:g}" for x in found) or "nothing"
+        raise ConfigError(Fault("SC004", name, shown, "finite numbers above 0"))
     return found
 
 

@@ -150,22 +150,27 @@ def summarise_comparison(c: Comparison) -> str:
             done.append(pair)
             how = r["pairing"]
             by = f"{how['n']} pairs by {how['by']}" if how["kind"] == "paired" else "unpaired"
+            by += f", law {how['law']}"
             level = f"{r['interval']['level']:.0%}"
             lines += [
                 f"{pair[1]} against {pair[0]}: {by}",
                 "  multiplier: compute that the reference needs to do as well, over C",
-                f"        C [FLOP]   multiplier   {level:>4}               difference of loss",
+                f"        C [FLOP]   multiplier   {level:<15} difference of loss",
             ]
         lo, hi = r["interval"]["multiplier"]
         low, high = r["interval"]["difference"]
-        out = "" if r["extrapolation"]["factor"] <= 1.001 else "  extrapolated"
+        out = " " if r["extrapolation"]["factor"] <= 1.001 else "*"
         lines.append(
-            f"  {r['C']:>14.3g}   {r['multiplier']:>10.3f}   {_range(lo, hi, '.3f'):<18} "
-            f"{r['difference']:+.4f} ({_range(low, high, '+.4f')}){out}"
+            f"  {r['C']:>14.3g}{out}  {r['multiplier']:>10.3f}   {_range(lo, hi, '.3f'):<15} "
+            f"{r['difference']:+.4f} ({_range(low, high, '+.4f')})"
         )
+    if any(r["extrapolation"]["factor"] > 1.001 for r in c.rows):
+        lines.append("  * extrapolated")
     for t in c.tests:
+        if len(done) > 1 and t["quantity"] == "offset":
+            lines.append(f"{t['pair'][1]} against {t['pair'][0]}")
         lo, hi = t["interval"]
-        what = f"ln multiplier at C = {t['at']:.3g}" if t["quantity"] == "offset" else "per ln C"
+        what = f"ln m at {t['at']:.3g}" if t["quantity"] == "offset" else "per ln C"
         lines.append(
             f"  {t['quantity']:<9} {t['estimate']:+.4f} ({_range(lo, hi, '+.4f')}), p = "
             f"{t['p']:.2g}  {what}"
@@ -186,7 +191,8 @@ def _literature_lines(c: Comparison) -> list[str]:
         lo, hi = r["interval"]
         ends = f" ({_range(lo, hi, '.3f')})" if lo is not None else ""
         group = f", group {r['group']}" if r["group"] else ""
-        own.setdefault(f"  {r['value']:.3f}{ends}  {r['law']}{group}; {r['own_convention']}")
+        text = f"  {r['value']:.3f}{ends}  {r['law']}{group}"
+        own.setdefault(f"{text}\n         {r['own_convention']}")
         lo, hi = r["published_interval"]
         ends = f" ({_range(lo, hi, '.3f')})" if lo is not None else ""
         kind = f"\n         interval: {r['kind']}" if r["kind"] else ""

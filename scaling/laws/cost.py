@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault
 from scaling.expressions import Expression, parse
+from scaling.laws.formula import arithmetic_only
 
 Array = NDArray[np.float64]
 STEPS = 80
@@ -39,12 +40,16 @@ class Cost:
         Raises
         ------
         ConfigError
-            SC020 if it reads other names; SC004 if it does not rise with N and D.
+            SC020 if it reads other names or is no arithmetic; SC004 if it is not positive and
+            rising with N and D.
         """
         found = parse(self.formula, where="--cost", names=("N", "D"))
+        arithmetic_only(found.tree, self.formula, "--cost")
         slopes = found.value_and_gradient({"N": PROBE[0], "D": PROBE[1]}, ("N", "D"), {})[1]
-        if not all(np.all(np.asarray(slopes.get(v, 0.0)) > 0) for v in ("N", "D")):
-            expected = "a cost that rises with N and with D, such as 6*N*D"
+        rising = all(np.all(np.asarray(slopes.get(v, 0.0)) > 0) for v in ("N", "D"))
+        ends = [found.value({"N": n, "D": d}) for n, d in (PROBE, (1.0, 1.0))]
+        if not rising or not all(value > 0 for value in ends):
+            expected = "a cost above 0 that rises with N and with D, such as 6*N*D"
             raise ConfigError(Fault("SC004", "--cost", self.formula, expected))
         return found
 

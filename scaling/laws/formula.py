@@ -56,7 +56,7 @@ def from_formula(text: str, columns: Iterable[str], response: str | None = None)
             f"columns of the table ({listed(sorted(known))}) and 1 to {MAX_PARAMETERS} others"
         )
         raise ConfigError(Fault("SC020", "--formula", found, expected, excerpt=text))
-    _arithmetic_only(expression.tree, text)
+    arithmetic_only(expression.tree, text, "--formula")
     linear = _jointly_linear(expression.tree, names)
     in_exponents = _in_exponents(expression.tree, set(names))
     parameters = tuple(
@@ -91,7 +91,14 @@ def _scales(x: Mapping[str, NDArray[np.float64]]) -> tuple[float, ...]:
     return tuple(sorted({m * f for m in (1.0, *middles) for f in FACTORS}))
 
 
-def _arithmetic_only(tree: ast.expr, text: str) -> None:
+def arithmetic_only(tree: ast.expr, text: str, where: str) -> None:
+    """Refuse comparisons, logic and text in what must be a number.
+
+    Raises
+    ------
+    ConfigError
+        SC020.
+    """
     for node in ast.walk(tree):
         if isinstance(node, (ast.Compare, ast.BoolOp, ast.Subscript, ast.Not)) or (
             isinstance(node, ast.Constant) and isinstance(node.value, str)
@@ -99,7 +106,7 @@ def _arithmetic_only(tree: ast.expr, text: str) -> None:
             piece = "not" if isinstance(node, ast.Not) else clip(ast.unparse(node), 30)
             expected = "arithmetic of columns and parameters"
             raise ConfigError(
-                Fault("SC020", "--formula", f"{piece} is no arithmetic", expected, excerpt=text)
+                Fault("SC020", where, f"{piece} is no arithmetic", expected, excerpt=text)
             )
 
 
