@@ -124,10 +124,12 @@ BESIDE = {
 
 def _lines(answer: Answer) -> list[str]:
     """A heading, then a line a row with a line of intervals under it."""
+    from scaling.laws.cost import rounded
+
     group = f"   group {answer.group}" if answer.group else ""
     lines = [f"{answer.law}: {TITLES[answer.kind]}{group}"]
     if answer.cost:
-        lines.append(f"  C: {answer.cost}")
+        lines.append(f"  C: {rounded(answer.cost)}")
     if answer.how:
         text = f"  {answer.level:.0%} intervals: {answer.how}"
         lines += (

@@ -13,14 +13,14 @@ from scaling.errors import Message
 from scaling.fitting.allocation import local_exponents
 from scaling.fitting.prediction import cost_of, largest_compute
 from scaling.fitting.result import Allocation, Fit
-from scaling.laws.cost import Cost
+from scaling.laws.cost import SIX_ND, Cost, rounded
 
 LARGE_BIAS_A, LARGE_BIAS_N = 0.01, 0.05
 NO_BIAS = 0.0005
 
 
 def compare_approaches(
-    allocations: Sequence[Allocation], fit: Fit | None, measured: Cost | None
+    allocations: Sequence[Allocation], fits: Sequence[Fit], measured: Cost | None
 ) -> tuple[list[Allocation], list[dict[str, Any]]]:
     """Hold the exponents of one group's approaches against each other.
 
@@ -28,8 +28,8 @@ def compare_approaches(
     ----------
     allocations : sequence of Allocation
         Of one group.
-    fit : Fit or None
-        The surface, if there is one.
+    fits : sequence of Fit
+        The surfaces among them, in the same order.
     measured : Cost or None
         What C of the table is as a function of N and D; None if it is 6ND. The surface's
         exponent is taken under it where it meets an approach that knows the table's C alone.
@@ -43,13 +43,20 @@ def compare_approaches(
         the squared half-widths of the intervals, None where one is missing.
     """
     out = [_with_bias_message(a) for a in allocations]
-    like = None
-    if fit is not None and fit.identified and measured is not None:
-        like = float(local_exponents(fit.law, fit.params, largest_compute(fit), measured)[0])
+    surfaces = [k for k, a in enumerate(out) if a.approach == "surface"]
+    names = [a.approach for a in out]
+    like: list[float | None] = [a.a for a in out]
+    for k, fit in zip(surfaces, fits, strict=True):
+        if len(surfaces) > 1:
+            names[k] = f"surface {fit.law.name}"
+        if measured is not None and fit.identified and cost_of(fit).formula == SIX_ND.formula:
+            like[k] = float(local_exponents(fit.law, fit.params, largest_compute(fit), measured)[0])
     rows = []
-    usable = [k for k, a in enumerate(out) if a.a is not None]
-    for i, j in combinations(usable, 2):
-        row = _pair(out[i], out[j], like)
+    for i, j in combinations([k for k, a in enumerate(out) if a.a is not None], 2):
+        if j in surfaces:
+            continue  # laws are compared by what they predict
+        values = (like[i], like[j])
+        row = _pair(out[i], out[j], (names[i], names[j]), values)
         rows.append(row)
         if row["agree"] is not None:
             added = Message("SC413", _text(row), "info" if row["agree"] else "warning")
@@ -57,13 +64,14 @@ def compare_approaches(
     return out, rows
 
 
-def _pair(one: Allocation, two: Allocation, like: float | None) -> dict[str, Any]:
-    """Difference in a of two approaches, the surface's taken under the other's C if it is known."""
-    values = []
-    for own, other in ((one, two), (two, one)):
-        moved = own.approach == "surface" and own.cost.get("name") != other.cost.get("name")
-        values.append(like if moved and like is not None else own.a)
-    difference = float(values[1]) - float(values[0])  # type: ignore[arg-type]
+def _pair(
+    one: Allocation,
+    two: Allocation,
+    names: tuple[str, str],
+    values: tuple[float | None, float | None],
+) -> dict[str, Any]:
+    """Difference in a of two approaches."""
+    difference = float(values[1] or 0.0) - float(values[0] or 0.0)
     ends = [a.interval.get("a") if a.interval else None for a in (one, two)]
     combined = None
     if all(ends):
@@ -72,7 +80,7 @@ def _pair(one: Allocation, two: Allocation, like: float | None) -> dict[str, Any
     bias = sum(a.bias.get("a", 0.0) * sign for a, sign in ((one, -1.0), (two, 1.0)))
     return {
         "group": one.group,
-        "pair": [one.approach, two.approach],
+        "pair": list(names),
         "a": [float(v) for v in values if v is not None],
         "difference": difference,
         "combined": combined,
@@ -129,15 +137,9 @@ def convention_message(fit: Fit, measured: Cost | None) -> Message | None:
     ends = fit.intervals.get("a")
     inside = ends is not None and ends[0] <= other <= ends[1]
     text = (
-        f"a is {own:.3f} under C = {fit.cost['formula']} and {other:.3f} under the table's own C "
-        f"(about {_short(measured)})"
+        f"a is {own:.3f} under C = {rounded(fit.cost['formula'])} and {other:.3f} under the "
+        f"table's own C (about {rounded(measured.formula)})"
     )
     if inside:
         return Message("SC437", text + ": inside its interval.", "info")
     return Message("SC437", text + ": the convention moves it by more than its interval.")
-
-
-def _short(cost: Cost) -> str:
-    """Write a fitted cost with three digits a number."""
-    k, n, d = cost.formula.split("*N**")[0], *cost.formula.split("*N**")[1].split("*D**")
-    return f"{float(k):.3g} N^{float(n):.3f} D^{float(d):.3f}"

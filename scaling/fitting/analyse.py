@@ -123,7 +123,8 @@ def _allocations(
     way: Ways,
 ) -> tuple[list[Allocation], list[dict[str, Any]]]:
     """Allocations of one group by every approach, and how far they agree."""
-    out = [a for a in map(surface_allocation, fits) if a is not None]
+    pairs = [(surface_allocation(fit), fit) for fit in fits]
+    out = [a for a, _ in pairs if a is not None]
     surface = next((f for f in fits if f.identified and set(f.law.variables) == {"N", "D"}), None)
     why = f"held out by {options.holdout}"
     if "isoflop" in approaches:
@@ -142,7 +143,8 @@ def _allocations(
         )
         out.append(envelope.envelope_allocation(train, settings, name, member))
     measured = measured_cost(table, table.used & member)
-    return compare_approaches(out, surface, measured[0] if measured else None)
+    given = [fit for a, fit in pairs if a is not None]
+    return compare_approaches(out, given, measured[0] if measured else None)
 
 
 def _with_convention(fit: Fit, table: RunsTable, member: NDArray[np.bool_]) -> Fit:

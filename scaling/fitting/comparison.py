@@ -17,6 +17,7 @@ from scaling.fitting.backtest import compare_laws
 from scaling.fitting.options import check_level
 from scaling.fitting.recipes import compare_recipes, name_of
 from scaling.fitting.result import Fit, plain
+from scaling.laws.cost import rounded
 from scaling.laws.literature import LITERATURE
 
 SCHEMA = "scaling/compare@1"
@@ -253,7 +254,7 @@ def _literature(fit: Fit) -> list[dict[str, Any]]:
                     "kind": item.kind,
                     "convention": item.convention,
                     "own_convention": f"{fit.table.get('convention', 'not stated')}; "
-                    f"C = {fit.cost['formula']}",
+                    f"C = {rounded(fit.cost['formula'])}",
                     "note": item.note,
                 }
             )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, Message, TableError
 from scaling.fitting import pooled
+from scaling.fitting.allocation import lowest_along
 from scaling.fitting.bowls import (
     DEGREES,
     DRAWN,
@@ -415,8 +416,6 @@ def with_expected_bias(
     The losses of the runs are replaced by the surface's on the line of each budget, the minima are
     found again, and compared with the surface's own on that line.
     """
-    from scaling.fitting.allocation import lowest_along
-
     kept = {m.budget for m in allocation.minima if m.N is not None}
     bowls = [b for b in budgets_of(table.frame.loc[table.used & member])[0] if b.budget in kept]
     if len(bowls) < LEAST or not fit.identified or set(fit.law.variables) != {"N", "D"}:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from scaling.laws.cost import rounded
+
 if TYPE_CHECKING:
     from scaling.fitting.comparison import Comparison
     from scaling.fitting.result import Allocation, Fit
@@ -57,7 +59,7 @@ def summarise(fit: Fit) -> str:
             error = interval.se[name]
             text += "    held" if lo == hi else f"    {digits(lo, error)} – {digits(hi, error)}"
         if name == "a" and name not in fit.law.names:
-            text += f"     N* ∝ C^a under C = {fit.cost['formula']}"
+            text += f"     N* ∝ C^a under C = {rounded(fit.cost['formula'])}"
         lines.append(text)
     for profile in fit.profiles if fit.identified else ():
         ends = ["none" if end is None else f"{end:.4g}" for end in profile["interval"]]
@@ -97,7 +99,7 @@ def summarise_allocation(allocation: Allocation) -> str:
     group = f"   group {allocation.group}" if allocation.group else ""
     lines = [
         f"{allocation.approach}  {allocation.method}{group}",
-        f"  C: {allocation.cost['formula']}",
+        f"  C: {rounded(allocation.cost['formula'])}",
     ]
     for m in allocation.minima:
         if (m.N is None or m.D is None) and m.why:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,6 +105,11 @@ class Cost:
     def from_dict(cls, data: Mapping[str, str]) -> Cost:
         """Inverse of `as_dict`."""
         return cls(str(data["name"]), str(data["formula"]))
+
+
+def rounded(formula: str) -> str:
+    """Return a formula with four digits a number, for people; results keep all of them."""
+    return re.sub(r"\d+\.\d{4,}", lambda found: f"{float(found[0]):.4g}", formula)
 
 
 SIX_ND = Cost("6nd", "6*N*D")

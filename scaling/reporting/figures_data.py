@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scaling.errors import ScalingError
 from scaling.expressions import parse
 from scaling.fitting.result import Allocation, Fit, Minimum
+from scaling.laws.cost import rounded
 from scaling.reporting import numbers
 
 Array = NDArray[np.float64]
@@ -337,8 +338,8 @@ def cost_label(cost: Mapping[str, str]) -> str:
         return "C = 6ND"
     name, formula = str(cost.get("name", "")), str(cost.get("formula", ""))
     if name == "table":
-        return "C of the table"
-    return f"C = {formula}" if formula else f"C by {name or 'an unstated cost'}"
+        return "C of the table" if formula.startswith("C as") else f"C = {rounded(formula)}"
+    return f"C = {rounded(formula)}" if formula else f"C by {name or 'an unstated cost'}"
 
 
 def allocation_data(

@@ -9,6 +9,7 @@ from typing import Any
 from scaling.errors import Message
 from scaling.fitting.comparison import Comparison
 from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.laws.cost import rounded
 from scaling.reporting import numbers
 
 MOST_ROWS, MOST_NOTES = 12, 5
@@ -43,7 +44,7 @@ def _fit(fit: Fit) -> str:
         kind = f"{fit.interval.level:.0%} intervals: {fit.interval.kind}"
     text = f"{fit.law.formula if len(fit.law.formula) < 80 else fit.law.title}; {kind}"
     if "a" in fit.params and "a" not in fit.law.names:
-        text += f"; a under C = {fit.cost['formula']}"
+        text += f"; a under C = {rounded(fit.cost['formula'])}"
     return _heading(head, text) + _table(("", "estimate", "interval"), rows) + _notes(fit.messages)
 
 
@@ -63,7 +64,7 @@ def _allocation(found: Allocation) -> str:
         )
         for m in found.minima
     ]
-    how = f"{found.method}; C: {found.cost['formula']}"
+    how = f"{found.method}; C: {rounded(found.cost['formula'])}"
     if found.interval:
         how += f"; {found.interval['level']:.0%}, {found.interval['kind']}"
     columns = ("C", "N*", "D*", "loss", "")
