@@ -44,7 +44,7 @@ def compare_approaches(
     """
     out = [_with_bias_message(a) for a in allocations]
     surfaces = [k for k, a in enumerate(out) if a.approach == "surface"]
-    names = [a.approach for a in out]
+    names: list[str] = [a.approach for a in out]
     like: list[float | None] = [a.a for a in out]
     for k, fit in zip(surfaces, fits, strict=True):
         if len(surfaces) > 1:
