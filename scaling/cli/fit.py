@@ -108,6 +108,7 @@ def fit(
 
     scaling fit runs.csv --where "loss < 3.4" --holdout "C > 1e21" -o fit.json
     """
+    from scaling.errors import ConfigError, Fault
     from scaling.fitting.analyse import Ways, analyse, needs_a_loss
     from scaling.fitting.options import Options
     from scaling.laws.formula import from_formula
@@ -135,6 +136,8 @@ def fit(
         cost,
     )
     approaches = approach or None
+    if bins is not None and "envelope" not in (approaches or []):
+        raise ConfigError(Fault("SC004", "--bins", bins, "with --approach envelope"))
     source: Any = "-" if str(file) == "-" else file
     table = read_table(
         source,

@@ -49,8 +49,11 @@ def compare_approaches(
     for k, fit in zip(surfaces, fits, strict=True):
         if len(surfaces) > 1:
             names[k] = f"surface {fit.law.name}"
-        if measured is not None and fit.identified and cost_of(fit).formula == SIX_ND.formula:
-            like[k] = float(local_exponents(fit.law, fit.params, largest_compute(fit), measured)[0])
+        if fit.identified:  # under the C that the other approaches know
+            count = measured if measured is not None else SIX_ND
+            n, d = fit.fitted["N"], fit.fitted["D"]
+            largest = float(count.compute(n, d).max())
+            like[k] = float(local_exponents(fit.law, fit.params, largest, count)[0])
     rows = []
     for i, j in combinations([k for k, a in enumerate(out) if a.a is not None], 2):
         if j in surfaces:

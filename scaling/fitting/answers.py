@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from scaling.errors import ConfigError, Fault, FitError, Message, QuestionError
 from scaling.fitting import questions
@@ -24,6 +25,7 @@ from scaling.fitting.setting import amounts, refuse_allocation
 
 Array = NDArray[np.float64]
 FAR, TOO_FAR = 100.0, 3000.0
+ROUNDING = 1e-6
 LINES = ("isoflop", "envelope")
 OPTIONS = {
     "C": "--flops", "N": "--params", "D": "--data", "loss": "--target-loss", "off": "--off",
@@ -149,13 +151,14 @@ class Answer:
     def messages(self) -> tuple[Message, ...]:
         """What must be said of these rows: how far out they are."""
         factor = float(np.nanmax(self.frame["factor"])) if len(self.frame) else 0.0
-        if not factor > 1.0:
+        if not factor > 1.0 + ROUNDING:
             return ()
         what = self.variables[0] if len(self.variables) == 1 else "compute"
         text = f"{self.law} is extrapolated to {factor:.3g} times the largest fitted {what}"
         if what == "loss":
             text = f"{self.law} is extrapolated beyond the fitted losses, by a factor {factor:.3g}"
         if self.law in LINES:
+            text = f"{self.law} is extrapolated to {factor:.3g} times the largest optimum it used"
             text += "; its loss line has no floor, so it falls too low there"
         if factor > TOO_FAR:
             return (Message("SC410", text + ": a guess.", "error"),)
@@ -195,18 +198,33 @@ def answers(fits: Fits, question: Question) -> tuple[list[Answer], list[Message]
         if allocation.approach != "surface" and _lines_answer(question):
             made = _of_lines(allocation, question)
             found += [made] if made is not None else []
+    lines = [a for a in fits.allocations if a.approach != "surface"]
     if not found:
-        raise refused[0] if refused else _nobody()
+        raise refused[0] if refused else _nobody(lines)
     messages = [m for answer in found for m in answer.messages]
+    answered = {(answer.law, answer.group) for answer in found}
+    for fit in fits.fits:
+        if (fit.law.name, fit.group) in answered:
+            messages += [m for m in fit.messages if m.severity != "info"]
+    for a in lines:
+        if (a.approach, a.group) in answered:
+            messages += [m for m in a.messages if m.severity != "info"]
+    if lines and not _lines_answer(question):
+        names = " and ".join(dict.fromkeys(a.approach for a in lines))
+        messages.append(Message("SC430", f"{names} answer --flops alone: left out.", "info"))
     for reason in refused:
         fault = reason.faults[0]
         messages.append(Message(fault.code, f"{fault.where}: {fault.found}.", "warning"))
     return found, list(dict.fromkeys(messages))
 
 
-def _nobody() -> QuestionError:
-    expected = "a surface fit; isoFLOP minima and envelopes answer --flops alone"
-    return QuestionError(Fault("SC430", "fit", "holds nothing that answers this", expected))
+def _nobody(lines: Sequence[Allocation]) -> QuestionError:
+    found = "holds no surface"
+    if lines and not any(a.line for a in lines):
+        names = " and ".join(dict.fromkeys(a.approach for a in lines))
+        found += f", and {names} found no line through optima"
+    expected = "a surface fit; isoFLOP minima and envelopes with a line answer --flops alone"
+    return QuestionError(Fault("SC430", "fit", found, expected))
 
 
 def _of_fit(fit: Fit, q: Question) -> Answer:
@@ -303,19 +321,25 @@ def _of_lines(allocation: Allocation, q: Question) -> Answer | None:
     interval = allocation.interval or {}
     level = q.level or float(interval.get("level", 0.95))
     tail = 50.0 * (1.0 - level)
+    used = [m for m in allocation.minima if m.N is not None or "N" not in line]
     columns: dict[str, Any] = {"C": compute}
     for name, stem in (("N", "N_"), ("D", "D_"), ("loss", "")):
         if name not in line:
             continue
-        columns[name] = np.exp(line[name][0] + line[name][1] * np.log(compute))
+        mean = line[name][0] + line[name][1] * np.log(compute)
         ends = np.full((2, len(compute)), np.nan)
         if name in allocation.draws:
             starts, slopes = (np.asarray(x)[:, None] for x in allocation.draws[name])
-            ends = np.percentile(
-                np.exp(starts + slopes * np.log(compute)), [tail, 100.0 - tail], axis=0
-            )
-        columns[f"{stem}lo"], columns[f"{stem}hi"] = ends
-    columns["factor"] = compute / max(m.budget for m in allocation.minima)
+            ends = np.percentile(starts + slopes * np.log(compute), [tail, 100.0 - tail], axis=0)
+            # What the line leaves over at the optima is no noise of theirs: it is added.
+            wide = float(stdtrit(max(1, len(used) - 2), 1.0 - tail / 100.0))
+            wide *= allocation.left.get(name, 0.0) if name == "loss" else 0.0
+            ends = mean + np.array([[-1.0], [1.0]]) * np.hypot(np.abs(ends - mean), wide)
+        columns[name] = np.exp(mean)
+        columns[f"{stem}lo"], columns[f"{stem}hi"] = np.exp(ends)
+    if {"N", "D"} <= set(columns):
+        columns["ratio"] = columns["D"] / columns["N"]
+    columns["factor"] = compute / max(m.budget for m in used)
     columns["inside_hull"] = [None] * len(compute)
     return Answer(
         allocation.group,
@@ -340,7 +364,7 @@ def select(fits: Fits, laws: Sequence[str], group: str | None) -> Fits:
     def wanted(name: str, own: str | None) -> bool:
         return (not laws or name in laws) and (group is None or own == group)
 
-    kept = tuple(f for f in fits.fits if wanted(f.law.name, f.group))
+    kept = tuple(f for f in fits.fits if wanted(f.law.name, f.group) or wanted("surface", f.group))
     lines = [a for a in fits.allocations if a.approach != "surface"]
     allocations = tuple(a for a in lines if wanted(a.approach, a.group))
     if kept or allocations:

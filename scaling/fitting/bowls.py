@@ -21,6 +21,7 @@ Bools = NDArray[np.bool_]
 DEGREES = {"parabola": 2, "cubic": 3, "quartic": 4}
 MINIMA = ("powers", *DEGREES, "spline")
 NEEDED = {"powers": 4, "spline": 5} | {name: degree + 1 for name, degree in DEGREES.items()}
+SAME_SIZE = 1e-3  # of ln N
 GRID = 801
 DRAWN = 60
 
@@ -49,8 +50,9 @@ class Bowl:
 
     @cached_property
     def sizes(self) -> Array:
-        """Distinct ln N."""
-        return np.unique(self.u)
+        """Distinct ln N; sizes that almost coincide are one."""
+        first = np.concatenate([[True], np.diff(self.u) > SAME_SIZE])
+        return np.asarray(self.u[first])
 
     def rows(self, index: NDArray[np.int64] | Bools) -> Bowl:
         """Return the bowl of some runs, in the order of their sizes."""
@@ -117,17 +119,20 @@ class Polynomial:
 
 @dataclass(frozen=True)
 class Spline:
-    """Akima's interpolation (1970) of ln loss in ln N; losses at equal sizes are averaged."""
+    """Akima's interpolation (1970) of ln loss in ln N; losses at one size are averaged."""
 
     u: Array
 
     def at(self, u: Array, losses: Array) -> Array:
         """Values; see `Curve`."""
-        nodes, inverse, count = np.unique(self.u, return_inverse=True, return_counts=True)
+        # Between sizes that almost coincide slopes are wild, so such runs are averaged.
+        node = np.concatenate([[0], np.cumsum(np.diff(self.u) > SAME_SIZE)])
+        count = np.bincount(node)
+        nodes = np.bincount(node, weights=self.u) / count
         means = np.zeros((len(nodes), losses.shape[1]))
-        np.add.at(means, inverse, np.log(losses))
-        curve = Akima1DInterpolator(nodes, means / count[:, None])
-        with np.errstate(over="ignore"):  # between sizes that almost coincide slopes are wild
+        np.add.at(means, node, np.log(losses))
+        curve = Akima1DInterpolator(nodes, means / count[:, None], extrapolate=True)
+        with np.errstate(over="ignore"):
             return np.asarray(np.exp(curve(u)))
 
     def vertex(self, losses: Array) -> tuple[Array, Bools] | None:  # noqa: ARG002

@@ -113,6 +113,9 @@ class Comparison:
 
         return summarise_comparison(self)
 
+    def __str__(self) -> str:
+        return self.summary()
+
 
 def compare_fits(
     fits: Sequence[Fit],
@@ -159,8 +162,21 @@ def compare_fits(
         tuple(tests),
         tuple(crossings),
         tuple(literature),
-        tuple(dict.fromkeys([*messages, *more])),
+        tuple(dict.fromkeys([*messages, *more, *_warnings(fits)])),
     )
+
+
+def _warnings(fits: Sequence[Fit]) -> list[Message]:
+    """What limits the fits limits their comparison; each says whose it is."""
+    out = []
+    for fit in fits:
+        label = f"{name_of(fit)}, {fit.law.name}"
+        out += [
+            Message(m.code, f"{label}: {m.text}", m.severity)
+            for m in fit.messages
+            if m.severity != "info" and m.code != "SC416"
+        ]
+    return out
 
 
 def _sets(fits: Sequence[Fit]) -> list[list[Fit]]:
@@ -182,6 +198,10 @@ def _recipes(
 ) -> tuple[list[Any], list[Any], list[Any], list[Message]]:
     """Compare every other group with the reference, by the best-ranked surface."""
     if len(sets) < 2:
+        if reference is not None or len(at):
+            option = "--reference" if reference is not None else "--at"
+            expected = "two groups or tables: --group COLUMN, or a second file"
+            raise ConfigError(Fault("SC004", option, "one group of runs", expected))
         return [], [], [], []
     order = [str(row["law"]) for row in sorted(ranked, key=_rank)]
     surfaces = [_surface(own, order) for own in sets]

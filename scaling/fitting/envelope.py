@@ -126,6 +126,7 @@ def envelope_allocation(
         interval=interval,
         minima=minima,
         line={name: [one.level, one.slope] for name, one in line.items()},
+        left={name: one.left for name, one in line.items()},
         cost={"name": "table", "formula": f"C as in the table ({table.columns['C'].source})"},
         messages=(*messages, *more),
         method=f"lower {how} of ln loss in ln C" if how == "convex hull" else f"lowest in {how}",

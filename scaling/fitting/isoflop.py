@@ -35,9 +35,11 @@ from scaling.fitting.result import Allocation, Fit, Minimum
 from scaling.runs.table import RunsTable, clusters
 
 CLUSTER_GAP = 0.1  # decades of C that part two budgets where none are given
+WIDEST = 0.15  # decades of C that one budget may span
 LEAST = 3  # budgets that make a line
 EDGES = ("refuse", "keep")
 RESAMPLES = ("noise", "bootstrap")
+DIP = 0.97  # of the lowest loss, below which no minimum is believed
 WIDE, OFF_CENTRE = np.log(8.5), np.log(2.0)
 
 
@@ -131,6 +133,7 @@ def isoflop_allocation(
         b=line["D"].slope,
         interval=interval,
         line={name: [one.level, one.slope] for name, one in line.items()},
+        left={name: one.left for name, one in line.items()},
         draws=draws,
         messages=(*messages, *more),
     )
@@ -155,7 +158,8 @@ def _check(table: RunsTable, options: Options, group: str | None) -> None:
     if missing:
         where = (table.file or "frame") + (f" group {group}" if group else "")
         found = f"no column for {missing[0]}"
-        raise TableError(Fault("SC105", where, found, "N, D (or C) and loss"))
+        mend = f"--map {missing[0]}='source[\"…\"]' names it"
+        raise TableError(Fault("SC105", where, found, "N, D (or C) and loss", mend))
 
 
 def budgets_of(frame: pd.DataFrame) -> tuple[list[Bowl], list[Message]]:
@@ -164,9 +168,15 @@ def budgets_of(frame: pd.DataFrame) -> tuple[list[Bowl], list[Message]]:
     if "budget" in frame and frame["budget"].notna().any():
         labels = frame["budget"].to_numpy(dtype=np.float64)
     else:
-        labels, count = _clustered(np.log10(frame["C"].to_numpy(dtype=np.float64)))
+        labels, count, loose = _clustered(np.log10(frame["C"].to_numpy(dtype=np.float64)))
         text = f"No budget column: {count} budgets were found by clustering log C."
         messages.append(Message("SC115", text, "info"))
+        if loose:
+            text = (
+                f"{loose} runs lie at C without gaps over more than ×{10**WIDEST:.2g}, so they "
+                "form no budget and are left out of the minima: name budgets in a column."
+            )
+            messages.append(Message("SC115", text))
     _, cluster = clusters(frame)
     u, v = (np.log(frame[c].to_numpy(dtype=np.float64)) for c in ("N", "D"))
     loss = frame["loss"].to_numpy(dtype=np.float64)
@@ -178,14 +188,25 @@ def budgets_of(frame: pd.DataFrame) -> tuple[list[Bowl], list[Message]]:
     return out, messages
 
 
-def _clustered(log_c: Array) -> tuple[Array, int]:
-    """Label each run by the median of its cluster of C; return the number of clusters too."""
+def _clustered(log_c: Array) -> tuple[Array, int, int]:
+    """Label each run by the median of its cluster of C, NaN in clusters too wide for a budget.
+
+    Returns
+    -------
+    labels : ndarray
+    budgets, loose : int
+        Number of budgets, and of runs in none.
+    """
     order = np.argsort(log_c, kind="stable")
     jumps = np.concatenate([[0], np.cumsum(np.diff(log_c[order]) > CLUSTER_GAP)])
-    cluster = np.empty(len(order), dtype=int)
-    cluster[order] = jumps
-    centres = [10 ** float(np.median(log_c[cluster == k])) for k in range(int(jumps[-1]) + 1)]
-    return np.array(centres)[cluster], len(centres)
+    labels = np.full(len(log_c), np.nan)
+    budgets = 0
+    for k in range(int(jumps[-1]) + 1):
+        members = order[jumps == k]
+        if np.ptp(log_c[members]) <= WIDEST:
+            labels[members] = 10 ** float(np.median(log_c[members]))
+            budgets += 1
+    return labels, budgets, int(np.isnan(labels).sum())
 
 
 # ---------------------------------------------------------------------------------------- minima
@@ -233,7 +254,7 @@ def _trace(bowls: Sequence[Bowl], minimum: str) -> _Traced:
 
 def _minimum(b: Bowl, minimum: str, found: Lowest | None, refuse: bool) -> Minimum:
     if found is None:
-        return Minimum(b.budget, None, None, None, False, f"only {len(b.sizes)} sizes")
+        return Minimum(b.budget, None, None, None, False, _only(len(b.sizes)))
     means = np.array([b.y[b.u == size].mean() for size in b.sizes])
     at = float(found.u[0])
     why = None
@@ -243,6 +264,8 @@ def _minimum(b: Bowl, minimum: str, found: Lowest | None, refuse: bool) -> Minim
         why = "the fitted curve is lowest at the edge of the sizes"
     elif int(means.argmin()) in (0, len(means) - 1):
         why = "the lowest loss is at the edge of the sizes"
+    elif float(found.loss[0]) < DIP * float(b.y.min()):
+        why = "the fitted curve dips far below every run"
     if why and refuse:
         return Minimum(b.budget, None, None, None, False, why)
     tokens = float(np.exp(b.tokens(np.array(at))))
@@ -250,6 +273,10 @@ def _minimum(b: Bowl, minimum: str, found: Lowest | None, refuse: bool) -> Minim
     return Minimum(
         b.budget, float(np.exp(at)), tokens, float(found.loss[0]), why is None, why, offset
     )
+
+
+def _only(sizes: int) -> str:
+    return f"only {sizes} size" + ("s" if sizes != 1 else "")
 
 
 def _windows(bowls: Sequence[Bowl], minima: Sequence[Minimum], minimum: str) -> list[Message]:

@@ -18,17 +18,20 @@ MIN_DRAWS = 20
 
 @dataclass(frozen=True)
 class Line:
-    """``ln y = level + slope ln C``."""
+    """``ln y = level + slope ln C``; ``left`` is the SD of the optima about it, in logs."""
 
     level: float
     slope: float
+    left: float = 0.0
 
 
 def line_through(x: Array, y: Array) -> Line:
     """Least squares of `y` on `x`, both logarithms of shape (n,)."""
     shifted = x - x.mean()
     slope = float((shifted * (y - y.mean())).sum() / (shifted**2).sum())
-    return Line(float(y.mean() - slope * x.mean()), slope)
+    level = float(y.mean() - slope * x.mean())
+    square = float(((y - level - slope * x) ** 2).sum())
+    return Line(level, slope, float(np.sqrt(square / max(1, len(x) - 2))))
 
 
 def _lines(x: Array, y: Array) -> tuple[Array, Array]:

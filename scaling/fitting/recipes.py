@@ -3,7 +3,9 @@
 The multiplier m(C) says that recipe B at C does as well as recipe A at m(C) C. A run of B at (N, D)
 is then a run of A at (N m^a, D m^b), with a, b the exponents of A's best allocation, and the
 difference of a pair that shares (N, D) is known without the surface's own error. ln m is a line in
-ln C: its level at the middle of the grid is the offset, its slope the difference in exponent.
+ln C: its level at the middle of the grid is the offset, its slope the difference in exponent. A
+third term, in ln N over its best at that compute, takes up gains that differ along a budget (better
+use of data, say), so that m is that of the best sizes.
 
 References
 ----------
@@ -33,6 +35,9 @@ ENOUGH_PAIRS = 6
 STEPS = 30
 MOST_SCALES, FEWER_SCALES = 7, 5
 BEYOND = 10.0  # how far above the grid a crossing is still told
+PAIRS_ALONG = 10  # fewer do not tell what differs along a budget
+ALONG = np.log(1.5)  # spread of sizes along a budget from which gains may differ along it
+OTHER_LOSS = 0.3  # of ln loss: more than a recipe makes
 NEAR = np.log(1e3)  # how far beyond that it is still kept
 
 
@@ -197,7 +202,10 @@ def compare_recipes(
 
 @dataclass(frozen=True)
 class _Line:
-    """``ln m = level + slope x`` with its covariance; x is ln C about its mean over the pairs."""
+    """``ln m = level + slope x + w beside``, with the covariance.
+
+    x is ln C about its mean over the pairs, beside is ln N over the best N at that compute.
+    """
 
     coefficients: Array
     covariance: Array
@@ -205,8 +213,8 @@ class _Line:
     freedom: int
 
     def at(self, log_c: Array) -> tuple[Array, Array]:
-        """Return ln m and its standard error."""
-        x = np.stack([np.ones_like(log_c), log_c - self.centre], axis=-1)
+        """Return ln m of the best sizes and its standard error."""
+        x = np.stack([np.ones_like(log_c), log_c - self.centre, 0.0 * log_c], axis=-1)
         variance = np.einsum("...i,ij,...j->...", x, self.covariance, x)
         return x @ self.coefficients, np.sqrt(np.maximum(variance, 0.0))
 
@@ -222,7 +230,7 @@ def _estimate(one: Fit, pairs: Pairs) -> _Line:
     own = {name: one.params[name] for name in one.law.names}
     best, x, centre = _least_squares(one, own, pairs)
     slopes, left = _slopes(one, own, pairs, best, x)
-    inverse = np.linalg.inv(slopes.T @ slopes)
+    inverse = np.linalg.pinv(slopes.T @ slopes, rcond=1e-12, hermitian=True)
     leverage = np.einsum("ni,ij,nj->n", slopes, inverse, slopes)
     scores = slopes * (left / np.sqrt(1.0 - np.minimum(leverage, 0.9)))[:, None]  # HC2
     covariance = inverse @ (scores.T @ scores) @ inverse
@@ -234,15 +242,19 @@ def _estimate(one: Fit, pairs: Pairs) -> _Line:
         ]
         if len(drawn) > 2:
             covariance = covariance + np.cov(np.array(drawn).T)
-    return _Line(best, covariance, centre, len(pairs.N) - 2)
+    return _Line(best, covariance, centre, len(pairs.N) - int(np.linalg.matrix_rank(slopes)))
 
 
 def _least_squares(one: Fit, params: dict[str, float], pairs: Pairs) -> tuple[Array, Array, float]:
     """Gauss-Newton for the line of ln m; the model is nearly linear in it."""
     log_c = np.log(cost_of(one).compute(pairs.N, pairs.D))
     centre = float(log_c.mean())
-    x = np.stack([np.ones_like(log_c), log_c - centre], axis=1)
-    found = np.zeros(2)
+    beside = np.log(pairs.N) - best_size(one.law, params, log_c, cost_of(one))[0]
+    x = np.stack([np.ones_like(log_c), log_c - centre, np.nan_to_num(beside)], axis=1)
+    own = x[:, 2] - x[:, :2] @ np.linalg.lstsq(x[:, :2], x[:, 2], rcond=None)[0]
+    if len(log_c) < PAIRS_ALONG or np.ptp(own) < ALONG:
+        x[:, 2] = 0.0
+    found = np.zeros(3)
     for _ in range(STEPS):
         slopes, left = _slopes(one, params, pairs, found, x)
         step = np.linalg.lstsq(slopes, left, rcond=None)[0]
@@ -414,7 +426,7 @@ def _rows(
 
 def _crossing(line: _Line, quantile: float, compute: Array) -> dict[str, Any] | None:
     """Where ln m is 0, with Fieller's interval; None far from the grid."""
-    level, slope = line.coefficients
+    level, slope = line.coefficients[:2]
     low, high = float(np.log(compute.min())), float(np.log(compute.max() * BEYOND))
     where = -level / slope if slope != 0 else np.inf
     if not low - NEAR <= line.centre + where <= high + NEAR:
@@ -459,4 +471,14 @@ def _pairing_messages(names: tuple[str, str], pairs: Pairs) -> list[Message]:
     left = [f"{n} of {name}" for n, name in zip(pairs.alone, names, strict=True) if n]
     if left:
         text += f"; {' and '.join(left)} had no partner and were left out"
-    return [Message("SC433", text + ".", "info")]
+    out = [Message("SC433", text + ".", "info")]
+    gap = np.abs(pairs.one - pairs.two)
+    if float(np.median(gap)) > OTHER_LOSS:
+        text = (
+            f"The losses of {names[0]} and {names[1]} differ by a factor "
+            f"{np.exp(np.median(gap)):.3g}: are they the same loss on the same data?"
+        )
+        out.append(Message("SC433", text))
+    if not gap.any():
+        out.append(Message("SC433", f"The losses of {names[0]} and {names[1]} are identical."))
+    return out

@@ -212,6 +212,9 @@ class Fit:
 
         return summarise(self)
 
+    def __str__(self) -> str:
+        return self.summary()
+
     def save(self, path: str | Path) -> None:
         """Write a ``fit.json`` with this fit alone."""
         Fits((self,), table=self.table).save(path)
@@ -294,6 +297,8 @@ class Allocation:
         What the curve misses on the noise-free surface of this grid: ``law``, ``a``, ``budget``,
         ``N`` (share by which N* is missed at each budget), and ``parabola`` with the ``a`` and
         ``N`` of a parabola; empty without a surface.
+    left : mapping
+        SD of the optima about each line, in logs: what the lines leave over.
     """
 
     group: str | None
@@ -309,6 +314,16 @@ class Allocation:
     method: str = ""
     draws: Mapping[str, Any] = field(default_factory=dict, repr=False)
     bias: Mapping[str, Any] = field(default_factory=dict)
+    left: Mapping[str, float] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """Return the text that `scaling fit` prints for this approach."""
+        from scaling.fitting.summary import summarise_allocation
+
+        return summarise_allocation(self)
+
+    def __str__(self) -> str:
+        return self.summary()
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
         """Return the JSON form; without curves unless `full`."""
@@ -324,6 +339,7 @@ class Allocation:
             "cost": dict(self.cost),
             "messages": [m.as_dict() for m in self.messages],
             "bias": dict(self.bias),
+            "left": dict(self.left),
         }
         if full:
             out["curves"] = [dict(c) for c in self.curves]

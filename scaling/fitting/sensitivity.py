@@ -71,8 +71,9 @@ def panel(
     message : Message or None
         The spread beside the interval.
     """
-    if not allocates(fit.law) or set(fit.law.variables) != {"N", "D"}:
-        return {}, None
+    if not fit.identified or set(fit.law.variables) != {"N", "D"} or not allocates(fit.law):
+        text = f"No sensitivity panel: law {fit.law.name} is {fit.status}, or no law of N and D."
+        return {}, Message("SC438", text, "info")
     compute = BEYOND * largest_compute(fit)
     plain = replace(options, bootstrap=0, holdout=None, profile=(), share=())
     rows = [

@@ -12,7 +12,7 @@ from scaling.errors import ConfigError, Fault, FitError, QuestionError
 from scaling.fitting.allocation import allocates, best_size, with_unique_data
 from scaling.fitting.prediction import Params, cost_of
 from scaling.laws import Law
-from scaling.laws.cost import Cost
+from scaling.laws.cost import SIX_ND, Cost
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit
@@ -47,7 +47,7 @@ class Setting:
             refuse_allocation(fit)
         base = cost_of(fit)
         if cost is not None:
-            base = cost if isinstance(cost, Cost) else Cost("given", cost)
+            base = cost if isinstance(cost, Cost) else _named(cost)
         _ = base.expression
         if not np.isfinite(inference_tokens) or inference_tokens < 0:
             found = f"{inference_tokens:g}"
@@ -82,6 +82,15 @@ class Setting:
             expected = f"D up to {self.cap:.3g}: law {self.law.name} knows no repeated data"
             mend = "ask at that D, or fit a law of repeated data such as data-constrained"
             raise QuestionError(Fault("SC432", "D", found, expected, mend))
+
+
+def _named(text: str) -> Cost:
+    if text == SIX_ND.name:
+        return SIX_ND
+    if text == "table":
+        mend = "scaling fit --cost table keeps it in the fit"
+        raise ConfigError(Fault("SC004", "--cost", "table", "6nd, or a formula of N and D", mend))
+    return Cost("given", text)
 
 
 def held_variables(law: Law, held: Mapping[str, float]) -> dict[str, float]:

@@ -127,4 +127,5 @@ def _allocation_from(item: Mapping[str, Any]) -> Allocation:
         method=item.get("method", ""),
         draws=item.get("draws", {}),
         bias=item.get("bias", {}),
+        left=item.get("left", {}),
     )

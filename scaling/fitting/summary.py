@@ -59,7 +59,7 @@ def summarise(fit: Fit) -> str:
             error = interval.se[name]
             text += "    held" if lo == hi else f"    {digits(lo, error)} – {digits(hi, error)}"
         if name == "a" and name not in fit.law.names:
-            text += f"     N* ∝ C^a under C = {rounded(fit.cost['formula'])}"
+            text += f"     {_meaning_of_a(fit)}"
         lines.append(text)
     for profile in fit.profiles if fit.identified else ():
         ends = ["none" if end is None else f"{end:.4g}" for end in profile["interval"]]
@@ -75,6 +75,16 @@ def summarise(fit: Fit) -> str:
     lines += [f"! {m.text} [{m.code}]" for m in fit.messages if m.severity != "info"]
     lines += [f"  {m.text} [{m.code}]" for m in fit.messages if m.severity == "info"]
     return "\n".join(lines)
+
+
+def _meaning_of_a(fit: Fit) -> str:
+    """What a is: a power, or where the cost is none, a slope at one compute."""
+    from scaling.fitting.prediction import largest_compute
+
+    cost = rounded(fit.cost["formula"])
+    if fit.cost.get("name") == "given":
+        return f"slope of N* at C = {largest_compute(fit):.3g} = {cost}"
+    return f"N* ∝ C^a under C = {cost}"
 
 
 def _sensitivity_lines(fit: Fit) -> list[str]:

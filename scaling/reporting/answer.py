@@ -169,6 +169,8 @@ def _exponent(fit: Fit) -> str:
     if "a" not in fit.params or "a" in fit.law.names:
         return ""
     label = exponent_label("a", fit.params["a"], fit.intervals.get("a"), fit.cost)
+    if fit.cost.get("name") == "given":
+        return f"Near the largest run N* grows as C to the power {label}."
     return f"N* grows as C to the power {label}."
 
 

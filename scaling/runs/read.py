@@ -243,11 +243,11 @@ def describe(table: RunsTable) -> list[str]:
     """Say in a few lines how the table was read."""
     lines = [f"{table.file or 'frame'}: {len(table)} rows, {int(table.used.sum())} used"]
     for role, reading in table.columns.items():
-        shown = role in ("N", "D", "C", "loss", "budget", "group")
+        shown = role in ("N", "D", "C", "loss", "budget", "group", "D_unique")
         if shown and table.frame[role].notna().any():
             extra = f"  {table.convention}" if role == "N" else ""
             unit = f"  [{reading.unit}]" if reading.unit else ""
-            lines.append(f"  {role:<6} {reading.source}{unit}{extra}")
+            lines.append(f"  {role:<{8 if len(role) > 6 else 6}} {reading.source}{unit}{extra}")
     reasons: dict[tuple[str, str], list[int]] = {}
     for item in table.dropped:
         reasons.setdefault((item.code, item.why), []).append(item.row)

@@ -131,8 +131,11 @@ def test_far_runs_do_not_move_the_default():
     cliff["loss"] *= 1.8
     both = pd.concat([frame, cliff], ignore_index=True)
     assert np.abs(missed(both, EPOCH, "powers")).max() < 1e-3
-    assert np.abs(missed(both, EPOCH, "parabola")).max() > 0.05
-    assert "SC424" in {m.code for m in sc.isoflop(both, minimum="parabola", bootstrap=0).messages}
+    assert np.abs(missed(both, EPOCH, "parabola", edge="keep")).max() > 0.05
+    kept = sc.isoflop(both, minimum="parabola", edge="keep", bootstrap=0)
+    assert "SC424" in {m.code for m in kept.messages}
+    refused = sc.isoflop(both, minimum="parabola", bootstrap=0)
+    assert {m.why for m in refused.minima} == {"the fitted curve dips far below every run"}
 
 
 def test_off_centre_grids_are_told():
