@@ -4,8 +4,8 @@ The multiplier m(C) says that recipe B at C does as well as recipe A at m(C) C. 
 is then a run of A at (N m^a, D m^b), with a, b the exponents of A's best allocation, and the
 difference of a pair that shares (N, D) is known without the surface's own error. ln m is a line in
 ln C: its level at the middle of the grid is the offset, its slope the difference in exponent. A
-third term, in ln N over its best at that compute, takes up gains that differ along a budget (better
-use of data, say), so that m is that of the best sizes.
+quadratic in ln N over its best at that compute takes up gains that differ along a budget (better use
+of data, say), so that m is that of the best sizes.
 
 References
 ----------
@@ -35,7 +35,7 @@ ENOUGH_PAIRS = 6
 STEPS = 30
 MOST_SCALES, FEWER_SCALES = 7, 5
 BEYOND = 10.0  # how far above the grid a crossing is still told
-PAIRS_ALONG = 10  # fewer do not tell what differs along a budget
+PAIRS_ALONG = 14  # fewer do not tell what differs along a budget
 ALONG = np.log(1.5)  # spread of sizes along a budget from which gains may differ along it
 OTHER_LOSS = 0.3  # of ln loss: more than a recipe makes
 NEAR = np.log(1e3)  # how far beyond that it is still kept
@@ -202,9 +202,9 @@ def compare_recipes(
 
 @dataclass(frozen=True)
 class _Line:
-    """``ln m = level + slope x + w beside``, with the covariance.
+    """``ln m = level + slope x + v w + q w²``, with the covariance.
 
-    x is ln C about its mean over the pairs, beside is ln N over the best N at that compute.
+    x is ln C about its mean over the pairs, w is ln N over the best N at that compute.
     """
 
     coefficients: Array
@@ -214,7 +214,8 @@ class _Line:
 
     def at(self, log_c: Array) -> tuple[Array, Array]:
         """Return ln m of the best sizes and its standard error."""
-        x = np.stack([np.ones_like(log_c), log_c - self.centre, 0.0 * log_c], axis=-1)
+        best = 0.0 * log_c
+        x = np.stack([best + 1.0, log_c - self.centre, best, best], axis=-1)
         variance = np.einsum("...i,ij,...j->...", x, self.covariance, x)
         return x @ self.coefficients, np.sqrt(np.maximum(variance, 0.0))
 
@@ -250,11 +251,12 @@ def _least_squares(one: Fit, params: dict[str, float], pairs: Pairs) -> tuple[Ar
     log_c = np.log(cost_of(one).compute(pairs.N, pairs.D))
     centre = float(log_c.mean())
     beside = np.log(pairs.N) - best_size(one.law, params, log_c, cost_of(one))[0]
-    x = np.stack([np.ones_like(log_c), log_c - centre, np.nan_to_num(beside)], axis=1)
-    own = x[:, 2] - x[:, :2] @ np.linalg.lstsq(x[:, :2], x[:, 2], rcond=None)[0]
-    if len(log_c) < PAIRS_ALONG or np.ptp(own) < ALONG:
-        x[:, 2] = 0.0
-    found = np.zeros(3)
+    w = np.nan_to_num(beside)
+    x = np.stack([np.ones_like(w), log_c - centre, w, w**2], axis=1)
+    own = w - x[:, :2] @ np.linalg.lstsq(x[:, :2], w, rcond=None)[0]
+    if len(w) < PAIRS_ALONG or np.ptp(own) < ALONG:
+        x[:, 2:] = 0.0
+    found = np.zeros(4)
     for _ in range(STEPS):
         slopes, left = _slopes(one, params, pairs, found, x)
         step = np.linalg.lstsq(slopes, left, rcond=None)[0]

@@ -82,7 +82,7 @@ def check_values(
     return (
         table
         if where is None
-        else table.leave_out(kept | ~done, "SC120", f"left out by --where {where}")
+        else table.leave_out(kept | ~done, "SC120", f"do not match --where {where}")
     )
 
 

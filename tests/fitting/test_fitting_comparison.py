@@ -102,8 +102,8 @@ def test_tests_and_intervals_belong_together(hoffmann):
         (low, high), (lower, higher) = test["interval"], inner["interval"]
         assert low < lower < test["estimate"] < higher < high
         assert (test["level"], inner["level"]) == (0.95, 0.5)
-        half = stats.t.ppf(0.975, 33)
-        p = 2 * stats.t.sf(abs(test["estimate"]) / ((high - low) / 2 / half), 33)
+        half = stats.t.ppf(0.975, 32)
+        p = 2 * stats.t.sf(abs(test["estimate"]) / ((high - low) / 2 / half), 32)
         assert test["p"] == pytest.approx(p, rel=1e-6)
     for row, inner in zip(wide.rows, narrow.rows, strict=True):
         for name in ("multiplier", "difference"):

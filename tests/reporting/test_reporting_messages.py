@@ -151,7 +151,7 @@ def test_rows_left_out_are_listed_with_a_reason(whole):
     (table,) = [b for b in whole.document.blocks if getattr(b, "caption", "") == "Rows left out: 2"]
     assert table.rows == (
         ("30", "status diverged", "SC303"),
-        ("31", "left out by --where loss < 9", "SC120"),
+        ("31", "do not match --where loss < 9", "SC120"),
     )
     assert whole.markdown.count("| held out |") == 7
 
