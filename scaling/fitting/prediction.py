@@ -110,7 +110,11 @@ class Bands:
         if interval is None or interval.factor == 1.0 or self.level == interval.level:
             return interval.factor if interval else 1.0
         free = len(self.fit.certificate.get("free", self.fit.law.names))
-        return small_sample_factor(interval.clusters, free, self.level)
+        now, then = (
+            small_sample_factor(interval.clusters, free, level)
+            for level in (self.level, interval.level)
+        )
+        return interval.factor * now / then
 
     def of(self, quantity: Callable[[Params], Any]) -> tuple[Array, Array]:
         """Return a quantity of the parameters, shape (m,), and its spread draws, (draws, m).

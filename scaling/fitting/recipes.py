@@ -4,8 +4,8 @@ The multiplier m(C) says that recipe B at C does as well as recipe A at m(C) C. 
 is then a run of A at (N m^a, D m^b), with a, b the exponents of A's best allocation, and the
 difference of a pair that shares (N, D) is known without the surface's own error. ln m is a line in
 ln C: its level at the middle of the grid is the offset, its slope the difference in exponent. A
-quadratic in ln N over its best at that compute takes up gains that differ along a budget (better use
-of data, say), so that m is that of the best sizes.
+quadratic in ln N over its best at that compute takes up gains that differ along a budget (better
+use of data, say), so that m is that of the best sizes.
 
 References
 ----------

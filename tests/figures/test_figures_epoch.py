@@ -165,7 +165,7 @@ def plain(fit, name):
 def test_every_replicate_is_optimised(drawn):
     assert (drawn.interval.draws, drawn.interval.failed) == (1000, 0)
     assert drawn.interval.kind.startswith("pairs bootstrap")
-    assert 1.0 <= drawn.interval.factor < 1.02
+    assert 0.96 < drawn.interval.factor < 1.02
 
 
 @pytest.mark.parametrize(

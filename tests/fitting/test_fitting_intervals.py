@@ -12,7 +12,13 @@ import scaling as sc
 from scaling.errors import ConfigError
 from scaling.fitting import objectives
 from scaling.fitting.data import Data
-from scaling.fitting.intervals import METHODS, sandwich, small_sample_factor, webb
+from scaling.fitting.intervals import (
+    METHODS,
+    narrow_factor,
+    sandwich,
+    small_sample_factor,
+    webb,
+)
 from scaling.laws import get
 
 POWER = {"E": 2.0, "B": 900.0, "beta": 0.4}
@@ -280,7 +286,7 @@ def test_the_factor_is_one_where_clusters_do_not_exceed_parameters(clusters):
 
 
 def test_only_free_parameters_count_for_the_factor(frame):
-    fit = sc.fit(frame, "power-D", fixed={"E": 2.0}, bootstrap=10)
+    fit = sc.fit(frame, "power-D", fixed={"E": 2.0}, delta="auto", bootstrap=10)
     assert fit.interval.factor == pytest.approx(small_sample_factor(16, 2, 0.95), rel=1e-12)
 
 
@@ -506,3 +512,44 @@ def test_the_matrix_is_that_of_the_draws(frame):
     assert fit.covariance["names"] == ["B", "beta"]
     expected = fit.interval.factor**2 * np.cov(np.stack([fit.draws["B"], fit.draws["beta"]]))
     assert np.array(fit.covariance["matrix"]) == pytest.approx(expected, rel=1e-12)
+
+
+# -------------------------------------------------------------------------------- narrow thresholds
+
+
+def test_draws_are_drawn_in_under_a_narrow_threshold_alone(runs, hoffmann):
+    """By what resampling counts adds to a nearly absolute loss; other losses are left alone."""
+    frame = runs("chinchilla", hoffmann, noise=0.004)
+    plain = small_sample_factor(36, 5, 0.95)
+    for options, drawn_in in (
+        ({"delta": 1e-4}, True),
+        ({"delta": "auto"}, False),
+        ({"objective": "log-mse"}, False),
+        ({"delta": 1e-4, "method": "delta"}, False),
+    ):
+        fit = sc.fit(frame, "chinchilla", bootstrap=30, **options)
+        expected = plain / (1 + 1.4 * 5 / 36) if drawn_in else plain
+        assert fit.interval.factor == pytest.approx(expected, rel=1e-12), options
+
+
+def test_the_narrow_factor_goes_with_the_runs_and_the_residuals():
+    def factor(n, clusters=None, delta=1e-9):
+        return narrow_factor(np.linspace(-1, 1, n), delta, clusters or n, 5)
+
+    found = [factor(n) for n in (25, 35, 70, 140, 10_000)]
+    assert found == sorted(found)
+    assert found[0] == pytest.approx(1 / (1 + 7 / 25))
+    assert found[-1] > 0.999
+    assert factor(105, 21) == pytest.approx(1 / (1 + 7 / np.sqrt(105 * 21)))
+    by_threshold = [factor(100, delta=d) for d in (1e-9, 0.1, 0.3, 0.4, 0.48, 0.6)]
+    assert by_threshold == sorted(by_threshold)
+    assert by_threshold[0] == by_threshold[1] < by_threshold[2] < by_threshold[-1] == 1.0
+
+
+def test_another_level_keeps_what_the_threshold_asks(runs, hoffmann):
+    from scaling.fitting.prediction import Bands
+
+    frame = runs("chinchilla", hoffmann, noise=0.004)
+    fit = sc.fit(frame, "chinchilla", delta=1e-4, bootstrap=30)
+    expected = small_sample_factor(36, 5, 0.8) / (1 + 1.4 * 5 / 36)
+    assert Bands(fit, 0.8).factor == pytest.approx(expected, rel=1e-12)
