@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, Message, TableError
+from scaling.errors import ConfigError, Fault, Message
+from scaling.fitting.inputs import require_columns
 from scaling.fitting.lines import Draws, Line, interval_from, line_through
 from scaling.fitting.options import check_level
 from scaling.fitting.result import Allocation, Minimum
@@ -140,10 +141,7 @@ def _points(
     if options.edge not in ("refuse", "keep"):
         raise ConfigError(Fault("SC004", "--edge", f'"{options.edge}"', "one of refuse, keep"))
     check_level(options.interval)
-    missing = [c for c in ("C", "loss") if c not in table.frame]
-    if missing:
-        where = (table.file or "frame") + (f" group {group}" if group else "")
-        raise TableError(Fault("SC105", where, f"no column for {missing[0]}", "C and loss"))
+    require_columns(table, ("C", "loss"), group)
     frame = table.frame.loc[table.used & member]
     known = {"N", "D"} <= set(frame)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -73,6 +75,21 @@ def require(table: RunsTable, law: Law, response: str | None, group: str | None)
                 f"--map {missing[0]}='source[\"…\"]'",
             )
         )
+
+
+def require_columns(table: RunsTable, names: Sequence[str], group: str | None) -> None:
+    """Refuse a table without the columns that an approach reads.
+
+    Raises
+    ------
+    TableError
+        SC105.
+    """
+    missing = [name for name in names if name not in table.frame]
+    if missing:
+        found = f"no column for {missing[0]}"
+        mend = f"--map {missing[0]}='source[\"…\"]' names it"
+        raise TableError(Fault("SC105", place(table, group), found, ", ".join(names), mend))
 
 
 def data_of(table: RunsTable, law: Law, options: Options, rows: NDArray[np.bool_]) -> Data:

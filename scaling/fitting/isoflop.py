@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, Message, TableError
+from scaling.errors import ConfigError, Fault, Message
 from scaling.fitting import pooled
 from scaling.fitting.allocation import lowest_along
 from scaling.fitting.bowls import (
@@ -29,6 +29,7 @@ from scaling.fitting.bowls import (
     curve_of,
     lowest,
 )
+from scaling.fitting.inputs import require_columns
 from scaling.fitting.lines import Draws, Line, interval_of, line_through
 from scaling.fitting.options import check_level
 from scaling.fitting.result import Allocation, Fit, Minimum
@@ -154,12 +155,7 @@ def _check(table: RunsTable, options: Options, group: str | None) -> None:
         if value not in known:
             raise ConfigError(Fault("SC004", option, f'"{value}"', "one of " + ", ".join(known)))
     check_level(options.interval)
-    missing = [c for c in ("N", "D", "C", "loss") if c not in table.frame]
-    if missing:
-        where = (table.file or "frame") + (f" group {group}" if group else "")
-        found = f"no column for {missing[0]}"
-        mend = f"--map {missing[0]}='source[\"…\"]' names it"
-        raise TableError(Fault("SC105", where, found, "N, D (or C) and loss", mend))
+    require_columns(table, ("N", "D", "C", "loss"), group)
 
 
 def budgets_of(frame: pd.DataFrame) -> tuple[list[Bowl], list[Message]]:

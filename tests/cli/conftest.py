@@ -114,3 +114,16 @@ def refused(scaling, tmp_path):
         return out
 
     return run
+
+
+@pytest.fixture
+def document(scaling):
+    """Run a command that must end as told, without Python's warnings; return its JSON."""
+
+    def run(*arguments, exit_code=0):
+        out = scaling(*arguments)
+        assert out.returncode == exit_code, out.stderr
+        assert "Warning" not in out.stderr
+        return json.loads(out.stdout)
+
+    return run

@@ -3,26 +3,11 @@
 What a user types must give what `tests/figures` gets from the engine, to the same tolerances.
 """
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
 NO_DRAWS = ("--bootstrap", 0, "--json")
-
-
-@pytest.fixture
-def document(scaling):
-    """Run a command that must end as told, without Python's warnings; return its JSON."""
-
-    def run(*arguments, exit_code=0):
-        out = scaling(*arguments)
-        assert out.returncode == exit_code, out.stderr
-        assert "Warning" not in out.stderr
-        return json.loads(out.stdout)
-
-    return run
 
 
 def codes(part):
