@@ -99,7 +99,7 @@ def _text(row: dict[str, Any]) -> str:
         f"{one} and {two} {verdict} their intervals: a {row['a'][0]:.3f} and {row['a'][1]:.3f}, "
         f"{row['difference']:+.3f} against ±{row['combined']:.3f}"
     )
-    if abs(row["bias"]) >= 0.0005:
+    if abs(row["bias"]) >= NO_BIAS:
         text += f", of which {row['bias']:+.3f} is the curve's bias on this grid"
     return text + "."
 
@@ -143,6 +143,8 @@ def convention_message(fit: Fit, measured: Cost | None) -> Message | None:
         f"a is {own:.3f} under C = {rounded(fit.cost['formula'])} and {other:.3f} under the "
         f"table's own C (about {rounded(measured.formula)})"
     )
+    if ends is None:
+        return Message("SC437", text + "; without an interval neither is judged.", "info")
     if inside:
         return Message("SC437", text + ": inside its interval.", "info")
     return Message("SC437", text + ": the convention moves it by more than its interval.")

@@ -103,3 +103,20 @@ def test_a_slope_under_a_cost_that_is_no_power_is_called_one():
     two = fit.optimal(C=[largest * 0.99, largest * 1.01])
     slope = np.diff(np.log(two.N))[0] / np.diff(np.log(two.C))[0]
     assert fit.params["a"] == pytest.approx(slope, abs=1e-3)
+
+
+@pytest.mark.parametrize("draws", [0, 40])
+def test_the_convention_is_judged_by_an_interval_or_not_at_all(draws):
+    """A table whose C is not 6ND gets both exponents; only with an interval is a verdict given."""
+    rng = np.random.default_rng(3)
+    n, d = np.exp(rng.uniform(17, 22, 60)), np.exp(rng.uniform(21, 25, 60))
+    loss = LAW.loss(TRUTH, {"N": n, "D": d}) * np.exp(0.002 * rng.standard_normal(60))
+    frame = pd.DataFrame({"N": n, "D": d, "C": 40.0 * n**0.9 * d, "loss": loss})
+    fit = sc.fit(frame, "chinchilla", delta="auto", bootstrap=draws)
+    (told,) = [m for m in fit.messages if m.code == "SC437"]
+    assert "40*N**0.9*D**1" in told.text
+    verdict = "its interval" in told.text
+    assert verdict == bool(draws)
+    if not draws:
+        assert told.severity == "info"
+        assert "neither is judged" in told.text
