@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.stored_fits import text_of
+
 ROOT = Path(__file__).parents[2]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "OMP_NUM_THREADS": "1"}
 ENV.pop("SCALING_VERBOSE", None)
@@ -125,5 +127,16 @@ def document(scaling):
         assert out.returncode == exit_code, out.stderr
         assert "Warning" not in out.stderr
         return json.loads(out.stdout)
+
+    return run
+
+
+@pytest.fixture
+def predict(write, scaling):
+    """Predict from a stored fit and return what was printed."""
+
+    def run(name, *options):
+        write(f"{name}.json", text_of(name))
+        return scaling("predict", f"{name}.json", *options)
 
     return run

@@ -14,17 +14,6 @@ KEYS = {"group", "law", "C", "N", "D", "loss", "interval", "extrapolation"}
 
 
 @pytest.fixture
-def predict(write, scaling):
-    """Predict from a stored fit and return what was printed."""
-
-    def run(name, *options):
-        write(f"{name}.json", text_of(name))
-        return scaling("predict", f"{name}.json", *options)
-
-    return run
-
-
-@pytest.fixture
 def rows(predict):
     """Return the rows of ``--json``, whose form is checked."""
 

@@ -10,17 +10,6 @@ from tests.cli.stored_fits import text_of
 
 
 @pytest.fixture
-def predict(write, scaling):
-    """Predict from a stored fit and return what was printed."""
-
-    def run(name, *options):
-        write(f"{name}.json", text_of(name))
-        return scaling("predict", f"{name}.json", *options)
-
-    return run
-
-
-@pytest.fixture
 def unanswered(write, refused):
     """Ask what must be refused."""
 

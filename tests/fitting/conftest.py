@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import scaling as sc
 from scaling.laws import get
+from tests.truths import TRUTHS
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,24 @@ def runs():
 def hoffmann():
     """Return the unrounded parameters of approach 3."""
     return dict(get("chinchilla").published[0].params)
+
+
+@pytest.fixture(scope="session")
+def repeats(runs):
+    """Return a fit of the law of repeated data."""
+    design, truth = TRUTHS["data-constrained"]
+    frame = runs("data-constrained", truth, design, noise=0.001)
+    return sc.fit(frame, "data-constrained", bootstrap=20)
+
+
+@pytest.fixture(scope="session")
+def plain():
+    """Return a function that fits a law without replicates."""
+
+    def make(law):
+        design, truth = TRUTHS[law]
+        response = sc.law(law).response
+        frame = pd.DataFrame(design).assign(**{response: sc.law(law).loss(truth, design)})
+        return sc.fit(frame, law, bootstrap=0)
+
+    return make

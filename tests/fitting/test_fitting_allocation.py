@@ -1,8 +1,6 @@
 """Allocation: where laws are lowest along a budget, against independent minimisation."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +18,7 @@ from scaling.fitting.allocation import (
 )
 from scaling.laws import LAWS
 from scaling.laws.cost import SIX_ND, Cost
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from truths import TRUTHS
+from tests.truths import TRUTHS
 
 TWO = [n for n, law in LAWS.items() if set(law.variables) == {"N", "D"} and law.response == "loss"]
 WIDER = {

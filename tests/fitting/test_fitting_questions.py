@@ -7,7 +7,6 @@ from scipy.optimize import brentq, minimize_scalar
 
 import scaling as sc
 from scaling.fitting.questions import at
-from tests.truths import TRUTHS
 
 BUDGETS = np.array([1e18, 1e20, 3e21, 1e24])
 SERVED = 1e12
@@ -19,27 +18,6 @@ def fit(runs, hoffmann):
     """Return a surface fit with 40 replicates."""
     frame = runs("chinchilla", hoffmann, noise=0.003)
     return sc.fit(frame, "chinchilla", bootstrap=40, interval=0.9)
-
-
-@pytest.fixture(scope="module")
-def repeats(runs):
-    """Return a fit of the law of repeated data."""
-    design, truth = TRUTHS["data-constrained"]
-    frame = runs("data-constrained", truth, design, noise=0.001)
-    return sc.fit(frame, "data-constrained", bootstrap=20)
-
-
-@pytest.fixture(scope="module")
-def plain(runs, hoffmann):
-    """Return a function that fits a law without replicates."""
-
-    def make(law):
-        design, truth = TRUTHS[law]
-        response = sc.law(law).response
-        frame = pd.DataFrame(design).assign(**{response: sc.law(law).loss(truth, design)})
-        return sc.fit(frame, law, bootstrap=0)
-
-    return make
 
 
 def additive(p, n, d):
