@@ -20,11 +20,11 @@ $(BIN)/python:
 	@touch $@
 
 .venv/.test: $(INPUTS)
-	$(PIP) -e '.[train,pdf,test]'
+	$(PIP) -e '.[train,pdf,test,trackers,parquet]'
 	@touch $@ .venv/.demo
 
 .venv/.lint: $(INPUTS)
-	$(PIP) -e '.[train,pdf,test,lint]'
+	$(PIP) -e '.[train,pdf,test,trackers,parquet,lint]'
 	@touch $@ .venv/.test .venv/.demo
 
 .venv/.docs: $(INPUTS)
