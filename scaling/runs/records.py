@@ -180,10 +180,15 @@ def write_results(out: Path, points: Iterable[Point]) -> dict[str, Any]:
             continue
         counts[record["status"]] += 1
         lines.append(json.dumps(record, separators=(",", ":")) + "\n")
-        writer.writerow([_cell(name, point, record) for name in RESULT_COLUMNS])
+        writer.writerow(result_row(point, record))
     write_atomic(out / "results.csv", table.getvalue())
     write_atomic(out / "records.jsonl", "".join(lines))
     return counts
+
+
+def result_row(point: Point, record: Mapping[str, Any]) -> list[Any]:
+    """Return the cells of a point under `RESULT_COLUMNS`; what is missing is empty."""
+    return [_cell(name, point, record) for name in RESULT_COLUMNS]
 
 
 def _cell(name: str, point: Point, record: Mapping[str, Any]) -> Any:
