@@ -23,17 +23,73 @@ def read(
     maps: Mapping[str, str] | None = None,
     convention: str | None = None,
     where: str | None = None,
+    needs_loss: bool = True,
+    curves: bool = False,
+    final: bool = False,
+    decimal: str = ".",
+    thousands: str = "",
+    kind: str | None = None,
+    melt: tuple[str, str] | None = None,
+    quiet: bool = False,
 ) -> pd.DataFrame:
-    """Read and check a table of runs; see `scaling.runs.read.read_table`.
+    """Read and check runs from anywhere, and say on standard error how they were understood.
+
+    Parameters
+    ----------
+    source : str or Path
+        CSV, TSV, JSON, JSON lines or Parquet; ``"-"`` for standard input; the folder or database
+        of a tracker; a study's folder.
+    maps : mapping, optional
+        Expression of each column that is not to be chosen by name:
+        ``{"N": "params_body + params_head"}``.
+    convention, where
+        What N counts, in your words; condition on rows.
+    needs_loss : bool
+        Whether a table without a loss is an error; laws of something else need none.
+    curves, final : bool
+        Whether a run may have a row for each point of its curve; whether only its last counts.
+    decimal, thousands : str
+        How numbers are written.
+    kind : str, optional
+        Format or importer, where the content does not tell it.
+    melt : tuple of str, optional
+        ``("D", "loss")`` turns columns named by numbers into rows.
+    quiet : bool
+        Say nothing; a fit keeps how the table was read all the same.
 
     Returns
     -------
     DataFrame
-        The usable rows with canonical columns N, D, C [count, count, FLOP] and loss.
-    """
-    from scaling.runs.read import read_table
+        The usable rows with canonical columns N, D, C [count, count, FLOP] and loss. A fit of it
+        names the file, its checksum and how each column was read, as long as it is not changed.
 
-    return read_table(source, maps=maps, convention=convention, where=where).fit_frame.copy()
+    Raises
+    ------
+    TableError
+        All faults at once, each with file, row and column. `AmbiguousColumns`, one of them, has
+        the choices.
+    """
+    import sys
+
+    from scaling.runs.numbers import Dialect
+    from scaling.runs.read import describe, frame_of, read_table
+
+    table = read_table(
+        source,
+        maps=maps,
+        convention=convention,
+        where=where,
+        needs_loss=needs_loss,
+        curves=curves,
+        final=final,
+        dialect=Dialect(decimal, thousands),
+        kind=kind,
+        melt=melt,
+    )
+    if not quiet:
+        lines = describe(table) + [line for m in table.messages for line in m.lines()]
+        sys.stderr.write("\n".join(lines) + "\n")
+    return frame_of(table)
 
 
 def fit(

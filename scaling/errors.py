@@ -20,13 +20,15 @@ Errors render themselves in the form ``error[CODE] where  what`` with the offend
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["info", "warning", "error"]
 
 SCREEN_LINES, SCREEN_COLUMNS = 24, 80
+MAX_EXCERPT = 2000
 
 
 @dataclass(frozen=True)
@@ -41,21 +43,39 @@ class Message:
         One or two plain sentences.
     severity : {"info", "warning", "error"}
         ``info`` states a choice that was made; ``warning`` limits what may be concluded.
+    rows : tuple of int
+        Rows of the table that it is about; empty where it is about all of it.
+    mend : str
+        How to mend it; may be empty.
     """
 
     code: str
     text: str
     severity: Severity = "warning"
+    rows: tuple[int, ...] = ()
+    mend: str = ""
 
-    def as_dict(self) -> dict[str, str]:
+    def lines(self) -> list[str]:
+        """Return the message as a terminal shows it: a warning by its mark, then the mend."""
+        mark = " " if self.severity == "info" else "!"
+        said = wrapped(f"{mark} {self.text} [{self.code}]", "  ")
+        return said + (wrapped(f"  mend: {self.mend}", "    ") if self.mend else [])
+
+    def as_dict(self) -> dict[str, Any]:
         """Return the JSON form used by every machine-readable output."""
-        return {"code": self.code, "text": self.text, "severity": self.severity}
+        plain: dict[str, Any] = {"code": self.code, "text": self.text, "severity": self.severity}
+        if self.rows:
+            plain["rows"] = list(self.rows)
+        if self.mend:
+            plain["mend"] = self.mend
+        return plain
 
     @classmethod
-    def from_dict(cls, data: dict[str, str]) -> Message:
+    def from_dict(cls, data: dict[str, Any]) -> Message:
         """Inverse of `as_dict`; a missing severity reads as ``warning``."""
-        severity: Severity = data.get("severity", "warning")  # type: ignore[assignment]
-        return cls(data["code"], data["text"], severity)
+        severity: Severity = data.get("severity", "warning")
+        rows = tuple(data.get("rows", ()))
+        return cls(data["code"], data["text"], severity, rows, data.get("mend", ""))
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,8 @@ class Fault:
         How to mend it; may be empty.
     excerpt : str
         The offending line, if showing it helps.
+    mark : str
+        The part of the excerpt to underline.
     """
 
     code: str
@@ -84,17 +106,41 @@ class Fault:
     expected: str = ""
     mend: str = ""
     excerpt: str = ""
+    mark: str = ""
 
     def render(self) -> str:
         """Return the fault as the lines that a person reads."""
         lines = [f"error[{self.code}] {self.where}  {self.found}".rstrip()]
         if self.excerpt:
-            lines.append(f"   | {clip(self.excerpt, 90)}")
+            lines += _underlined(clip(self.excerpt, MAX_EXCERPT), clip(self.mark, MAX_EXCERPT))
         if self.expected:
             lines.append(f"  expected: {self.expected}")
         if self.mend:
             lines.append(f"  mend: {self.mend}")
         return "\n".join(lines)
+
+
+def wrapped(text: str, indent: str) -> list[str]:
+    """Break a line at the width of a screen; words stay whole, so that commands can be copied."""
+    return textwrap.wrap(
+        text,
+        SCREEN_COLUMNS,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+
+
+def _underlined(line: str, mark: str, width: int = SCREEN_COLUMNS - 5) -> list[str]:
+    """Show a line, cut so that `mark` is seen, with carets below it."""
+    at = line.find(mark) if mark else -1
+    if at < 0:
+        return [f"   | {clip(line, width)}"]
+    start = max(0, min(at - 20, len(line) - width))
+    shown = ("…" if start else "") + line[start + bool(start) :]
+    carets = " " * (at - start) + "^" * min(len(mark), width - (at - start))
+    return [f"   | {clip(shown, width)}", f"     {carets}"]
 
 
 def listed(names: Iterable[str], limit: int = 12) -> str:

@@ -38,6 +38,14 @@ ONLY_IN = {
     "rich": ("cli/",),
     "jinja2": ("reporting/html.py",),
     "typst": ("reporting/pdf.py",),
+    "pooch": ("runs/public.py",),
+    "pyarrow": ("runs/formats.py",),
+    "tensorboard": ("runs/importers/events.py",),
+    "wandb": ("runs/importers/wandb.py",),
+    "google": ("runs/importers/events.py", "runs/importers/wandb.py"),
+    "mlflow": (),
+    "sqlalchemy": (),
+    "tensorflow": (),
 }
 # Who may not import a dependency.
 NEVER_IN = {"pandas": ("fitting/solve.py", "laws/", "count/")}

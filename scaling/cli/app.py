@@ -19,8 +19,10 @@ app = typer.Typer(
 )
 sweep_app = typer.Typer(no_args_is_help=True, help="Plan, train and watch a sweep.")
 laws_app = typer.Typer(no_args_is_help=True, help="The laws that can be fitted.")
+data_app = typer.Typer(no_args_is_help=True, help="Public runs, fetched from their origin.")
 app.add_typer(sweep_app, name="sweep")
 app.add_typer(laws_app, name="laws")
+app.add_typer(data_app, name="data")
 
 
 def _version(wanted: bool) -> None:
@@ -59,11 +61,14 @@ def root(
 for _module in (
     "study",
     "sweep",
+    "import_",
+    "check",
     "fit",
     "predict",
     "compare",
     "report",
     "laws",
+    "data",
     "bench",
     "explain",
 ):

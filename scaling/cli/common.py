@@ -22,10 +22,10 @@ def talk(text: str = "") -> None:
 
 
 def tell(messages: Iterable[Message]) -> None:
-    """Print messages, warnings first."""
+    """Print messages with their mends, warnings first."""
     for message in sorted(messages, key=lambda m: m.severity == "info"):
-        mark = " " if message.severity == "info" else "!"
-        talk(f"{mark} {message.text} [{message.code}]")
+        for line in message.lines():
+            talk(line)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

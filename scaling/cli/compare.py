@@ -9,11 +9,21 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import command_line, numbers, print_json
+from scaling.cli.reading import (
+    Convention,
+    FinalOnly,
+    Maps,
+    Texts,
+    Where,
+    how,
+    read_runs,
+    stored_fit,
+    tell_reading,
+)
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit
-
-Texts = list[str] | None
+    from scaling.runs.read import How
 
 
 @app.command()
@@ -32,7 +42,10 @@ def compare(
         str | None,
         typer.Option("--at", help="Compute to compare recipes at: 1e21 or LOW:HIGH:COUNT."),
     ] = None,
-    where: Annotated[str | None, typer.Option("--where", help="Rows of a CSV to fit.")] = None,
+    maps: Maps = None,
+    convention: Convention = None,
+    where: Where = None,
+    final: FinalOnly = False,
     objective: Annotated[
         str, typer.Option("--objective", help="For a CSV; log-mse gives AICc and BIC.")
     ] = "log-mse",
@@ -58,10 +71,11 @@ def compare(
     from scaling.errors import ConfigError, Fault
     from scaling.fitting.comparison import compare_fits
 
+    options = how(maps, convention, where, final)
     fits = [
         fit
         for source in sources
-        for fit in _fits(source, law or [], group, where, objective, bootstrap)
+        for fit in _fits(source, law or [], group, options, objective, bootstrap)
     ]
     found = compare_fits(
         fits, level=interval, at=numbers("--at", at) if at else (), reference=reference
@@ -81,7 +95,7 @@ def _fits(
     source: Path,
     laws: list[str],
     group: str | None,
-    where: str | None,
+    options: How,
     objective: str,
     bootstrap: int,
 ) -> tuple[Fit, ...]:
@@ -90,11 +104,11 @@ def _fits(
     from scaling.fitting.answers import select
     from scaling.fitting.options import Options
     from scaling.fitting.stored import load
-    from scaling.runs.read import read_table
 
-    if source.is_dir() or source.suffix == ".json":
-        found = load(source / "fit.json" if source.is_dir() else source)
-        return select(found, laws, None).fits
-    table = read_table("-" if str(source) == "-" else source, where=where)
-    options = Options(objective=objective, bootstrap=bootstrap)
-    return analyse(table, laws=laws, group=group, options=options, command=command_line()).fits
+    stored = stored_fit(source)
+    if stored is not None:
+        return select(load(stored), laws, None).fits
+    table = read_runs(source, options)
+    tell_reading([table])
+    asked = Options(objective=objective, bootstrap=bootstrap)
+    return analyse(table, laws=laws, group=group, options=asked, command=command_line()).fits

@@ -9,17 +9,32 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import command_line, follow_up, number, pairs, talk, tell
+from scaling.cli.reading import (
+    Convention,
+    Decimal,
+    FinalOnly,
+    From,
+    Maps,
+    Melt,
+    Texts,
+    Thousands,
+    Where,
+    how,
+    read_runs,
+    tell_reading,
+)
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
     from scaling.runs.table import RunsTable
 
-Texts = list[str] | None
-
 
 @app.command()
 def fit(
-    file: Annotated[Path, typer.Argument(help="CSV or TSV of runs; - reads standard input.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A table of runs or a tracker's folder; - reads standard input."),
+    ],
     law: Annotated[Texts, typer.Option("--law", help="Law to fit; repeatable.")] = None,
     formula: Annotated[
         Texts, typer.Option("--formula", help='A law of your own: "E + A/N**alpha"; repeatable.')
@@ -58,13 +73,14 @@ def fit(
         str, typer.Option("--delta", help="Huber's threshold, or auto: from the residuals.")
     ] = "1e-3",
     reduction: Annotated[str, typer.Option("--reduction", help="sum or mean.")] = "sum",
-    maps: Annotated[
-        Texts, typer.Option("--map", help='Column by expression: N=source["Model Size"].')
-    ] = None,
-    convention: Annotated[
-        str | None, typer.Option("--convention", help="What N counts, in your words.")
-    ] = None,
-    where: Annotated[str | None, typer.Option("--where", help='Rows to fit: "loss < 3.4".')] = None,
+    maps: Maps = None,
+    convention: Convention = None,
+    where: Where = None,
+    final: FinalOnly = False,
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
+    kind: From = None,
+    melt: Melt = None,
     holdout: Annotated[
         str | None, typer.Option("--holdout", help='Rows to predict instead: "C > 1e20".')
     ] = None,
@@ -113,7 +129,6 @@ def fit(
     from scaling.fitting.options import Options
     from scaling.laws.formula import from_formula
     from scaling.runs.files import refuse_existing
-    from scaling.runs.read import read_table
 
     if out is not None:
         refuse_existing(out, force)
@@ -138,14 +153,20 @@ def fit(
     approaches = approach or None
     if bins is not None and "envelope" not in (approaches or []):
         raise ConfigError(Fault("SC004", "--bins", bins, "with --approach envelope"))
-    source: Any = "-" if str(file) == "-" else file
-    table = read_table(
-        source,
-        maps=pairs("--map", maps or []),
-        convention=convention,
-        where=where,
-        needs_loss=needs_a_loss(law or [], response),
-        curves="envelope" in (approaches or []),
+    table = read_runs(
+        file,
+        how(
+            maps,
+            convention,
+            where,
+            final,
+            decimal,
+            thousands,
+            kind,
+            melt,
+            needs_loss=needs_a_loss(law or [], response),
+            curves="envelope" in (approaches or []),
+        ),
     )
     laws: list[Any] = [*(law or [])]
     laws += [from_formula(text, map(str, table.frame), response) for text in formula or []]
@@ -207,11 +228,8 @@ def _default_approaches(table: RunsTable) -> list[str]:
 def show(table: RunsTable, fits: Fits) -> None:
     """Print how the table was read, then every fit and allocation."""
     from scaling.fitting.summary import summarise_allocation
-    from scaling.runs.read import describe
 
-    for line in describe(table):
-        talk(line)
-    tell(table.messages)
+    tell_reading([table])
     for item in fits.fits:
         typer.echo(item.summary())
     for allocation in fits.allocations:

@@ -9,9 +9,20 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import command_line, talk
+from scaling.cli.reading import (
+    Convention,
+    FinalOnly,
+    Maps,
+    Where,
+    how,
+    read_runs,
+    stored_fit,
+    tell_reading,
+)
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
+    from scaling.runs.read import How
 
 
 @app.command()
@@ -28,6 +39,10 @@ def report(
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Title of the report.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    maps: Maps = None,
+    convention: Convention = None,
+    where: Where = None,
+    final: FinalOnly = False,
 ) -> None:
     """Render a report from a fit, a table or a study's folder.
 
@@ -45,19 +60,19 @@ def report(
         refuse_existing(path, force or own)
     if target_flops is not None and not target_flops > 0:
         raise ConfigError(Fault("SC004", "--target-flops", str(target_flops), "above 0"))
-    write_report(_fits(source), targets, study_of(source), title, target_flops)
+    fits = _fits(source, how(maps, convention, where, final))
+    write_report(fits, targets, study_of(source), title, target_flops)
 
 
-def _fits(source: Path) -> Fits:
+def _fits(source: Path, options: How) -> Fits:
     from scaling.fitting.analyse import analyse
     from scaling.fitting.stored import load
-    from scaling.runs.read import read_table
 
-    if source.is_dir():
-        return load(source / "fit.json")
-    if source.suffix == ".json":
-        return load(source)
-    table = read_table(source)
+    stored = stored_fit(source)
+    if stored is not None:
+        return load(stored)
+    table = read_runs(source, options)
+    tell_reading([table])
     planned = "budget" in table.frame and {"N", "D", "C"} <= set(table.frame)
     approaches = ["surface", "isoflop"] if planned else ["surface"]
     return analyse(table, approaches=approaches, command=command_line())

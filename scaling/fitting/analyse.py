@@ -190,7 +190,7 @@ def table_info(table: RunsTable) -> dict[str, Any]:
         "rows": len(table),
         "used": int(table.used.sum()),
         "convention": table.convention,
-        "columns": {name: vars(reading) for name, reading in table.columns.items()},
+        "columns": {name: reading.as_dict() for name, reading in table.columns.items()},
         "dropped": [vars(item) for item in table.dropped],
         "messages": [m.as_dict() for m in table.messages],
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, TableError, clip
+from scaling.errors import ConfigError, Fault, TableError, clip, listed
 from scaling.expressions import parse
 from scaling.fitting import objectives
 from scaling.fitting.data import Data
@@ -36,16 +36,11 @@ def groups(table: RunsTable, column: str | None) -> list[tuple[str | None, NDArr
             only = set(table.frame["group"].dropna().astype(str)) if named else set()
             return [(only.pop() if len(only) == 1 else None, everything)]
         column = "group"
-    if column not in table.frame:
-        raise ConfigError(
-            Fault(
-                "SC105",
-                "--group",
-                f'no column "{column}"',
-                "one of " + ", ".join(map(str, table.frame)),
-            )
-        )
-    values = table.frame[column].astype(str).to_numpy()
+    found = table.column(column)
+    if found is None:
+        known = listed((*table.frame, *(h for h in table.source if h not in table.frame)))
+        raise ConfigError(Fault("SC105", "--group", f'no column "{clip(column)}"', known))
+    values = found.astype(str)
     chosen = set(values[table.used]) or set(values)  # a condition may leave out whole groups
     return [(name, values == name) for name in sorted(chosen)]
 

@@ -1,7 +1,9 @@
-"""Checks of the values of a runs table: every fault at once, every warning with a code."""
+"""Checks that a table must pass: every fault at once, each with its place and how to mend it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,89 +13,164 @@ from numpy.typing import NDArray
 from scaling.errors import Fault, Message, TableError, clip
 from scaling.expressions import parse
 from scaling.runs.columns import COLUMNS, STATUSES
-from scaling.runs.detect import Resolved, to_numbers
-from scaling.runs.table import Dropped, Reading, RunsTable
+from scaling.runs.detect import Resolved, scaled
+from scaling.runs.findings import find
+from scaling.runs.numbers import (
+    MISSING,
+    Dialect,
+    numbers_or_none,
+    others,
+    texts_of,
+    to_numbers,
+)
+from scaling.runs.table import Dropped, Reading, RunsTable, environment, finished
 
 TOKENS_OF_C = 6.0
+BODY_AND_HEAD = "N = body + head; C = 3 x forward matrix products"
+
+_UNFINISHED = ("running", "pending")
+_STATUS_WORDS = {
+    "finished": "done", "completed": "done", "complete": "done", "success": "done", "ok": "done",
+    "crashed": "failed", "killed": "failed", "error": "failed", "timeout": "failed",
+    "preempted": "failed", "canceled": "failed", "cancelled": "failed", "oom": "too-big",
+    "out of memory": "too-big", "nan": "diverged", "scheduled": "pending", "queued": "pending",
+}  # fmt: skip
 
 
 def check_values(
     resolved: Resolved,
-    rows: np.ndarray,
-    name: str,
-    convention: str | None,
+    convention: str | None = None,
     needs_loss: bool = True,
     curves: bool = False,
     where: str | None = None,
+    final: bool = False,
 ) -> RunsTable:
-    """Turn cells into a runs table; with `curves` a run may have a row for each of its points.
+    """Turn cells into a runs table.
 
-    Rows that `where` leaves out need no loss and no values in range, as they enter no fit.
+    Parameters
+    ----------
+    resolved : Resolved
+        Cells with canonical names.
+    convention : str, optional
+        What N counts, in the reader's words.
+    needs_loss : bool
+        Whether a table without a loss is a fault.
+    curves : bool
+        Whether a run may have a row for each of its points.
+    where : str, optional
+        Condition on rows. Those that it leaves out need no loss and no values in range, as they
+        enter no fit.
+    final : bool
+        Whether only the last row of each run is kept for fits.
 
     Raises
     ------
     TableError
         Every cell that is not a number, out of range, or missing where it is needed.
     """
-    frame, faults = _typed(resolved, rows, name)
+    source = resolved.source
+    columns = LazyColumns(source.cells, resolved.dialect)
+    frame, faults = _typed(resolved, columns)
     status = frame["status"] if "status" in frame else pd.Series("done", index=frame.index)
     done = (status == "done").to_numpy()
-    kept = done & _condition(where, frame, resolved)
-    if "loss" not in frame and needs_loss:
-        faults.append(_no_loss_column(resolved, name))
-    elif "loss" in frame and needs_loss:
-        faults += _missing_loss(frame["loss"].to_numpy(), resolved, kept, rows, name)
-    faults += _positive(frame, resolved, kept, rows, name)
-    faults += _duplicate_ids(frame, resolved, rows, name, curves)
+    kept = done & _condition(where, frame, resolved, columns)
+    if needs_loss and "loss" not in frame:
+        faults.append(_no_loss_column(resolved))
+    elif needs_loss:
+        faults += _missing_loss(frame["loss"].to_numpy(), resolved, kept)
+    faults += _positive(frame, resolved, kept) + _contradicted_units(frame, resolved, kept)
+    if not final:
+        faults += _repeated_runs(frame, resolved, kept, curves)
     if faults:
         raise TableError(faults)
-    frame, columns, messages = _derive(frame, dict(resolved.columns))
-    messages = [*resolved.messages, *messages, *_warn(frame, done)]
-    used = done.copy()
-    dropped = [
-        Dropped(
-            int(rows[i]),
-            "SC303" if status.iloc[i] == "diverged" else "SC120",
-            f"status {status.iloc[i]}",
-        )
-        for i in np.flatnonzero(~done)
-    ]
-    stated = convention or _own_convention(frame)
+    frame, readings, messages = _derive(frame, dict(resolved.columns))
+    stated = (
+        convention
+        or _only(frame, "convention")
+        or _own_convention(frame)
+        or _named_convention(readings)
+    )
+    unit = _only(frame, "loss_unit")
+    if unit is not None and "loss" in readings:
+        readings["loss"] = replace(readings["loss"], unit=unit)
     if stated is None:
-        stated = "N as in the table, convention not stated"
+        stated = "N as in the table, convention not stated" if "N" in frame else "no N"
         if "N" in frame:
-            messages.append(
-                Message(
-                    "SC114",
-                    "The table does not say which parameters N counts (--convention states it).",
-                    "info",
-                )
-            )
+            text = "The table does not say which parameters N counts (--convention states it)."
+            messages.append(Message("SC114", text, "info"))
     table = RunsTable(
         frame=frame,
-        rows=rows,
-        columns=columns,
-        used=used,
-        dropped=tuple(dropped),
-        messages=tuple(messages),
+        rows=source.rows,
+        columns=readings,
+        used=done.copy(),
+        dropped=tuple(
+            Dropped(int(source.rows[i]), _code_of(status.iloc[i]), f"status {status.iloc[i]}")
+            for i in np.flatnonzero(~done)
+        ),
         convention=stated,
-        source={header: _best_effort(values) for header, values in resolved.source.items()},
+        source=columns,
     )
-    return (
-        table
-        if where is None
-        else table.leave_out(kept | ~done, "SC120", f"do not match --where {where}")
-    )
+    if where is not None:
+        table = table.leave_out(kept | ~done, "SC120", f"do not match --where {where}")
+    if final:
+        table = finished(table)
+    told = (*source.messages, *resolved.messages, *messages, *find(table))
+    return replace(table, messages=told)
 
 
-def _condition(where: str | None, frame: pd.DataFrame, resolved: Resolved) -> NDArray[np.bool_]:
+def _only(frame: pd.DataFrame, column: str) -> str | None:
+    """The one text of a column that says the same in every row."""
+    found = set(frame[column].dropna()) if column in frame else set()
+    return str(found.pop()) if len(found) == 1 else None
+
+
+def _code_of(status: str) -> str:
+    return "SC303" if status == "diverged" else "SC120"
+
+
+class LazyColumns(Mapping[str, NDArray[Any]]):
+    """The source's own columns, as numbers where every filled cell is one; made when asked for."""
+
+    def __init__(self, cells: pd.DataFrame, dialect: Dialect) -> None:
+        self._cells, self._dialect = cells, dialect
+        self._made: dict[str, NDArray[Any]] = {}
+
+    def __getitem__(self, header: str) -> NDArray[Any]:
+        if header not in self._made:
+            if header not in self._cells:
+                raise KeyError(header)
+            self._made[header] = self._best(header)
+        return self._made[header]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(map(str, self._cells.columns))
+
+    def __len__(self) -> int:
+        return self._cells.shape[1]
+
+    def _best(self, header: str) -> NDArray[Any]:
+        values = self._cells[header]
+        if pd.api.types.is_numeric_dtype(values):
+            return values.to_numpy()
+        numbers = numbers_or_none(values, self._dialect)
+        if numbers is None:
+            return np.array([t or None for t in texts_of(values)], dtype=object)
+        spelled = np.isinf(numbers)
+        if spelled.any():  # a written NaN or infinity of a column that has no role
+            written = [t.lower().lstrip("+-") for t in texts_of(values)]
+            numbers[[t == "nan" for t in written]] = np.nan
+        return numbers
+
+
+def _condition(
+    where: str | None, frame: pd.DataFrame, resolved: Resolved, columns: LazyColumns
+) -> NDArray[np.bool_]:
     """Which rows a condition keeps, shape (n,)."""
     if where is None:
         return np.ones(len(frame), dtype=bool)
     with np.errstate(all="ignore"):
         whole = _derive(frame, dict(resolved.columns))[0]
-    env: dict[str, object] = {str(name): whole[name].to_numpy() for name in whole}
-    env["source"] = {h: _best_effort(v).to_numpy() for h, v in resolved.source.items()}
+    env = environment(whole, columns)
     keep = np.asarray(parse(where, where="--where").value(env))
     if keep.dtype != np.bool_ or keep.shape != (len(frame),):
         expected = "a comparison such as loss < 3.4"
@@ -102,86 +179,89 @@ def _condition(where: str | None, frame: pd.DataFrame, resolved: Resolved) -> ND
     return keep
 
 
-def _typed(resolved: Resolved, rows: np.ndarray, name: str) -> tuple[pd.DataFrame, list[Fault]]:
+def _typed(resolved: Resolved, columns: LazyColumns) -> tuple[pd.DataFrame, list[Fault]]:
     """Convert known columns; the faults of all of them are gathered."""
     faults: list[Fault] = []
     typed: dict[str, object] = {}
-    for header in resolved.frame:
+    source = resolved.source
+    for header in map(str, resolved.frame):
         values = resolved.frame[header]
-        column = COLUMNS.get(str(header))
+        column = COLUMNS.get(header)
         if column is None:
-            typed[str(header)] = _best_effort(values)
+            cells = columns[header]  # text stays object: pandas would infer its own kind of text
+            typed[header] = pd.Series(cells, dtype=object) if cells.dtype == object else cells
         elif column.kind == "text":
-            text = values.astype("string").str.strip()
-            typed[column.name] = text.mask(text == "").astype("object")
+            missing = (text if text.lower() not in MISSING else None for text in texts_of(values))
+            typed[header] = pd.Series(list(missing), dtype=object)
         else:
-            source = resolved.columns[column.name].source
+            reading = resolved.columns[header]
+            counts = column.kind == "count"
+            name = reading.header or reading.source
             try:
-                typed[column.name] = to_numbers(values, source, rows, name)
+                numbers = to_numbers(values, name, source, resolved.dialect, counts)
+                typed[header] = scaled(numbers, reading)
             except TableError as error:
                 faults += error.faults
-                typed[column.name] = np.full(len(rows), 1.0)
+                typed[header] = np.full(len(values), 1.0)
     frame = pd.DataFrame(typed)
     if "status" in frame:
-        frame["status"] = frame["status"].fillna("done")
-        unknown = ~frame["status"].isin(STATUSES)
-        faults += [
-            Fault(
-                "SC103",
-                _place(resolved, "status", name, rows[i]),
-                f'"{clip(str(frame["status"].iloc[i]))}"',
-                "one of " + ", ".join(STATUSES),
-                "correct it; an empty cell counts as done",
-            )
-            for i in np.flatnonzero(unknown.to_numpy())
-        ]
+        frame["status"], unknown = _statuses(frame["status"])
+        expected = "one of " + ", ".join((*STATUSES, *_UNFINISHED))
+        mend = "correct it; an empty cell counts as done"
+        faults += _grouped("SC103", "status", unknown, resolved, expected, mend)
     return frame, faults
 
 
-def _place(resolved: Resolved, column: str, name: str, row: int) -> str:
-    """Name a cell as the file does."""
-    return f'{name}:{row}  column "{clip(resolved.columns[column].source, 30)}"'
+def _statuses(values: pd.Series) -> tuple[pd.Series, list[int]]:
+    """Return statuses in our words, and the positions of those that are no status."""
+    words = [("done" if v is None else str(v).strip()) for v in values]
+    lower = [_STATUS_WORDS.get(w.lower(), w.lower()) for w in words]
+    known = {*STATUSES, *_UNFINISHED}
+    return pd.Series(lower, dtype=object), [i for i, w in enumerate(lower) if w not in known]
 
 
-def _best_effort(values: pd.Series) -> pd.Series:
-    """Numbers where every filled cell is one, else the text as it stands."""
-    if pd.api.types.is_numeric_dtype(values):
-        return values
-    text = values.astype("string").str.strip()
-    numbers = pd.to_numeric(text.mask(text == ""), errors="coerce")
-    lost = numbers.isna() & text.notna() & (text != "")
-    return text.astype("object") if lost.any() else numbers.astype("float64")
-
-
-def _no_loss_column(resolved: Resolved, name: str) -> Fault:
-    headers = ", ".join(clip(str(h), 24) for h in list(resolved.source)[:10])
-    return Fault(
-        "SC105",
-        f"{name}:1",
-        "no column could be read as loss",
-        f"one of: {headers}",
-        "--map loss='source[\"…\"]'",
-    )
-
-
-def _missing_loss(
-    loss: np.ndarray, resolved: Resolved, done: np.ndarray, rows: np.ndarray, name: str
+def _grouped(
+    code: str,
+    column: str,
+    members: Sequence[int],
+    resolved: Resolved,
+    expected: str,
+    mend: str,
+    found: str | None = None,
 ) -> list[Fault]:
-    return [
-        Fault(
-            "SC104",
-            _place(resolved, "loss", name, rows[i]),
-            "empty, but the run counts as done",
-            "a loss, or a status such as diverged",
-            "fill it in or set its status",
-        )
-        for i in np.flatnonzero(done & np.isnan(loss))
-    ]
+    """One fault for all rows with the same trouble in one column; the first is shown."""
+    if not len(members):
+        return []
+    first = members[0]
+    raw = resolved.frame[column].iloc[first]
+    cell = "" if pd.isna(raw) else str(raw).strip()
+    shown = found or (f'"{clip(cell)}"' if column == "status" else clip(cell) or "empty")
+    more = others(members, resolved.source)
+    line = resolved.source.line(first) if len(members) == 1 or cell else ""
+    return [Fault(code, resolved.place(column, first), shown + more, expected, mend, line, cell)]
 
 
-def _positive(
-    frame: pd.DataFrame, resolved: Resolved, done: np.ndarray, rows: np.ndarray, name: str
-) -> list[Fault]:
+def _no_loss_column(resolved: Resolved) -> Fault:
+    headers = ", ".join(clip(str(h), 24) for h in list(resolved.source.cells)[:10])
+    mend = "--map loss='source[\"…\"]'"
+    if resolved.source.cells.shape[1] == 1:
+        mend = "separate columns by commas, tabs, semicolons or |"
+    where = f"{resolved.source.name}:1"
+    return Fault("SC105", where, "no column could be read as loss", f"one of: {headers}", mend)
+
+
+def _missing_loss(loss: np.ndarray, resolved: Resolved, done: np.ndarray) -> list[Fault]:
+    members = np.flatnonzero(done & np.isnan(loss)).tolist()
+    if not members:
+        return []
+    written = texts_of(resolved.frame["loss"].iloc[members[:1]])[0]
+    found = f"{clip(written) or 'empty'}, but the run counts as done"
+    expected = "a loss, or a status such as diverged"
+    mend = 'fill it in, set its status, or leave such rows out: --where "loss > 0"'
+    return _grouped("SC104", "loss", members, resolved, expected, mend, found)
+
+
+def _positive(frame: pd.DataFrame, resolved: Resolved, done: np.ndarray) -> list[Fault]:
     """Values of done runs must be finite, and positive where the column says so."""
     faults: list[Fault] = []
     for column in COLUMNS.values():
@@ -193,47 +273,61 @@ def _positive(
             bad |= values <= 0
         if column.name in ("N", "D", "C"):
             bad |= np.isnan(values)
-        for i in np.flatnonzero(bad & done):
-            raw = resolved.frame[column.name].iloc[i]
-            found = clip(str(raw)) if str(raw).strip() else "empty"
-            faults.append(
-                Fault(
-                    "SC103",
-                    _place(resolved, column.name, name, rows[i]),
-                    found,
-                    "a finite number" + (" above 0" if column.positive else ""),
-                    "correct it, or give the run a status other than done",
-                )
-            )
+        expected = "a finite number" + (" above 0" if column.positive else "")
+        mend = "correct it, or give the run a status other than done"
+        if column.name == "loss":
+            mend += ' (diverged); --where "loss < 20" leaves it out'
+        members = np.flatnonzero(bad & done).tolist()
+        faults += _grouped("SC103", column.name, members, resolved, expected, mend)
     return faults
 
 
-def _duplicate_ids(
-    frame: pd.DataFrame, resolved: Resolved, rows: np.ndarray, name: str, curves: bool
+def _contradicted_units(frame: pd.DataFrame, resolved: Resolved, done: np.ndarray) -> list[Fault]:
+    """Counts that are plain although the name of their column speaks of millions or more."""
+    faults = []
+    for column in ("N", "D", "D_unique"):
+        reading = resolved.columns.get(column)
+        if reading is None or reading.header is None or reading.scale < 1e6 or not done.any():
+            continue
+        typical = float(np.nanmedian(frame[column].to_numpy()[done])) / reading.scale
+        if typical >= 1e6:
+            inner = f'source["{clip(reading.header, 40)}"]'
+            found = f"the name says {reading.scale:g}, but values such as {typical:.4g} are counts"
+            mend = f"--map '{column}={inner}', or --map '{column}={inner}*{reading.scale:g}'"
+            where = resolved.place(column, int(np.flatnonzero(done)[0]))
+            faults.append(Fault("SC117", where, found, "one unit", mend))
+    return faults
+
+
+def _repeated_runs(
+    frame: pd.DataFrame, resolved: Resolved, kept: np.ndarray, curves: bool
 ) -> list[Fault]:
+    """Rows that bear the name of an earlier row: points of a curve, or stale copies."""
     if "run" not in frame:
         return []
-    first: dict[object, int] = {}
-    faults = []
-    along = next((c for c in ("D", "C") if c in frame), None) if curves else None
-    points = frame[along] if along is not None else pd.Series(0.0, index=frame.index)
-    for row, run, point in zip(rows, frame["run"], points, strict=True):
-        if pd.isna(run):
-            continue
-        key = (run, point)
-        if key in first:
-            faults.append(
-                Fault(
-                    "SC106",
-                    _place(resolved, "run", name, row),
-                    f'"{clip(str(run))}" stands in row {first[key]} too',
-                    "one row a run" if along is None else f"one row a run and {along}",
-                    "remove the stale row, or give each run its own id"
-                    + ("" if curves else "; --approach envelope reads curves, point by point"),
-                )
-            )
-        first.setdefault(key, int(row))
-    return faults
+    named = kept & frame["run"].notna().to_numpy()
+    rows = frame.loc[named]
+    along = next((c for c in ("steps", "D", "C") if c in frame), None)
+    keys = ["run"] if along is None else ["run", along]
+    again = rows.duplicated(keys if curves else ["run"])
+    if not again.any():
+        return []
+    members = rows.index[again].tolist()
+    names = rows["run"]
+    first = int(resolved.source.rows[names.index[names == names.loc[members[0]]][0]])
+    name = clip(str(names.loc[members[0]]), 30)
+    if not curves and along is not None and not rows.duplicated(keys).any():
+        found = f'"{name}" and {names.nunique() - 1} more runs have' if names.nunique() > 1 else (
+            f'"{name}" has'
+        )  # fmt: skip
+        found += f" several rows each, at different {along}: points of curves, not runs"
+        mend = "--final-only keeps the last of each run; --approach envelope reads curves"
+        where = resolved.place("run", members[0])
+        return [Fault("SC116", where, found, "one row a run", mend)]
+    found = f'"{name}" stands in row {first} too'
+    expected = "one row a run" if not curves or along is None else f"one row a run and {along}"
+    mend = "remove the stale row, or give each run its own id"
+    return _grouped("SC106", "run", members, resolved, expected, mend, found)
 
 
 def _derive(
@@ -270,27 +364,25 @@ def _derive(
     return frame, {c: columns[c] for c in order if c in columns}, messages
 
 
-def _warn(frame: pd.DataFrame, done: np.ndarray) -> list[Message]:
-    messages = []
-    ignored = [c for c in frame if c != "run"]
-    copies = int(frame[ignored].duplicated().sum())
-    if copies:
-        text = f"{copies} rows are copies of another row and count as often as they stand."
-        messages.append(Message("SC107", text))
-    if {"N", "D", "C"} <= set(frame):
-        ratio = frame["C"] / (frame["N"] * frame["D"])
-        median = float(ratio[done].median()) if done.any() else TOKENS_OF_C
-        if not 2.0 <= median <= 18.0:
-            text = f"The median of C/(N·D) is {median:.3g}, far from 6: check units and factors."
-            messages.append(Message("SC113", text))
-    return messages
-
-
 def _own_convention(frame: pd.DataFrame) -> str | None:
     """Recognise the convention of this package's own tables."""
     if {"N", "N_body", "N_head"} <= set(frame):
         parts = frame["N_body"] + frame["N_head"]
         known = frame["N"].notna() & parts.notna()
         if known.any() and np.allclose(frame["N"][known], parts[known]):
-            return "N = body + head; C = 3 x forward matrix products"
+            return BODY_AND_HEAD
     return None
+
+
+def _named_convention(readings: Mapping[str, Reading]) -> str | None:
+    """What the name of N's column says that it counts."""
+    reading = readings.get("N")
+    if reading is None or not reading.convention:
+        return None
+    said = {
+        "total": "all parameters",
+        "active": "active parameters",
+        "without embeddings": "parameters without embeddings",
+        "with embeddings": "parameters, embeddings included",
+    }[reading.convention]
+    return f'N = {said}, by the name "{reading.source}"'

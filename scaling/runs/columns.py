@@ -1,4 +1,4 @@
-"""The columns of the runs table: type, unit, meaning, and the names that strangers give them."""
+"""The columns of the runs table: type, unit and meaning."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ class Column:
         One sentence.
     positive : bool
         Whether zero and negative values are faults.
-    aliases : tuple of str
-        Normalised names (lower case, letters and digits only) that mean this column elsewhere.
     """
 
     name: str
@@ -34,13 +32,12 @@ class Column:
     unit: str
     meaning: str
     positive: bool = False
-    aliases: tuple[str, ...] = ()
 
 
 COLUMNS: dict[str, Column] = {
     column.name: column
     for column in (
-        Column("run", "text", "", "identifier of the run", aliases=("runid", "pointid")),
+        Column("run", "text", "", "identifier of the run"),
         Column("group", "text", "", "recipe, data set or task that laws are compared by"),
         Column("budget", "amount", "FLOP", "planned compute of an isoFLOP point", True),
         Column(
@@ -49,19 +46,6 @@ COLUMNS: dict[str, Column] = {
             "parameters",
             "parameters of the model, in the table's convention",
             True,
-            (
-                "params",
-                "parameters",
-                "nparams",
-                "nparameters",
-                "numparams",
-                "numparameters",
-                "paramcount",
-                "parametercount",
-                "modelsize",
-                "modelparams",
-                "modelparameters",
-            ),
         ),
         Column(
             "D",
@@ -69,19 +53,6 @@ COLUMNS: dict[str, Column] = {
             "tokens or examples",
             "training tokens or examples seen",
             True,
-            (
-                "tokens",
-                "ntokens",
-                "numtokens",
-                "traintokens",
-                "trainingtokens",
-                "tokenstrained",
-                "tokensseen",
-                "totaltokens",
-                "numtokenstraining",
-                "samplesseen",
-                "examplesseen",
-            ),
         ),
         Column(
             "C",
@@ -89,17 +60,6 @@ COLUMNS: dict[str, Column] = {
             "FLOP",
             "training compute",
             True,
-            (
-                "flops",
-                "flop",
-                "trainflops",
-                "trainingflop",
-                "trainingflops",
-                "totalflops",
-                "numflops",
-                "numflopstraining",
-                "compute",
-            ),
         ),
         Column(
             "loss",
@@ -107,15 +67,6 @@ COLUMNS: dict[str, Column] = {
             "nats per token",
             "validation loss",
             True,
-            (
-                "valloss",
-                "validationloss",
-                "finalloss",
-                "evalloss",
-                "testloss",
-                "finalvalloss",
-                "l",
-            ),
         ),
         Column("N_embedding", "count", "parameters", "input embeddings, looked up not multiplied"),
         Column("N_head", "count", "parameters", "output head; a tied head counts here"),
@@ -127,29 +78,24 @@ COLUMNS: dict[str, Column] = {
             "tokens or examples",
             "distinct data available",
             True,
-            ("uniquetokens", "uniquedata"),
         ),
         Column("epochs", "amount", "passes", "D / D_unique where data repeat", True),
         Column("seed", "count", "", "seed of initialisation and data order"),
         Column("trunk", "text", "", "hash that runs sharing noise have in common"),
         Column("status", "text", "", "done, diverged, failed or too-big"),
         Column("batch", "count", "tokens", "tokens or examples per optimiser step", True),
-        Column("lr", "amount", "", "peak learning rate", True, ("learningrate",)),
+        Column("lr", "amount", "", "peak learning rate", True),
         Column("steps", "count", "steps", "optimiser steps", True),
         Column("loss_se", "amount", "nats per token", "standard error of loss over sequences"),
+        Column("convention", "text", "", "what N counts, where the table says so"),
+        Column("loss_unit", "text", "", "unit of the losses, where it is not nats per token"),
         Column("train_loss", "amount", "nats per token", "smoothed training loss at the end"),
     )
 }
 
-ROLES = ("N", "D", "C", "loss")
 STATUSES = ("done", "diverged", "failed", "too-big")
 
 
 def normalise(header: str) -> str:
     """Return `header` in lower case with letters and digits only, for alias look-up."""
     return re.sub(r"[^a-z0-9]", "", header.lower())
-
-
-ALIASES: dict[str, str] = {
-    alias: column.name for column in COLUMNS.values() for alias in column.aliases
-}

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from scaling.errors import ConfigError, Fault, Message, TableError, clip, listed
 from scaling.expressions import Expression, parse
-from scaling.runs.columns import ALIASES, COLUMNS, ROLES, normalise
+from scaling.runs.columns import COLUMNS, normalise
+from scaling.runs.importers.base import Imported
+from scaling.runs.names import LEAD, PICK, Guess, guesses, split_words
+from scaling.runs.numbers import POINT, Dialect, looks_numeric, looks_suffixed, texts_of, to_numbers
 from scaling.runs.table import Reading
+
+ASKED = ("N", "D", "C", "loss")  # a wrong pick of these moves the answer
+_PART_OF_MODEL = 40
+_HELDOUT_LOSS = 86
+_SURELY_RUNS = 90
+
+
+class AmbiguousColumns(TableError):
+    """Several columns could play one role.
+
+    Attributes
+    ----------
+    choices : mapping of str to tuple of str
+        Headers that could be each role, the likeliest first.
+    """
+
+    def __init__(self, faults: Sequence[Fault], choices: Mapping[str, tuple[str, ...]]) -> None:
+        super().__init__(faults)
+        self.choices = dict(choices)
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:  # type: ignore[override]
+        return (type(self), (self.faults, self.choices))
 
 
 @dataclass
@@ -20,41 +45,78 @@ class Resolved:
     """Cells with canonical names, before their values are checked."""
 
     frame: pd.DataFrame
-    source: dict[str, pd.Series]
+    source: Imported
     columns: dict[str, Reading]
+    dialect: Dialect = POINT
     messages: list[Message] = field(default_factory=list)
+
+    def place(self, column: str, i: int) -> str:
+        """Name the cell of a canonical column in row `i` (from 0) as the source does."""
+        return self.source.place(i, self.columns[column].header or self.columns[column].source)
 
 
 def resolve_columns(
-    cells: pd.DataFrame, rows: np.ndarray, name: str, maps: Mapping[str, str]
+    source: Imported,
+    maps: Mapping[str, str],
+    dialect: Dialect = POINT,
+    needed: Sequence[str] = ASKED,
 ) -> Resolved:
     """Choose a source for every canonical column.
 
-    An exact canonical name wins; otherwise the one header with a known alias; `maps` overrides
-    both. Columns that are not understood keep their own names.
+    An exact canonical name wins; otherwise the header that leads by its name (see
+    `scaling.runs.names`); `maps` overrides both. Columns that are not understood keep their own
+    names.
 
     Raises
     ------
-    TableError
-        SC110 if several headers could play one role.
+    AmbiguousColumns
+        SC110 if several headers could play one of the roles `needed`.
     ConfigError
         SC020 if a map cannot be used.
     """
+    cells = source.cells
     expressions = _parse_maps(maps)
-    chosen = _choose(list(cells.columns), name, set(expressions))
-    columns: dict[str, Reading] = {}
-    series: dict[str, pd.Series] = {}
-    for role, header in chosen.items():
-        columns[role] = Reading(header, COLUMNS[role].unit)
-        series[role] = cells[header]
-    source = {str(header): cells[header] for header in cells.columns}
+    chosen, messages = _choose(source, set(expressions), needed)
+    columns = {role: _reading(guess) for role, guess in chosen.items()}
+    series = {role: cells[guess.header] for role, guess in chosen.items()}
     for role, expression in expressions.items():
-        columns[role] = Reading(expression.text, COLUMNS[role].unit)
-        series[role] = _mapped(expression, source, series, rows, name)
-    taken = set(chosen.values())
+        columns[role], told = _mapped_reading(expression, role, cells)
+        messages += told
+        series[role] = _mapped(expression, role, source, columns, series, dialect)
+    # A quantity is renamed; what tells rows apart keeps its name too, for --where and --group.
+    taken = {r.header for role, r in columns.items() if role not in ("group", "steps")}
     ordered = {role: series[role] for role in COLUMNS if role in series}
     rest = {h: cells[h] for h in cells.columns if h not in taken and h not in ordered}
-    return Resolved(pd.DataFrame({**ordered, **rest}), source, columns)
+    return Resolved(pd.DataFrame({**ordered, **rest}), source, columns, dialect, messages)
+
+
+def _reading(guess: Guess) -> Reading:
+    shown = f"ln({guess.header})" if guess.transform else guess.header
+    unit = guess.unit or COLUMNS[guess.role].unit
+    return Reading(shown, unit, guess.scale, guess.header, guess.transform, guess.convention)
+
+
+def _mapped_reading(
+    expression: Expression, role: str, cells: pd.DataFrame
+) -> tuple[Reading, list[Message]]:
+    """How a mapped column is read; a name's unit that the map leaves aside is told."""
+    tree, header = expression.tree, None
+    if isinstance(tree, ast.Subscript):
+        header = expression.source_columns[0]
+    elif isinstance(tree, ast.Name) and tree.id in cells:
+        header = tree.id
+    unit = "as mapped" if COLUMNS[role].unit else ""
+    if header is None:
+        return Reading(expression.text, unit), []
+    guess = next((g for g in guesses(header) if g.role == role), None)
+    if guess is not None and (guess.scale != 1.0 or guess.transform):
+        text = f'The map takes "{clip(header, 40)}" as it stands, though its name states a unit.'
+        mend = f"--map {_map_of(role, guess)}"
+        return Reading(header, unit, 1.0, header), [Message("SC121", text, mend=mend)]
+    plain = guess is not None or header == role
+    convention = guess.convention if guess is not None else ""
+    unit = (guess.unit if guess is not None else "") or COLUMNS[role].unit if plain else unit
+    return Reading(header, unit, 1.0, header, "", convention), []
 
 
 def _parse_maps(maps: Mapping[str, str]) -> dict[str, Expression]:
@@ -71,98 +133,279 @@ def _parse_maps(maps: Mapping[str, str]) -> dict[str, Expression]:
     return {role: parse(text, where=f"--map {role}") for role, text in maps.items()}
 
 
-def _choose(headers: list[str], name: str, mapped: set[str]) -> dict[str, str]:
-    chosen = {h: h for h in headers if h in COLUMNS and h not in mapped}
-    candidates: dict[str, list[str]] = {}
-    for header in headers:
-        role = ALIASES.get(normalise(header))
-        if header in chosen or role is None or role in chosen or role in mapped:
+# ---------------------------------------------------------------------------------------- choosing
+
+
+def _choose(
+    source: Imported, mapped: set[str], needed: Sequence[str]
+) -> tuple[dict[str, Guess], list[Message]]:
+    """Pick the leading header of each role, or raise with the choices."""
+    headers = list(source.cells.columns)
+    chosen = {h: Guess(h, h, 100) for h in headers if h in COLUMNS and h not in mapped}
+    candidates = _candidates(source, chosen, mapped)
+    if not {"run", "status", "loss"} <= set(headers):  # in our own tables a name means one thing
+        for role in ("N", "C", "loss"):
+            _doubt(role, chosen, candidates)
+    faults, choices, messages = [], {}, []
+    taken = {guess.header for guess in chosen.values()}
+    for role in COLUMNS:
+        found = [g for g in candidates.get(role, []) if g.header not in taken]
+        if role in chosen or not found:
             continue
-        candidates.setdefault(role, []).append(header)
-    for header in headers:
-        role = next((c for c in COLUMNS if normalise(c) == normalise(header)), None)
-        if role and header not in chosen and role not in chosen and role not in mapped:
-            candidates.setdefault(role, []).append(header)
-    faults = [
-        Fault(
-            "SC110",
-            f"{name}:1",
-            f"{len(found)} columns could be {role}",
-            ", ".join(clip(h, 30) for h in found),
-            f"choose: --map {role}='source[\"{clip(found[0], 30)}\"]'",
-        )
-        for role, found in candidates.items()
-        if len(found) > 1 and role in ROLES
-    ]
+        rivals = _rivals(role, found, source.cells)
+        if len(rivals) > 1 and role in ASKED:
+            if role in needed:
+                faults.append(_ambiguous(role, rivals, source))
+                choices[role] = tuple(g.header for g in rivals)
+        elif len(rivals) == 1 and _suits(rivals[0], source.cells, candidates):
+            chosen[role] = rivals[0]
+            taken.add(rivals[0].header)
+            messages += _told(role, rivals[0], found)
     if faults:
-        raise TableError(faults)
-    return chosen | {role: found[0] for role, found in candidates.items() if len(found) == 1}
+        raise AmbiguousColumns(faults, choices)
+    return chosen, messages
+
+
+def _doubt(role: str, chosen: dict[str, Guess], candidates: dict[str, list[Guess]]) -> None:
+    """Put an exact name back among the candidates where another column contests its meaning."""
+    others = candidates.get(role, [])
+    if role == "loss":  # trainers call the training loss so, beside a held-out one
+        contested = any(g.points >= _HELDOUT_LOSS for g in others)
+    else:
+        contested = any(g.convention and not g.part for g in others)
+    if role in chosen and contested:
+        others.insert(0, chosen.pop(role))
+
+
+def _candidates(
+    source: Imported, chosen: Mapping[str, Guess], mapped: set[str]
+) -> dict[str, list[Guess]]:
+    """Headers that may play each open role and whose cells are of its kind, the best first."""
+    folded = {normalise(c): c for c in COLUMNS if len(c) > 1}
+    out: dict[str, list[Guess]] = {}
+    nominal: dict[str, list[Guess]] = {}  # 7B is a name as much as a number
+    for header in source.cells.columns:
+        if header in chosen or header in COLUMNS:
+            continue
+        found = guesses(header)
+        canonical = folded.get(normalise(header))
+        if canonical is not None and canonical != "loss" and canonical not in mapped:
+            found = [g for g in found if g.role == canonical] or [Guess(header, canonical, 95)]
+        for guess in found:
+            if guess.role in mapped:
+                continue
+            kind = COLUMNS[guess.role].kind
+            if kind == "text" or looks_numeric(source.cells[header]):
+                out.setdefault(guess.role, []).append(guess)
+            elif kind == "count" and looks_suffixed(source.cells[header]):
+                nominal.setdefault(guess.role, []).append(replace(guess, points=guess.points - 30))
+    for role, found in nominal.items():
+        if not any(g.points >= PICK for g in out.get(role, [])):
+            out[role] = out.get(role, []) + found
+    return {role: sorted(found, key=lambda g: -g.points) for role, found in out.items()}
+
+
+def _rivals(role: str, found: Sequence[Guess], cells: pd.DataFrame) -> list[Guess]:
+    """The headers that could be meant: one if it leads clearly."""
+    best = found[0]
+    if best.points < PICK:
+        return []
+    near = [g for g in found[1:] if g.points > best.points - LEAD and g.points >= PICK]
+    if role == "N" and best.points < 100:  # which parameters count is never a matter of names
+        near = [g for g in found[1:] if g.points >= _PART_OF_MODEL]
+    elif role in ("N", "C") and best.points == 100:
+        near = [g for g in found[1:] if g.convention and not g.part]
+    if role == "loss" and best.header.lower() == "loss":
+        near = [g for g in found[1:] if g.points >= _HELDOUT_LOSS]
+    return [best, *(g for g in near if not _same(cells, best, g))]
+
+
+def _same(cells: pd.DataFrame, one: Guess, other: Guess) -> bool:
+    """Whether two columns hold the same cells, so that the choice does not matter."""
+    same_way = (one.scale, one.transform) == (other.scale, other.transform)
+    return same_way and texts_of(cells[one.header]) == texts_of(cells[other.header])
+
+
+def _suits(guess: Guess, cells: pd.DataFrame, candidates: Mapping[str, list[Guess]]) -> bool:
+    """Whether the cells can be run names or groups, where a name alone is not enough."""
+    values = cells[guess.header]
+    if guess.role == "run" and guess.points < _SURELY_RUNS:
+        return _names_runs(values, candidates.get("steps", []), cells)
+    if guess.role == "group":
+        filled = values.loc[[bool(t) for t in texts_of(values)]]
+        counts = filled.value_counts()
+        return len(counts) > 1 and float(counts.median()) >= 3
+    return True
+
+
+def _names_runs(values: pd.Series, steps: Sequence[Guess], cells: pd.DataFrame) -> bool:
+    """Whether each row, or each row of a step, has a name of its own."""
+    names = texts_of(values)
+    if "" in names:
+        return False
+    if len(set(names)) == len(names):
+        return True
+    columns = [pd.Series(names), *(cells[g.header] for g in steps[:1])]
+    return len(columns) > 1 and not pd.concat(columns, axis=1).duplicated().any()
+
+
+def _ambiguous(role: str, rivals: Sequence[Guess], source: Imported) -> Fault:
+    best, *others = rivals
+    first = _map_of(role, best)
+    mend = f"choose: --map {first}"
+    parts = [g for g in others if g.part and g.header.isidentifier()]
+    body = [g for g in parts if {"transformer", "body"} & set(split_words(g.header))]
+    heads = [g for g in parts if "head" in split_words(g.header)]
+    if role == "N" and body and heads:
+        mend += f'   or   --map "N={body[0].header}+{heads[0].header}"'
+    elif others:
+        mend += f"   or   --map {_map_of(role, others[0])}"
+    names = ", ".join(clip(g.header, 30) for g in rivals[:8])
+    more = f" and {len(rivals) - 8} more" if len(rivals) > 8 else ""
+    return Fault(
+        "SC110", f"{source.name}:1", f"{len(rivals)} columns could be {role}", names + more, mend
+    )
+
+
+def _map_of(role: str, guess: Guess) -> str:
+    """Write the --map that a choice stands for, its unit included."""
+    plain = guess.header.isidentifier() and guess.header not in COLUMNS
+    text = guess.header if plain else f'source["{clip(guess.header, 40)}"]'
+    text = f"log({text})" if guess.transform else text
+    text = text if guess.scale == 1.0 else f"{text}*{guess.scale:.10g}"
+    return f"{role}={text}" if text.isidentifier() else f"'{role}={text}'"
+
+
+def map_text(role: str, header: str) -> str:
+    """Return the expression that reads `header` as `role`, with the unit of its name."""
+    for guess in guesses(header):
+        if guess.role == role:
+            return _map_of(role, guess).strip("'").partition("=")[2]
+    return f'source["{header}"]'
+
+
+def _told(role: str, guess: Guess, found: Sequence[Guess]) -> list[Message]:
+    """Say what was done to a column beyond taking it."""
+    messages = []
+    if guess.transform == "ln":
+        text = f'Loss is the logarithm of the perplexity in "{clip(guess.header, 40)}".'
+        messages.append(Message("SC121", text, "info"))
+    elif role == "loss" and guess.scale != 1.0:
+        text = f'Loss is "{clip(guess.header, 40)}" times ln 2: bits became {guess.unit}.'
+        messages.append(Message("SC121", text, "info"))
+    elif guess.scale != 1.0 and "MAC" not in guess.unit:
+        text = f'{role} is "{clip(guess.header, 40)}" times {guess.scale:g}, the unit of its name.'
+        messages.append(Message("SC121", text, "info"))
+    if "MAC" in guess.unit:
+        text = f'"{clip(guess.header, 40)}" counts multiply-accumulates: C is {guess.scale:g} '
+        text += "times it, 2 FLOP each. "
+        text += "If only the forward pass is counted, C is a third of the training compute."
+        mend = f"--map '{role}=source[\"{clip(guess.header, 40)}\"]*{guess.scale * 3:g}'"
+        messages.append(Message("SC121", text, mend=mend))
+    if role == "loss" and guess.points == 66:
+        text = f'"{clip(guess.header, 40)}" is a training loss: no held-out loss was found.'
+        messages.append(Message("SC133", text, mend="--map loss=… names a held-out loss"))
+    others = [g.header for g in found if g.header != guess.header and g.points >= PICK]
+    if others and role in ASKED:
+        text = f'{role} is "{clip(guess.header, 40)}"; not used: '
+        text += ", ".join(clip(h, 30) for h in others[:5])
+        text += f" and {len(others) - 5} more." if len(others) > 5 else "."
+        messages.append(Message("SC121", text, "info"))
+    return messages
+
+
+# ------------------------------------------------------------------------------------------- maps
 
 
 def _mapped(
     expression: Expression,
-    source: Mapping[str, pd.Series],
+    role: str,
+    source: Imported,
+    columns: Mapping[str, Reading],
     series: Mapping[str, pd.Series],
-    rows: np.ndarray,
-    name: str,
+    dialect: Dialect,
 ) -> pd.Series:
     """Evaluate a map; a plain ``source["x"]`` passes its cells through, text included."""
-    missing = [c for c in expression.source_columns if c not in source]
+    cells = source.cells
+    missing = [c for c in expression.source_columns if c not in cells]
     if missing:
         raise ConfigError(
             Fault(
                 "SC020",
                 "--map",
-                f'{name} has no column "{clip(missing[0])}"',
-                listed(source),
+                f'{source.name} has no column "{clip(missing[0])}"',
+                listed(map(str, cells)),
             )
         )
-    used = [n for n in expression.names if n != "source"]
-    if isinstance(expression.tree, ast.Subscript):
-        return source[expression.source_columns[0]]
+    tree = expression.tree
+    if isinstance(tree, ast.Subscript):
+        return cells[expression.source_columns[0]]
+    if isinstance(tree, ast.Name) and tree.id in cells:
+        return cells[tree.id]
+    if COLUMNS[role].kind == "text":
+        return _joined(expression, source)
     env: dict[str, object] = {}
-    for column in used:
-        values = series[column] if column in series else source.get(column)
-        if values is not None:
-            env[column] = to_numbers(values, column, rows, name)
-    env["source"] = {c: to_numbers(source[c], c, rows, name) for c in expression.source_columns}
+    for name in expression.names:
+        if name == "source":
+            continue
+        if name in cells:
+            env[name] = to_numbers(cells[name], name, source, dialect)
+        elif name in series:
+            env[name] = scaled(
+                to_numbers(series[name], columns[name].header or name, source, dialect),
+                columns[name],
+            )
+    env["source"] = {c: to_numbers(cells[c], c, source, dialect) for c in expression.source_columns}
     value = np.asarray(expression.value(env))
     if value.dtype.kind not in "fiu":
         text = clip(expression.text)
         raise ConfigError(Fault("SC020", "--map", f"{text!r} gives no numbers", "an amount a row"))
-    return pd.Series(np.broadcast_to(value.astype(np.float64), (len(rows),)).copy())
+    return pd.Series(np.broadcast_to(value.astype(np.float64), (len(cells),)).copy())
 
 
-def to_numbers(values: pd.Series, column: str, rows: np.ndarray, name: str) -> np.ndarray:
-    """Convert cells to float64, empty cells to NaN.
+def _joined(expression: Expression, source: Imported) -> pd.Series:
+    """Join columns and constants of text by ``+``, row by row."""
 
-    Raises
-    ------
-    TableError
-        SC102 for every cell that is not a number.
-    """
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        return values.to_numpy(dtype=np.float64, na_value=np.nan)
-    text = values.astype("string").str.strip().fillna("")
-    numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    filled = (text != "").to_numpy()
-    spelled_nan = text.str.lower().isin(["nan", "+nan", "-nan"]).to_numpy()
-    bad = np.flatnonzero(filled & np.isnan(numbers) & ~spelled_nan)
-    if len(bad):
-        raise TableError([_not_a_number(text.iloc[i], column, int(rows[i]), name) for i in bad])
-    # A written NaN is a fault of value, not an empty cell: keep them apart by infinity.
-    return np.where(spelled_nan, np.inf, numbers)
+    def text_of(node: ast.expr) -> list[str]:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            sides = zip(text_of(node.left), text_of(node.right), strict=True)
+            return [a + b for a, b in sides]
+        if isinstance(node, ast.Constant):
+            return [str(node.value)] * len(source.cells)
+        name = node.id if isinstance(node, ast.Name) else None
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            name = str(node.slice.value)
+        if name is None or name not in source.cells:
+            found = f"{clip(expression.text)!r} is no text"
+            expected = 'columns and texts joined by +, such as Domain + "/" + Task'
+            raise ConfigError(
+                Fault("SC020", "--map", found, expected, listed(map(str, source.cells)))
+            )
+        return texts_of(source.cells[name])
+
+    return pd.Series(text_of(expression.tree), dtype=object)
 
 
-def _not_a_number(cell: str, column: str, row: int, name: str) -> Fault:
-    plain = cell.replace(",", ".")
-    mend = "write plain numbers such as 2431 or 2.4e3"
-    if "," in cell and plain.count(".") == 1 and plain.replace(".", "").isdigit():
-        mend = "decimal comma or thousands separator? write 2.431 or 2431"
-    return Fault(
-        "SC102",
-        f'{name}:{row}  column "{clip(column, 30)}"',
-        f'"{clip(cell)}" is not a number',
-        "a number",
-        mend,
-    )
+def scaled(numbers: np.ndarray, reading: Reading) -> np.ndarray:
+    """Apply the unit of a reading: the logarithm of a perplexity, billions to ones."""
+    if reading.transform == "ln":
+        with np.errstate(all="ignore"):
+            numbers = np.log(numbers)
+    return numbers if reading.scale == 1.0 else exact_times(numbers, reading.scale)
+
+
+def exact_times(numbers: np.ndarray, scale: float) -> np.ndarray:
+    """Multiply; by a power of ten so that 1.3 billions become the float nearest to 1.3e9."""
+    power = round(float(np.log10(scale)))
+    if scale != float(f"1e{power}"):
+        return numbers * scale
+    written = (repr(float(v)) for v in numbers)
+    return np.array([float(_shifted(text, power)) for text in written], dtype=np.float64)
+
+
+def _shifted(text: str, power: int) -> str:
+    """Raise the exponent of a written number."""
+    mantissa, _, exponent = text.partition("e")
+    if not mantissa[-1:].isdigit():  # nan, inf
+        return text
+    return f"{mantissa}e{int(exponent or 0) + power}"

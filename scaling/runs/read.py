@@ -1,21 +1,65 @@
-"""Reading a table of runs: anybody's CSV, or a frame in memory, into the checked runs table."""
+"""Reading runs from anywhere, a file, a tracker or a frame, into the checked runs table."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import re
-import sys
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from scaling.errors import Fault, Message, TableError, clip
+from scaling.errors import ConfigError, Fault, Message, TableError, clip
 from scaling.runs.check import check_values
-from scaling.runs.detect import resolve_columns
-from scaling.runs.table import RunsTable
+from scaling.runs.columns import COLUMNS
+from scaling.runs.detect import ASKED, resolve_columns
+from scaling.runs.importers.base import Imported
+from scaling.runs.importers.registry import open_source
+from scaling.runs.numbers import POINT, Dialect, row_ranges
+from scaling.runs.table import Reading, RunsTable
+
+ATTRS = "scaling"
+_SHOWN = ("N", "D", "C", "loss", "budget", "group", "D_unique", "run", "seed", "steps")
+
+
+@dataclass(frozen=True)
+class How:
+    """How a source is to be read.
+
+    Attributes
+    ----------
+    maps : mapping
+        Expression of each canonical column that detection should not choose, for example
+        ``{"N": 'source["Model Size"] * 1e9'}``.
+    convention : str or None
+        What N counts, in the reader's words.
+    where : str or None
+        Condition on rows; the others are kept but left out of fits.
+    needs_loss : bool
+        Whether a table without a loss is a fault; laws of something else need none.
+    curves : bool
+        Whether a run may have several rows, one for each point of its curve.
+    final : bool
+        Whether only the last row of each run enters fits.
+    dialect : Dialect
+        How numbers are written.
+    kind : str or None
+        Format of the file, or name of the importer; by its content if None.
+    melt : tuple of str or None
+        Two columns: headers that are numbers become the first, their cells the second.
+    """
+
+    maps: Mapping[str, str] = field(default_factory=dict)
+    convention: str | None = None
+    where: str | None = None
+    needs_loss: bool = True
+    curves: bool = False
+    final: bool = False
+    dialect: Dialect = POINT
+    kind: str | None = None
+    melt: tuple[str, str] | None = None
 
 
 def read_table(
@@ -26,24 +70,20 @@ def read_table(
     where: str | None = None,
     needs_loss: bool = True,
     curves: bool = False,
+    final: bool = False,
+    dialect: Dialect = POINT,
+    kind: str | None = None,
+    melt: tuple[str, str] | None = None,
 ) -> RunsTable:
-    """Read and check a file of runs.
+    """Read and check runs.
 
     Parameters
     ----------
     source : str or Path
-        CSV or TSV file, or ``"-"`` for standard input.
-    maps : mapping, optional
-        Expression of each canonical column that detection should not choose, for example
-        ``{"N": 'source["Model Size"] * 1e9'}``.
-    convention : str, optional
-        What N counts, in the reader's words.
-    where : str, optional
-        Condition on rows; the others are kept but left out of fits.
-    needs_loss : bool
-        Whether a table without a loss is a fault; laws of something else need none.
-    curves : bool
-        Whether a run may have several rows, one for each point of its curve.
+        CSV, TSV, JSON, JSON lines or Parquet; ``"-"`` for standard input; or what an importer
+        recognises: a tracker's folder or database, a study's folder.
+    maps, convention, where, needs_loss, curves, final, dialect, kind, melt
+        See `How`.
 
     Returns
     -------
@@ -53,23 +93,60 @@ def read_table(
     ------
     TableError
         All faults of the table at once, each with file, row and column.
+    AmbiguousColumns
+        A TableError: SC110, several columns could play one role.
     ConfigError
         If `maps` or `where` cannot be used.
     """
-    raw, name = _read_bytes(source)
-    text = _decode(raw, name)
-    cells, rows = _parse(text, name)
-    return _finish(
-        cells,
-        rows,
-        name=name,
-        sha256=hashlib.sha256(raw).hexdigest(),
-        maps=maps,
-        convention=convention,
-        where=where,
-        needs_loss=needs_loss,
-        curves=curves,
-    )
+    how = How(maps or {}, convention, where, needs_loss, curves, final, dialect, kind, melt)
+    return checked(open_source(source, kind), how)
+
+
+def checked(found: Imported, how: How) -> RunsTable:
+    """Understand and check what was found in a source."""
+    if how.melt is not None:
+        found = melted(found, *how.melt)
+    needed = ASKED if how.needs_loss else tuple(role for role in ASKED if role != "loss")
+    resolved = resolve_columns(found, how.maps, how.dialect, needed)
+    table = check_values(resolved, how.convention, how.needs_loss, how.curves, how.where, how.final)
+    return replace(table, file=found.name, sha256=found.sha256)
+
+
+def melted(found: Imported, x: str, y: str) -> Imported:
+    """Turn a wide table into a long one: a row for each cell under a header that is a number.
+
+    Raises
+    ------
+    ConfigError
+        SC004 if no header is a number, or a column of that name exists.
+    """
+    cells = found.cells
+    wide = [header for header in cells.columns if _number(header) is not None]
+    if not wide:
+        expected = "columns whose names are numbers, such as 200, 400, 800"
+        raise ConfigError(Fault("SC004", "--melt", f"{found.name} has none", expected))
+    for name in (x, y):
+        if name in cells:
+            raise ConfigError(Fault("SC004", "--melt", f'"{name}" is a column', "a new name"))
+    kept = [header for header in cells.columns if header not in wide]
+    repeat = np.repeat(np.arange(len(cells)), len(wide))
+    long = cells[kept].iloc[repeat].reset_index(drop=True)
+    long[x] = pd.Series(np.tile(np.array(wide, dtype=object), len(cells)), dtype=object)
+    values = cells[wide].to_numpy(dtype=object).reshape(-1)
+    long[y] = pd.Series(values, dtype=object)
+    text = f"Wide table: {len(wide)} columns became {x}, their cells {y}."
+    message = Message("SC121", text, "info")
+    return replace(found, cells=long, rows=found.rows[repeat], messages=(*found.messages, message))
+
+
+def _number(header: str) -> float | None:
+    try:
+        return float(header)
+    except ValueError:
+        return None
+
+
+# ------------------------------------------------------------------------------------------ frames
 
 
 def from_frame(
@@ -80,194 +157,113 @@ def from_frame(
     where: str | None = None,
     needs_loss: bool = True,
     curves: bool = False,
+    final: bool = False,
 ) -> RunsTable:
-    """Check a frame in memory; the same rules and the same errors as for a file."""
+    """Check a frame in memory; the same rules and the same errors as for a file.
+
+    A frame that `scaling.read` gave and that was not changed since keeps the name and the
+    checksum of its file, how its columns were read, and what was told.
+    """
     if not len(frame):
         raise TableError(Fault("SC101", "frame", "has no rows", "at least one run"))
     cells = frame.reset_index(drop=True)
     cells.columns = [str(name) for name in cells.columns]
+    repeated = cells.columns[cells.columns.duplicated()]
+    if len(repeated):
+        found = f'two columns are called "{clip(repeated[0])}"'
+        raise TableError(Fault("SC108", "frame", found, "one name a column", "rename one of them"))
+    origin = frame.attrs.get(ATTRS)
+    whole = isinstance(origin, dict) and origin.get("digest") == digest_of(frame)
     rows = np.arange(len(cells), dtype=np.int64)
-    return _finish(
-        cells,
-        rows,
-        name="frame",
-        sha256=None,
-        maps=maps,
-        convention=convention,
-        where=where,
-        needs_loss=needs_loss,
-        curves=curves,
+    name = "frame"
+    if isinstance(origin, dict):
+        name = str(origin.get("file")) if whole else f"frame (of {origin.get('file')}, changed)"
+        if whole:
+            rows = _expanded(origin["lines"])
+    how = How(maps or {}, convention, where, needs_loss, curves, final)
+    table = checked(Imported(cells, rows, name), how)
+    table = table if isinstance(origin, dict) else replace(table, file=None)
+    return _remembering(table, origin) if whole and isinstance(origin, dict) else table
+
+
+def frame_of(table: RunsTable) -> pd.DataFrame:
+    """Return the usable rows of a table as a frame that remembers how it was read."""
+    frame = table.fit_frame.copy()
+    frame.attrs[ATTRS] = {
+        "file": table.file,
+        "sha256": table.sha256,
+        "convention": table.convention,
+        "columns": {name: reading.as_dict() for name, reading in table.columns.items()},
+        "messages": [m.as_dict() for m in table.messages],
+        "dropped": [vars(item) for item in table.dropped[:10_000]],
+        "lines": _ranges(table.fit_rows),
+        "digest": digest_of(frame),
+    }
+    return frame
+
+
+def digest_of(frame: pd.DataFrame) -> str:
+    """Fingerprint of the values of the known columns, in their order."""
+    import hashlib
+
+    known = frame[[c for c in frame.columns if c in COLUMNS]]
+    hashes = pd.util.hash_pandas_object(known, index=False).to_numpy()
+    names = json.dumps([str(c) for c in known.columns])
+    return hashlib.sha256(names.encode() + hashes.tobytes()).hexdigest()
+
+
+def _remembering(table: RunsTable, origin: dict[str, Any]) -> RunsTable:
+    columns = {
+        name: Reading(item["source"], item["unit"], item["scale"])
+        for name, item in origin["columns"].items()
+        if name in table.columns
+    }
+    earlier = [Message.from_dict(item) for item in origin["messages"]]
+    told = {m.code for m in earlier}
+    fresh = [m for m in table.messages if m.code not in told and m.code != "SC114"]
+    stated = table.convention if table.convention.endswith("not stated") else None
+    return replace(
+        table,
+        columns={**table.columns, **columns},
+        messages=(*earlier, *fresh),
+        convention=origin["convention"] if stated else table.convention,
+        file=origin["file"],
+        sha256=origin["sha256"],
     )
 
 
-def _finish(
-    cells: pd.DataFrame,
-    rows: np.ndarray,
-    *,
-    name: str,
-    sha256: str | None,
-    maps: Mapping[str, str] | None,
-    convention: str | None,
-    where: str | None,
-    needs_loss: bool,
-    curves: bool,
-) -> RunsTable:
-    resolved = resolve_columns(cells, rows, name, maps or {})
-    table = check_values(resolved, rows, name, convention, needs_loss, curves, where)
-    if sha256 is not None:
-        from dataclasses import replace
-
-        table = replace(table, file=name, sha256=sha256)
-    return table
+def _ranges(rows: np.ndarray) -> list[list[int]]:
+    """Rows as ``[first, last]`` pairs, which JSON and `DataFrame.attrs` can hold."""
+    breaks = np.flatnonzero(np.diff(rows) != 1)
+    starts = np.concatenate([[0], breaks + 1]) if len(rows) else np.array([], dtype=np.int64)
+    ends = np.concatenate([breaks, [len(rows) - 1]]) if len(rows) else starts
+    return [[int(rows[p]), int(rows[q])] for p, q in zip(starts, ends, strict=True)]
 
 
-def _read_bytes(source: str | Path) -> tuple[bytes, str]:
-    if str(source) == "-":
-        return sys.stdin.buffer.read(), "stdin"
-    path = Path(source)
-    try:
-        return path.read_bytes(), path.name
-    except OSError as error:
-        raise TableError(
-            Fault("SC005", str(source), f"cannot be read: {error.strerror}", "a CSV file of runs")
-        ) from error
+def _expanded(ranges: list[list[int]]) -> np.ndarray:
+    return np.concatenate([np.arange(p, q + 1, dtype=np.int64) for p, q in ranges])
 
 
-def _decode(raw: bytes, name: str) -> str:
-    if not raw.strip():
-        raise TableError(
-            Fault(
-                "SC101",
-                name,
-                "the file is empty",
-                "a header line and one line per run",
-                "write at least N, D, loss and one row",
-            )
-        )
-    if b"\0" in raw[:65536]:
-        raise TableError(
-            Fault("SC101", name, "a binary file", "CSV or TSV text", "export it as CSV")
-        )
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise TableError(
-            Fault(
-                "SC101",
-                f"{name}:{line}",
-                f"byte 0x{raw[error.start]:02x} is not UTF-8",
-                "UTF-8 text",
-                "save the file as UTF-8",
-            )
-        ) from None
-
-
-def _parse(text: str, name: str) -> tuple[pd.DataFrame, np.ndarray]:
-    """Split into cells, all text, with the line number of each row."""
-    header = text.split("\n", 1)[0].rstrip("\r")
-    delimiter = max(",\t;", key=header.count)
-    faults = _ragged_rows(text, delimiter, name)
-    if faults:
-        raise TableError(faults)
-    cells = pd.read_csv(
-        io.StringIO(text),
-        sep=delimiter,
-        dtype=str,
-        keep_default_na=False,
-        header=None,
-        skip_blank_lines=False,
-        skipinitialspace=True,
-        index_col=False,
-    )
-    names = [str(item).strip() for item in cells.iloc[0]]
-    duplicated = sorted({item for item in names if names.count(item) > 1})
-    if duplicated:
-        raise TableError(
-            Fault(
-                "SC108",
-                f"{name}:1",
-                f'two columns are called "{clip(duplicated[0])}"',
-                "one name a column",
-                "rename one of them",
-                excerpt=header,
-            )
-        )
-    body = cells.iloc[1:].reset_index(drop=True)
-    body.columns = names
-    rows = np.arange(2, len(body) + 2, dtype=np.int64)
-    blank = (body.fillna("") == "").all(axis=1).to_numpy()
-    body, rows = body.loc[~blank].reset_index(drop=True), rows[~blank]
-    if not len(body):
-        raise TableError(
-            Fault(
-                "SC101",
-                f"{name}:1",
-                "a header but no rows",
-                "one line per run",
-                "add the runs below the header",
-                header,
-            )
-        )
-    return body, rows
-
-
-def _ragged_rows(text: str, delimiter: str, name: str) -> list[Fault]:
-    """Rows whose number of fields differs from the header's."""
-    import csv
-
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    faults: list[Fault] = []
-    try:
-        width = len(next(reader))
-        for fields in reader:
-            if fields and len(fields) != width:
-                faults.append(
-                    Fault(
-                        "SC101",
-                        f"{name}:{reader.line_num}",
-                        f"{len(fields)} fields",
-                        f"{width}, as in the header",
-                        "quote fields that contain the delimiter",
-                        delimiter.join(fields),
-                    )
-                )
-    except csv.Error as error:
-        reason = clip(str(error).split(" - ")[0])
-        mend = "save the file as CSV with one line a row"
-        faults.append(Fault("SC101", f"{name}:{reader.line_num}", reason, "CSV text", mend))
-    return faults
+# ------------------------------------------------------------------------------------------- words
 
 
 def describe(table: RunsTable) -> list[str]:
     """Say in a few lines how the table was read."""
     lines = [f"{table.file or 'frame'}: {len(table)} rows, {int(table.used.sum())} used"]
     for role, reading in table.columns.items():
-        shown = role in ("N", "D", "C", "loss", "budget", "group", "D_unique")
-        if shown and table.frame[role].notna().any():
+        if role in _SHOWN and table.frame[role].notna().any():
+            scale = f" × {reading.scale:g}" if reading.scale != 1.0 else ""
             extra = f"  {table.convention}" if role == "N" else ""
             unit = f"  [{reading.unit}]" if reading.unit else ""
-            lines.append(f"  {role:<{8 if len(role) > 6 else 6}} {reading.source}{unit}{extra}")
+            width = 8 if len(role) > 6 else 6
+            lines.append(f"  {role:<{width}} {clip(reading.source, 60)}{scale}{unit}{extra}")
+    rest = [clip(str(name), 24) for name in table.frame if name not in COLUMNS]
+    if rest:
+        more = f" and {len(rest) - 6} more" if len(rest) > 6 else ""
+        lines.append(f"  no role: {', '.join(rest[:6])}{more}")
     reasons: dict[tuple[str, str], list[int]] = {}
     for item in table.dropped:
         reasons.setdefault((item.code, item.why), []).append(item.row)
     for (code, why), rows in reasons.items():
-        lines.append(f"  left out: {len(rows)} rows ({_ranges(rows)}), {why}  [{code}]")
+        lines.append(f"  left out: {len(rows)} rows ({row_ranges(rows)}), {why}  [{code}]")
     return lines
-
-
-def _ranges(rows: list[int], limit: int = 6) -> str:
-    """Write row numbers compactly: ``2-6, 9``."""
-    runs: list[list[int]] = []
-    for row in sorted(rows):
-        if runs and row == runs[-1][1] + 1:
-            runs[-1][1] = row
-        else:
-            runs.append([row, row])
-    text = [str(p) if p == q else f"{p}-{q}" for p, q in runs[:limit]]
-    return ", ".join(text) + (", …" if len(runs) > limit else "")
-
-
-def note(code: str, text: str) -> Message:
-    """Build an information message about how a table was read."""
-    return Message(code, re.sub(r"\s+", " ", text), "info")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,11 +28,24 @@ class Reading:
         Unit of the values in the table.
     scale : float
         Factor that the source was multiplied by.
+    header : str or None
+        The source's header where one column was taken; None for expressions and what is derived.
+    transform : {"", "ln"}
+        What was done to the cells before they were scaled.
+    convention : str
+        What N counts, where the header says so.
     """
 
     source: str
     unit: str
     scale: float = 1.0
+    header: str | None = None
+    transform: str = ""
+    convention: str = ""
+
+    def as_dict(self) -> dict[str, str | float]:
+        """Return the JSON form of ``table.columns``."""
+        return {"source": self.source, "unit": self.unit, "scale": self.scale}
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,7 @@ class RunsTable:
     convention: str = "not stated"
     file: str | None = None
     sha256: str | None = None
-    source: Mapping[str, pd.Series] = field(default_factory=dict, repr=False)
+    source: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @property
     def fit_frame(self) -> pd.DataFrame:
@@ -108,11 +123,25 @@ class RunsTable:
         more = tuple(Dropped(int(row), code, why) for row in self.rows[out])
         return replace(self, used=self.used & keep, dropped=self.dropped + more)
 
-    def environment(self) -> dict[str, object]:
+    def column(self, name: str) -> NDArray[Any] | None:
+        """Values of a column by its canonical name or by its name in the source; shape (n,)."""
+        for canonical, reading in self.columns.items():
+            if reading.header == name and name not in self.frame:
+                return self.frame[canonical].to_numpy()
+        if name in self.frame:
+            return self.frame[name].to_numpy()
+        return self.source.get(name)
+
+    def environment(self) -> Mapping[str, Any]:
         """Values of every name that an expression over this table may use."""
-        env: dict[str, object] = {str(name): self.frame[name].to_numpy() for name in self.frame}
-        env["source"] = {name: values.to_numpy() for name, values in self.source.items()}
-        return env
+        return environment(self.frame, self.source)
+
+
+def environment(frame: pd.DataFrame, source: Mapping[str, NDArray[Any]]) -> Mapping[str, Any]:
+    """Names of an expression: columns of the frame, then those of the source, and ``source``."""
+    own: dict[str, Any] = {str(name): frame[name].to_numpy() for name in frame}
+    # a ChainMap only reads its further maps
+    return ChainMap(own | {"source": source}, source)  # type: ignore[arg-type]
 
 
 def clusters(frame: pd.DataFrame) -> tuple[str, NDArray[np.int64]]:

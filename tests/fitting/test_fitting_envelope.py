@@ -116,7 +116,7 @@ def test_curves_are_for_envelopes_only(frame, tmp_path):
                    lambda: sc.isoflop(frame)):  # fmt: skip
         with pytest.raises(TableError) as caught:
             refuse()
-        assert caught.value.code == "SC106"
+        assert caught.value.code == "SC116"
         assert "--approach envelope" in str(caught.value)
 
 

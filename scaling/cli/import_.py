@@ -1,0 +1,131 @@
+"""``scaling import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaling.cli.app import app
+from scaling.cli.common import follow_up, print_json, talk
+from scaling.cli.reading import (
+    Convention,
+    Decimal,
+    FinalOnly,
+    From,
+    Maps,
+    Melt,
+    Thousands,
+    Where,
+    how,
+    settle,
+    tell_reading,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scaling.runs.read import How
+    from scaling.runs.table import RunsTable
+
+
+@app.command("import")
+def import_(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SRC", help="Tables, tracker folders or databases, studies; or -."),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Write the runs table there; - prints it.")
+    ] = Path("-"),
+    maps: Maps = None,
+    convention: Convention = None,
+    where: Where = None,
+    final: FinalOnly = False,
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
+    kind: From = None,
+    melt: Melt = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
+) -> None:
+    """Bring runs from elsewhere into one runs table, with their ids; curves go beside it.
+
+    scaling import results.csv --decimal , -o runs.csv
+
+    scaling import wandb/ mlflow.db -o runs.csv     several sources, one table
+
+    scaling import flan.csv --melt D=loss --map N=size -o runs.csv
+    """
+    from scaling.runs.files import refuse_existing, write_atomic
+    from scaling.runs.write import canonical_frame, stacked, to_csv
+
+    to_file = str(out) != "-"
+    beside = out.with_name(f"{out.stem}.curves.csv")
+    if to_file:
+        for path in (out, beside):
+            refuse_existing(path, force)
+    options = how(maps, convention, where, final, decimal, thousands, kind, melt, needs_loss=False)
+    tables: dict[str, RunsTable] = {}
+    curves: dict[str, pd.DataFrame] = {}
+    for source in sources:
+        name = _free(source, tables)
+        tables[name], found = _read(source, options)
+        if found is not None:
+            curves[name] = found
+    whole = stacked({name: canonical_frame(table) for name, table in tables.items()})
+    tell_reading(tables.values())
+    if to_file:
+        write_atomic(out, to_csv(whole))
+        talk(f"wrote {out}: {len(whole)} runs")
+    if to_file and curves:
+        points = _points(curves)
+        write_atomic(beside, to_csv(points))
+        talk(f"wrote {beside}: {len(points)} points of {points['run'].nunique()} runs")
+    elif curves:
+        talk("  curves are written with -o FILE only")
+    if as_json:
+        print_json(
+            {
+                "schema": "scaling/import@1",
+                "runs": str(out) if to_file else None,
+                "curves": str(beside) if to_file and curves else None,
+                "rows": len(whole),
+                "columns": [str(c) for c in whole],
+                "messages": [m.as_dict() for t in tables.values() for m in t.messages],
+            }
+        )
+    elif not to_file:
+        typer.echo(to_csv(whole), nl=False)
+    if to_file:
+        follow_up(f"scaling fit {out}")
+
+
+def _free(source: Path, taken: dict[str, RunsTable]) -> str:
+    """Name a source by its last part, or by more of its path where that is taken."""
+    name = "stdin" if str(source) == "-" else source.resolve().name
+    return name if name not in taken else str(source)
+
+
+def _read(source: Path, options: How) -> tuple[RunsTable, pd.DataFrame | None]:
+    """Read one source and its curves; rows in mid-run are curves where --final-only is given."""
+    from scaling.runs.importers.registry import open_source
+    from scaling.runs.read import checked
+    from scaling.runs.write import canonical_frame, curve_frame
+
+    found = open_source("-" if str(source) == "-" else source, options.kind)
+    table: RunsTable = settle(lambda chosen: checked(found, chosen), options)
+    curves = curve_frame(table, found)
+    if curves is None and options.final and len(table) > table.frame["run"].nunique():
+        curves = canonical_frame(table, left_out=True)
+    return table, curves
+
+
+def _points(curves: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    if len(curves) == 1:
+        return next(iter(curves.values()))
+    parts = [frame.assign(source=name) for name, frame in curves.items()]
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,166 @@
+"""What commands that read runs share: how to read them, and asking where a reading is open."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scaling.cli.common import pairs, talk, tell
+
+if TYPE_CHECKING:
+    from scaling.runs.detect import AmbiguousColumns
+    from scaling.runs.read import How
+    from scaling.runs.table import RunsTable
+
+Texts = list[str] | None
+
+Maps = Annotated[
+    Texts,
+    typer.Option("--map", help="Column by expression: N=params_body+params_head; repeatable."),
+]
+Convention = Annotated[
+    str | None, typer.Option("--convention", help="What N counts, in your words.")
+]
+Where = Annotated[str | None, typer.Option("--where", help='Rows to use: "loss < 3.4".')]
+FinalOnly = Annotated[
+    bool, typer.Option("--final-only", help="Of each run only the last row, where it has several.")
+]
+Decimal = Annotated[str, typer.Option("--decimal", help="Decimal mark: . or ,")]
+Thousands = Annotated[
+    str, typer.Option("--thousands", help="Separator of thousands, such as , or a space.")
+]
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="Format or tracker, where the content does not tell it."),
+]
+Melt = Annotated[
+    str | None,
+    typer.Option("--melt", help="Wide table: D=loss makes number headers D, their cells loss."),
+]
+
+
+def how(
+    maps: Texts = None,
+    convention: str | None = None,
+    where: str | None = None,
+    final: bool = False,
+    decimal: str = ".",
+    thousands: str = "",
+    kind: str | None = None,
+    melt: str | None = None,
+    **more: bool,
+) -> How:
+    """Gather the options of reading; `more` is ``needs_loss`` and ``curves``.
+
+    Raises
+    ------
+    ConfigError
+        SC004 for an option that cannot be used.
+    """
+    from scaling.errors import ConfigError, Fault
+    from scaling.runs.numbers import Dialect
+    from scaling.runs.read import How
+
+    if decimal not in (".", ","):
+        raise ConfigError(Fault("SC004", "--decimal", f'"{decimal}"', ". or ,"))
+    if thousands not in ("", ",", ".", " ", "'", "_") or thousands == decimal:
+        expected = "one of , . ' _ or a space, and not the decimal mark"
+        raise ConfigError(Fault("SC004", "--thousands", f'"{thousands}"', expected))
+    wide = next(iter(pairs("--melt", [melt]).items())) if melt is not None else None
+    return How(
+        pairs("--map", maps or []),
+        convention,
+        where,
+        final=final,
+        dialect=Dialect(decimal, thousands),
+        kind=kind,
+        melt=wide,
+        **more,
+    )
+
+
+def stored_fit(source: Path) -> Path | None:
+    """Path of the stored fit that a source is or holds; None if it is runs.
+
+    A study's folder that was not fitted yet is no source of runs here: its ``fit.json`` is missed.
+    """
+    if source.is_dir():
+        holds = (source / "fit.json").exists() or (source / "plan.jsonl").exists()
+        return source / "fit.json" if holds else None
+    if source.suffix != ".json":
+        return None
+    try:
+        with source.open("rb") as handle:
+            return None if handle.read(64).lstrip()[:1] == b"[" else source
+    except OSError:
+        return source
+
+
+def read_runs(source: Path, options: How) -> RunsTable:
+    """Read and check runs; on a terminal the user is asked which of several columns is meant."""
+    from scaling.runs.importers.registry import open_source
+    from scaling.runs.read import checked
+
+    found = open_source("-" if str(source) == "-" else source, options.kind)
+    table: RunsTable = settle(lambda chosen: checked(found, chosen), options)
+    return table
+
+
+def settle(read: Any, options: How) -> Any:
+    """Call `read`, asking for what it finds ambiguous as long as somebody is there to answer."""
+    from dataclasses import replace
+
+    from scaling.runs.detect import AmbiguousColumns
+
+    asked: dict[str, str] = {}
+    while True:
+        try:
+            result = read(replace(options, maps={**options.maps, **asked}))
+        except AmbiguousColumns as error:
+            if not (sys.stdin.isatty() and sys.stderr.isatty()):
+                raise
+            asked |= _ask(error)
+            continue
+        if asked:
+            chosen = " ".join(f"--map '{role}={text}'" for role, text in asked.items())
+            talk(f"  the same without a question: {chosen}")
+        return result
+
+
+def _ask(error: AmbiguousColumns) -> dict[str, str]:
+    """Let the user pick a column for each ambiguous role."""
+    from scaling.runs.detect import map_text
+
+    answers = {}
+    for fault, (role, headers) in zip(error.faults, error.choices.items(), strict=True):
+        talk(f"{fault.where}  {fault.found}:")
+        for number, header in enumerate(headers, start=1):
+            talk(f"  {number}  {header}")
+        last = len(headers)
+        picked = typer.prompt(f"Which is {role}? 1-{last}", err=True, type=_one_of(last))
+        answers[role] = map_text(role, headers[int(picked) - 1])
+    return answers
+
+
+def _one_of(last: int) -> Any:
+    def number(text: str) -> int:
+        value = int(text)
+        if not 1 <= value <= last:
+            raise typer.BadParameter(f"a number from 1 to {last}")
+        return value
+
+    return number
+
+
+def tell_reading(tables: Iterable[RunsTable]) -> None:
+    """Say how tables were read, and what to look at."""
+    from scaling.runs.read import describe
+
+    for table in tables:
+        for line in describe(table):
+            talk(line)
+        tell(table.messages)
