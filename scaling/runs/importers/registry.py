@@ -14,7 +14,8 @@ from scaling.runs.importers.base import Imported, Importer
 
 GROUP = "scaling.importers"
 # A trainer's folder holds events too, and says more in its own file: tensorboard comes last.
-BUILT_IN = ("study", "mlflow", "wandb", "wandb_chart", "trainer", "lmeval", "tensorboard")
+BUILT_IN = ("study", "mlflow", "wandb", "wandb_chart", "trainer", "lmeval", "nanochat", "porian",
+            "tensorboard")  # fmt: skip
 
 
 def importers() -> Iterator[Importer]:

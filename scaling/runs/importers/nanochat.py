@@ -1,0 +1,67 @@
+"""The results table of nanochat's scaling runs, read as its own notebook reads it.
+
+Never recognised by itself: which parameters N counts is the reader's to say, and ``--from
+nanochat`` says it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from scaling.errors import Fault, TableError, listed
+from scaling.runs.formats import read_cells
+from scaling.runs.importers.base import Imported
+from scaling.runs.numbers import to_numbers
+
+name = "nanochat"
+
+_NEEDED = ("flops_budget", "depth", "params_transformer", "params_lm_head", "tokens_trained",
+           "val_bpb")  # fmt: skip
+CONVENTION = "N = transformer + output head, input embeddings left out"
+
+
+def recognises(path: Path) -> bool:
+    """Only when asked for by name."""
+    del path
+    return False
+
+
+def read(path: Path) -> Imported:
+    """Read the table: N = transformer + head, loss in nats per byte, budgets as planned.
+
+    Raises
+    ------
+    TableError
+        SC105 if a column of the layout is missing, SC102 if a cell is no number.
+    """
+    found = read_cells(path)
+    cells = found.cells
+    missing = [column for column in _NEEDED if column not in cells]
+    if missing:
+        expected = f"the columns of nanochat's results: {', '.join(_NEEDED)}"
+        where = f"{found.name}:1"
+        mend = f"leave --from out; this table has {listed(map(str, cells))}"
+        raise TableError(Fault("SC105", where, f"no column {missing[0]}", expected, mend))
+
+    def numbers(column: str) -> pd.Series:
+        return pd.Series(to_numbers(cells[column], column, found))
+
+    labels = zip(cells["depth"], cells["flops_budget"], strict=True)
+    own = {
+        "run": pd.Series([f"d{d}-{c}".replace(" ", "") for d, c in labels], dtype=object),
+        "budget": cells["flops_budget"],
+        "N": numbers("params_transformer") + numbers("params_lm_head"),
+        "D": cells["tokens_trained"],
+        "loss": numbers("val_bpb") * math.log(2.0),
+        "N_head": cells["params_lm_head"],
+        "N_body": cells["params_transformer"],
+        "status": pd.Series("done", index=cells.index, dtype=object),
+        "convention": pd.Series(CONVENTION, index=cells.index, dtype=object),
+        "loss_unit": pd.Series("nats per byte", index=cells.index, dtype=object),
+    }
+    rest = [c for c in cells if c not in ("flops_budget", "tokens_trained", "val_bpb")]
+    return replace(found, cells=pd.DataFrame({**own, **{c: cells[c] for c in rest}}))

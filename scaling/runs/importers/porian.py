@@ -1,0 +1,70 @@
+"""IsoFLOP tables in the layout of Porian et al. (2024): one configuration a group.
+
+References
+----------
+T. Porian et al., *Resolving Discrepancies in Compute-Optimal Scaling of Language Models*,
+NeurIPS 2024; the columns are those of its released summary.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from scaling.errors import Fault, TableError, listed
+from scaling.runs.formats import read_cells
+from scaling.runs.importers.base import Imported
+
+name = "porian"
+
+_KEYS = ("dataset", "hparams", "warmup", "decay", "param_count", "val")
+_NEEDED = (*_KEYS, "flops", "n", "tokens", "loss")
+_COUNTED = {
+    "kaplan": "N without embeddings and head",
+    "standard": "N = body + head",
+    "attention": "N = body + head, attention FLOP counted into it",
+}
+
+
+def recognises(path: Path) -> bool:
+    """Whether the first line of a file holds the columns of the layout."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            header = next(csv.reader([handle.readline(4096)]), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return set(_NEEDED) <= {field.strip() for field in header}
+
+
+def read(path: Path) -> Imported:
+    """Read the table: the six keys together name the group, ``flops`` is the budget.
+
+    Raises
+    ------
+    TableError
+        SC105 if a column of the layout is missing.
+    """
+    found = read_cells(path)
+    cells = found.cells
+    missing = [column for column in _NEEDED if column not in cells]
+    if missing:
+        expected = f"the columns {', '.join(_NEEDED)}"
+        mend = f"leave --from out; this table has {listed(map(str, cells))}"
+        where = f"{found.name}:1"
+        raise TableError(Fault("SC105", where, f"no column {missing[0]}", expected, mend))
+    keys = zip(*(cells[key] for key in _KEYS), strict=True)
+    counted = [_COUNTED.get(str(count).strip(), str(count)) for count in cells["param_count"]]
+    own = {
+        "group": pd.Series(["/".join(map(str, key)) for key in keys], dtype=object),
+        "budget": cells["flops"],
+        "N": cells["n"],
+        "D": cells["tokens"],
+        "C": cells["flops"],
+        "loss": cells["loss"],
+        "convention": pd.Series(counted, dtype=object),
+    }
+    rest = [c for c in cells if c not in ("flops", "n", "tokens", "loss")]
+    return replace(found, cells=pd.DataFrame({**own, **{c: cells[c] for c in rest}}))
