@@ -110,13 +110,13 @@ class Fault:
 
     def render(self) -> str:
         """Return the fault as the lines that a person reads."""
-        lines = [f"error[{self.code}] {self.where}  {self.found}".rstrip()]
+        lines = wrapped(f"error[{self.code}] {self.where}  {self.found}".rstrip(), "  ")
         if self.excerpt:
             lines += _underlined(clip(self.excerpt, MAX_EXCERPT), clip(self.mark, MAX_EXCERPT))
         if self.expected:
-            lines.append(f"  expected: {self.expected}")
+            lines += wrapped(f"  expected: {self.expected}", "    ")
         if self.mend:
-            lines.append(f"  mend: {self.mend}")
+            lines += wrapped(f"  mend: {self.mend}", "    ")
         return "\n".join(lines)
 
 

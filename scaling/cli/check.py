@@ -36,6 +36,9 @@ def check(
     curves: Annotated[
         bool, typer.Option("--curves", help="Runs may have a row for each point of their curve.")
     ] = False,
+    response: Annotated[
+        str | None, typer.Option("--response", help="What a law is to give, where it is no loss.")
+    ] = None,
     maps: Maps = None,
     convention: Convention = None,
     where: Where = None,
@@ -52,18 +55,29 @@ def check(
 
     scaling check results.csv --strict     exit code 1 if there is any warning
     """
-    from scaling.errors import TableError
+    from scaling.errors import ConfigError, Fault, TableError, clip, listed
 
     options = how(
-        maps, convention, where, final, decimal, thousands, kind, melt, needs_loss=False,
+        maps,
+        convention,
+        where,
+        final,
+        decimal,
+        thousands,
+        kind,
+        melt,
+        needs_loss=response is None,
         curves=curves,
-    )  # fmt: skip
+    )
     try:
         table = read_runs(file, options)
     except TableError as error:
         if as_json:
             print_json({"schema": "scaling/check@1", "ok": False, **_faults(error)})
         raise
+    if response is not None and response not in table.frame:
+        known = listed(map(str, table.frame))
+        raise ConfigError(Fault("SC105", "--response", f'no column "{clip(response)}"', known))
     warned = [m for m in table.messages if m.severity != "info"]
     ok = not (strict and warned)
     if as_json:

@@ -140,20 +140,19 @@ def _ask(error: AmbiguousColumns) -> dict[str, str]:
         talk(f"{fault.where}  {fault.found}:")
         for number, header in enumerate(headers, start=1):
             talk(f"  {number}  {header}")
-        last = len(headers)
-        picked = typer.prompt(f"Which is {role}? 1-{last}", err=True, type=_one_of(last))
-        answers[role] = map_text(role, headers[int(picked) - 1])
+        answers[role] = map_text(role, _picked(role, headers))
     return answers
 
 
-def _one_of(last: int) -> Any:
-    def number(text: str) -> int:
-        value = int(text)
-        if not 1 <= value <= last:
-            raise typer.BadParameter(f"a number from 1 to {last}")
-        return value
-
-    return number
+def _picked(role: str, headers: tuple[str, ...]) -> str:
+    """Ask until the answer is one of the numbers, or one of the columns."""
+    while True:
+        text = str(typer.prompt(f"Which is {role}? 1-{len(headers)}", err=True)).strip()
+        if text in headers:
+            return text
+        if text.isdecimal() and 1 <= int(text) <= len(headers):
+            return headers[int(text) - 1]
+        talk(f"  a number from 1 to {len(headers)}, or the name of a column")
 
 
 def tell_reading(tables: Iterable[RunsTable]) -> None:

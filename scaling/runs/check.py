@@ -168,8 +168,7 @@ def _condition(
     """Which rows a condition keeps, shape (n,)."""
     if where is None:
         return np.ones(len(frame), dtype=bool)
-    with np.errstate(all="ignore"):
-        whole = _derive(frame, dict(resolved.columns))[0]
+    whole = _derive(frame, dict(resolved.columns))[0]
     env = environment(whole, columns)
     keep = np.asarray(parse(where, where="--where").value(env))
     if keep.dtype != np.bool_ or keep.shape != (len(frame),):
@@ -334,6 +333,13 @@ def _derive(
     frame: pd.DataFrame, columns: dict[str, Reading]
 ) -> tuple[pd.DataFrame, dict[str, Reading], list[Message]]:
     """Fill in the third of N, D, C under C = 6ND, and say so."""
+    with np.errstate(all="ignore"):
+        return _derived(frame, columns)
+
+
+def _derived(
+    frame: pd.DataFrame, columns: dict[str, Reading]
+) -> tuple[pd.DataFrame, dict[str, Reading], list[Message]]:
     messages: list[Message] = []
     derived: dict[str, tuple[NDArray[Any], str]] = {}
     if "budget" in frame and "C" not in frame:

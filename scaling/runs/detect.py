@@ -19,7 +19,7 @@ from scaling.runs.table import Reading
 
 ASKED = ("N", "D", "C", "loss")  # a wrong pick of these moves the answer
 _PART_OF_MODEL = 40
-_HELDOUT_LOSS = 86
+_HELDOUT_LOSS, _TRAINING_LOSS = 86, 66
 _SURELY_RUNS = 90
 
 
@@ -154,15 +154,22 @@ def _choose(
             continue
         rivals = _rivals(role, found, source.cells)
         if len(rivals) > 1 and role in ASKED:
+            fault = _ambiguous(role, rivals, source)
             if role in needed:
-                faults.append(_ambiguous(role, rivals, source))
+                faults.append(fault)
                 choices[role] = tuple(g.header for g in rivals)
+            else:
+                text = f"{fault.found}: {fault.expected}. None was taken."
+                messages.append(Message("SC110", text, mend=fault.mend))
         elif len(rivals) == 1 and _suits(rivals[0], source.cells, candidates):
             chosen[role] = rivals[0]
             taken.add(rivals[0].header)
             messages += _told(role, rivals[0], found)
     if faults:
         raise AmbiguousColumns(faults, choices)
+    if "train_loss" in chosen and not {"loss"} & (set(chosen) | mapped | set(candidates)):
+        chosen["loss"] = Guess(chosen["train_loss"].header, "loss", _TRAINING_LOSS)
+        messages += _told("loss", chosen["loss"], [])
     return chosen, messages
 
 
@@ -302,7 +309,7 @@ def _told(role: str, guess: Guess, found: Sequence[Guess]) -> list[Message]:
         text += "If only the forward pass is counted, C is a third of the training compute."
         mend = f"--map '{role}=source[\"{clip(guess.header, 40)}\"]*{guess.scale * 3:g}'"
         messages.append(Message("SC121", text, mend=mend))
-    if role == "loss" and guess.points == 66:
+    if role == "loss" and guess.points == _TRAINING_LOSS:
         text = f'"{clip(guess.header, 40)}" is a training loss: no held-out loss was found.'
         messages.append(Message("SC133", text, mend="--map loss=… names a held-out loss"))
     others = [g.header for g in found if g.header != guess.header and g.points >= PICK]

@@ -67,7 +67,8 @@ def find(table: RunsTable) -> list[Message]:
         _flagged,
         _outliers,
     )
-    return [message for finder in finders for message in finder(table)]
+    with np.errstate(all="ignore"):  # values beyond all measure are findings, not warnings
+        return [message for finder in finders for message in finder(table)]
 
 
 def _at(table: RunsTable, chosen: NDArray[np.bool_]) -> tuple[int, ...]:
@@ -281,6 +282,7 @@ def _conventions(table: RunsTable) -> Iterator[Message]:
             text = f'N is counted in {len(values)} ways, by column "{clip(name, 30)}" '
             text += f"({_few(values)}); mixing them moves exponents"
             yield _message(table, "SC123", text, None, f"--group {_quoted(name)}, or --where")
+            break
     if all(_own(table, column) for column in ("N", "D", "C")):
         ratio = _numbers(table, "C") / (6.0 * _numbers(table, "N") * _numbers(table, "D"))
         known = ~np.isnan(ratio)
@@ -346,7 +348,7 @@ def _names_a_size(table: RunsTable, name: str) -> bool:
     if "N" not in table.frame:
         return False
     pairs = table.fit_frame[[name, "N"]].drop_duplicates()
-    return not pairs[name].duplicated().any() or not pairs["N"].duplicated().any()
+    return not pairs[name].duplicated().any() and not pairs["N"].duplicated().any()
 
 
 def _grouping(kinds: pd.DataFrame) -> str:

@@ -7,7 +7,9 @@ import csv
 import gc
 import hashlib
 import io
+import itertools
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,8 +25,12 @@ FORMATS = ("csv", "json", "jsonl", "parquet")
 MAX_BYTES = 1024**3
 MAX_LINE = 1024**2
 MAX_JSON = 256 * 1024**2  # JSON may stand on one line
+MAX_COLUMNS, MAX_NAME, MAX_CELL = 20_000, 1000, 128 * 1024
+MAX_VALUES = 10**8  # a small Parquet file may say one value a billion times
 DELIMITERS = ",\t;|"
 _CHUNK = 65536
+_MOST_FAULTS = 10_000
+_NEWLINE = re.compile("\r\n|\n|\r")
 _BINARY = {
     b"PK\x03\x04": ("a spreadsheet or another zip archive", "export the sheet as CSV"),
     b"\x1f\x8b": ("a gzip archive", "decompress it first: gunzip"),
@@ -93,7 +99,8 @@ def _read_bytes(source: str | Path) -> tuple[bytes, str]:
     path = Path(source)
     try:
         with path.open("rb") as handle:
-            return _whole(handle, path.name), path.name
+            name = clip(path.name, 255)
+            return _whole(handle, name), name
     except OSError as error:
         raise TableError(
             Fault("SC005", str(source), f"cannot be read: {error.strerror}", "a file of runs")
@@ -156,22 +163,30 @@ def _decode(raw: bytes, name: str) -> str:
     for magic, (found, mend) in _BINARY.items():
         if raw.startswith(magic):
             raise TableError(_fault(name, found, "text: CSV, TSV, JSON or JSON lines", mend))
-    if b"\0" in raw[:_CHUNK]:
-        raise TableError(_fault(name, "a binary file", "CSV or TSV text", "export it as CSV"))
+    if b"\0" in raw:
+        at = raw.index(b"\0")
+        where = name if at < _CHUNK else f"{name}:{_line(raw, at)}"
+        raise TableError(_fault(where, "a binary file", "CSV or TSV text", "export it as CSV"))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        start = max(raw.rfind(mark, 0, error.start) for mark in (b"\n", b"\r")) + 1
+        column = error.start - start + 1
         raise TableError(
             _fault(
-                f"{name}:{line}",
+                f"{name}:{_line(raw, error.start)}",
                 f"byte 0x{raw[error.start]:02x} (the {column}th of the line) is not UTF-8",
                 "UTF-8 text",
                 "save the file as UTF-8",
-                raw[error.start - column + 1 :].split(b"\n", 1)[0][:200].decode("latin-1"),
+                _NEWLINE.split(raw[start : start + 200].decode("latin-1"), maxsplit=1)[0],
             )
         ) from None
+
+
+def _line(raw: bytes, at: int) -> int:
+    """Number of the line of a byte, whichever system ended the lines."""
+    before = raw[:at]
+    return before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n") + 1
 
 
 # -------------------------------------------------------------------------------------------- CSV
@@ -202,6 +217,8 @@ def _csv(raw: bytes, delimiter: str, name: str, digest: str) -> Imported:
                 columns = [[] for _ in names]
             elif len(fields) != len(names):
                 faults.append(_ragged(fields, len(names), f"{name}:{line}", delimiter))
+                if len(faults) == _MOST_FAULTS:
+                    break
             else:
                 rows.append(line)
                 batch.append(fields)
@@ -234,13 +251,8 @@ def _flush(batch: list[list[str]], columns: list[list[str]]) -> None:
 
 def _delimiter(text: str, name: str) -> str:
     """The delimiter that splits the header into most fields."""
-    end = len(text)
-    for mark in "\n\r":
-        at = text.find(mark)
-        while at >= 0 and not text[:at].strip():
-            at = text.find(mark, at + 1)
-        end = at if 0 <= at < end else end
-    header = text[:end].strip()
+    header, *body = _NEWLINE.split(text.strip(), maxsplit=4)
+    header = header.strip()
     counts = {}
     for delimiter in DELIMITERS:
         try:
@@ -249,8 +261,7 @@ def _delimiter(text: str, name: str) -> str:
             counts[delimiter] = 0
     best = max(counts, key=lambda d: counts[d])
     if counts[best] < 2 and len(header.split()) > 1 and not any(c in header for c in '"('):
-        body = text[end:].split("\n", 3)
-        widths = {len(line.split()) for line in body if line.strip()}
+        widths = {len(line.split()) for line in body[:3] if line.strip()}
         if widths == {len(header.split())}:
             found = "columns that spaces separate"
             expected = "commas, tabs, semicolons or | between columns"
@@ -260,20 +271,32 @@ def _delimiter(text: str, name: str) -> str:
 
 def _header(fields: Sequence[str], where: str, delimiter: str) -> list[str]:
     names = [field.strip() or f"column {i}" for i, field in enumerate(fields, start=1)]
-    _unique(names, where, delimiter.join(fields))
+    _unique(names, f"{where}:", delimiter.join(fields))
     return names
 
 
 def _unique(names: Sequence[str], where: str, line: str) -> None:
+    """Refuse names that cannot tell columns apart; a column's number follows `where`."""
     seen: set[str] = set()
+    if len(names) > MAX_COLUMNS:
+        found = f"{len(names)} columns"
+        expected = f"at most {MAX_COLUMNS}"
+        raise TableError(_fault(f"{where}{len(names)}", found, expected, "keep those you need"))
     for i, item in enumerate(names, start=1):
+        if len(item) > MAX_NAME or not _encodable(item):
+            found = f'the name "{clip(item)}"'
+            expected = f"Unicode text of at most {MAX_NAME} characters"
+            raise TableError(_fault(f"{where}{i}", found, expected, "rename the column"))
         if item in seen:
-            found = f'two columns are called "{clip(item)}"'
-            place = f"{where}:{i}"
-            raise TableError(
-                Fault("SC108", place, found, "one name a column", "rename one of them", line, item)
-            )
+            found, mend = f'two columns are called "{clip(item)}"', "rename one of them"
+            place = f"{where}{i}"
+            raise TableError(Fault("SC108", place, found, "one name a column", mend, line, item))
         seen.add(item)
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text can be written again: JSON may escape half of a pair of surrogates."""
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _ragged(fields: Sequence[str], width: int, where: str, delimiter: str) -> Fault:
@@ -286,8 +309,8 @@ def _ragged(fields: Sequence[str], width: int, where: str, delimiter: str) -> Fa
 
 def _unreadable(error: csv.Error, where: str, raw: bytes, line: int) -> Fault:
     reason = str(error).split(" - ")[0]
-    lines = raw.split(b"\n", line)
-    shown = lines[line - 1][:200].decode(errors="replace") if len(lines) >= line else ""
+    lines = io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline="")
+    shown = next(itertools.islice(lines, line - 1, None), "")[:200].rstrip("\r\n")
     said = {
         "unexpected end of data": "a quote is opened and never closed",
         "line contains NUL": "a NUL character",
@@ -373,9 +396,7 @@ def _loads(text: str, name: str, line: int) -> Any:
         cut = shown[max(0, error.colno - 40) : error.colno + 40]
         raise TableError(_fault(where, f"not JSON: {error.msg}", "JSON", "", cut)) from None
     except RecursionError:
-        raise TableError(
-            _fault(f"{name}:{line}", "nested too deeply", "one object a run")
-        ) from None
+        raise _too_deep(f"{name}:{line}") from None
 
 
 def _object(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
@@ -390,28 +411,47 @@ def _object(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
 
 def flatten(entry: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested objects to names with slashes; lists become their JSON text."""
-    out: dict[str, Any] = {}
+    return dict(_leaves(entry, prefix))
+
+
+def _leaves(entry: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in entry.items():
-        name = f"{prefix}{key}"
         if isinstance(value, dict):
-            out |= flatten(value, f"{name}/")
+            yield from _leaves(value, f"{prefix}{key}/")
         elif isinstance(value, list):
-            out[name] = json.dumps(value)
+            yield f"{prefix}{key}", json.dumps(value)
         else:
-            out[name] = "" if value is None else value if isinstance(value, str) else str(value)
-    return out
+            yield f"{prefix}{key}", "" if value is None else str(value)
 
 
 def _records(entries: Sequence[tuple[int, Any]], name: str, digest: str) -> Imported:
-    flat = [flatten(entry) for _, entry in entries]
+    flat = [_flat(entry, f"{name}:{number}") for number, entry in entries]
     names = list(dict.fromkeys(key for row in flat for key in row))
     if not names:
         raise TableError(_fault(name, "objects without any name", "N, D, loss a run"))
     columns = [[row.get(key, "") for row in flat] for key in names]
     rows = np.array([number for number, _ in entries], dtype=np.int64)
     stripped = [key.strip() or f"column {i}" for i, key in enumerate(names, start=1)]
-    _unique(stripped, name, listed(stripped))
+    _unique(stripped, f"{name}: column ", listed(stripped))
     return Imported(_frame(stripped, columns), rows, name, None, digest)
+
+
+def _flat(entry: dict[str, Any], where: str) -> dict[str, Any]:
+    """Flatten one run; no name twice, no depth and no cell beyond all measure."""
+    try:
+        row = _object(list(_leaves(entry, "")), where)
+    except RecursionError:
+        raise _too_deep(where) from None
+    for key, cell in row.items():
+        if len(cell) > MAX_CELL or not _encodable(cell):
+            found = f'"{clip(cell, 30)}" in "{clip(key, 30)}"'
+            expected = f"Unicode text of at most {MAX_CELL // 1024} KiB"
+            raise TableError(_fault(where, found, expected, "leave it out"))
+    return row
+
+
+def _too_deep(where: str) -> TableError:
+    return TableError(_fault(where, "nested too deeply", "one object a run", "flatten it"))
 
 
 # ---------------------------------------------------------------------------------------- Parquet
@@ -419,20 +459,34 @@ def _records(entries: Sequence[tuple[int, Any]], name: str, digest: str) -> Impo
 
 def _parquet(raw: bytes, name: str, digest: str) -> Imported:
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise MissingExtraError.of("pyarrow", "parquet", f"read {name}") from None
     try:
-        cells = pq.read_table(io.BytesIO(raw)).to_pandas()
-    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        file = pq.ParquetFile(io.BytesIO(raw))
+        size = file.metadata.num_rows * file.metadata.num_columns
+        cells = file.read().to_pandas() if size <= MAX_VALUES else None
+    except Exception as error:  # of many kinds, where bytes or metadata are damaged
         reason = clip(str(error).split("\n")[0])
-        raise TableError(_fault(name, f"damaged Parquet: {reason}", "a whole file")) from None
+        found, mend = f"damaged Parquet: {reason}", "write it again"
+        raise TableError(_fault(name, found, "a whole file", mend)) from error
+    if cells is None:
+        found, expected = f"{size:.3g} values", f"at most {MAX_VALUES:.0e}"
+        raise TableError(_fault(name, found, expected, "keep one row a run"))
     if not len(cells):
         raise TableError(_fault(name, "no rows", "one row a run"))
     if not isinstance(cells.index, pd.RangeIndex):
         cells = cells.reset_index(names=[str(n) for n in cells.index.names])
     cells.columns = [str(column).strip() for column in cells.columns]
-    _unique(list(cells.columns), name, listed(cells.columns))
+    _unique(list(cells.columns), f"{name}: column ", listed(cells.columns))
     cells = cells.reset_index(drop=True)
+    for column in cells:
+        if cells[column].dtype == object:
+            cells[column] = pd.Series([_plain(cell) for cell in cells[column]], dtype=object)
     return Imported(cells, np.arange(1, len(cells) + 1), name, None, digest)
+
+
+def _plain(cell: Any) -> Any:
+    """A list or a struct as text; other cells as they are."""
+    cell = cell.tolist() if isinstance(cell, np.ndarray) else cell
+    return str(cell) if isinstance(cell, list | dict | tuple | set) else cell

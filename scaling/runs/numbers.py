@@ -19,9 +19,9 @@ MISSING = frozenset({"", "na", "n/a", "#n/a", "none", "null", "-", "--"})
 SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 _PLAIN = frozenset("0123456789+-.eE")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SPELLED = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
-_SUFFIXED = re.compile(r"(\d+\.?\d*|\.\d+)\s*([kKmMbBtT])", re.ASCII)
+_SUFFIXED = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmMbBtT])", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -87,7 +87,7 @@ def to_numbers(
     TableError
         SC102 for the cells that are not numbers, one fault for each kind.
     """
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+    if _real(values):
         return values.to_numpy(dtype=np.float64, na_value=np.nan)
     texts = texts_of(values)
     if not dialect.plain:
@@ -101,6 +101,13 @@ def to_numbers(
         shown = texts_of(values)
         raise TableError(_faults(bad, shown, header, source, dialect))
     return numbers
+
+
+def _real(values: pd.Series) -> bool:
+    """Whether the cells are stored as real numbers: a truth or a complex number is none."""
+    types = pd.api.types
+    odd = types.is_bool_dtype(values) or types.is_complex_dtype(values)
+    return types.is_numeric_dtype(values) and not odd
 
 
 def texts_of(values: pd.Series) -> list[str]:
@@ -170,7 +177,7 @@ def looks_numeric(values: pd.Series, sample: int = 300) -> bool:
     """Whether most of the filled cells among the first `sample` are numbers of some spelling."""
     if pd.api.types.is_bool_dtype(values):
         return False
-    if pd.api.types.is_numeric_dtype(values):
+    if _real(values):
         return bool(values.notna().any())
     filled = values[values.notna()]
     texts = [t for t in texts_of(filled.iloc[:sample]) if t.lower() not in MISSING]
@@ -194,6 +201,7 @@ def _grouped(text: str) -> bool:
 # --------------------------------------------------------------------------- what a bad cell is
 
 _MOST = 10_000
+_LONGEST = 100
 
 _KINDS: tuple[tuple[str, Callable[[str], object], str], ...] = (
     (
@@ -245,7 +253,7 @@ def _faults(
     faults = []
     for kind, members in kinds.items():
         cell = texts[members[0]]
-        reason = f", but {kind}" if kind else ""
+        reason = f": {kind}?" if kind else ""
         more = others(members, source)
         more += f"; {len(bad) - _MOST} cells below were not looked at" if len(bad) > _MOST else ""
         expected = "a number" if dialect.plain else f"a number with {dialect.decimal!r}"
@@ -257,7 +265,7 @@ def _faults(
 
 def _kind(text: str) -> tuple[str, str]:
     for kind, fits, mend in _KINDS:
-        if fits(text):
+        if len(text) <= _LONGEST and fits(text):  # longer ones are none, and slow to match
             return kind, mend or "write all numbers of the table in one way"
     return "", "write plain numbers such as 2431 or 2.4e3, and leave cells without one empty"
 

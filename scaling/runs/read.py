@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scaling.errors import ConfigError, Fault, Message, TableError, clip
+from scaling.errors import ConfigError, Fault, Message, TableError, clip, wrapped
 from scaling.runs.check import check_values
 from scaling.runs.columns import COLUMNS
 from scaling.runs.detect import ASKED, resolve_columns
@@ -260,7 +260,7 @@ def describe(table: RunsTable) -> list[str]:
     rest = [clip(str(name), 24) for name in table.frame if name not in COLUMNS]
     if rest:
         more = f" and {len(rest) - 6} more" if len(rest) > 6 else ""
-        lines.append(f"  no role: {', '.join(rest[:6])}{more}")
+        lines += wrapped(f"  no role: {', '.join(rest[:6])}{more}", "    ")
     reasons: dict[tuple[str, str], list[int]] = {}
     for item in table.dropped:
         reasons.setdefault((item.code, item.why), []).append(item.row)
