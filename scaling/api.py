@@ -71,9 +71,16 @@ def read(
     """
     import sys
 
+    import pandas as pd
+
+    from scaling.errors import ConfigError, Fault
     from scaling.runs.numbers import Dialect
     from scaling.runs.read import describe, frame_of, read_table
 
+    if isinstance(source, pd.DataFrame):
+        raise ConfigError(
+            Fault("SC004", "read", "a frame", "a path", "sc.fit takes frames as such")
+        )
     table = read_table(
         source,
         maps=maps,
@@ -184,7 +191,7 @@ def fit(
     if law is not None:
         laws = [law] if isinstance(law, (str, Law)) else list(law)
     needs_loss = needs_a_loss(laws, response)
-    table = from_frame(data, convention=convention, where=where, needs_loss=needs_loss)
+    table = from_frame(data, convention=convention, where=where, needs_loss=needs_loss, group=group)
     if formula is not None:
         laws.append(from_formula(formula, map(str, table.frame), response))
     found = analyse(table, laws=laws, group=group, options=options, sensitivity=sensitivity)

@@ -59,7 +59,8 @@ class Message:
         """Return the message as a terminal shows it: a warning by its mark, then the mend."""
         mark = " " if self.severity == "info" else "!"
         said = wrapped(f"{mark} {self.text} [{self.code}]", "  ")
-        return said + (wrapped(f"  mend: {self.mend}", "    ") if self.mend else [])
+        # A mend stays one line, so that its commands can be copied.
+        return said + ([f"  mend: {self.mend}"] if self.mend else [])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form used by every machine-readable output."""
@@ -116,7 +117,7 @@ class Fault:
         if self.expected:
             lines += wrapped(f"  expected: {self.expected}", "    ")
         if self.mend:
-            lines += wrapped(f"  mend: {self.mend}", "    ")
+            lines.append(f"  mend: {self.mend}")  # one line, so that commands can be copied
         return "\n".join(lines)
 
 

@@ -39,7 +39,7 @@ ONLY_IN = {
     "jinja2": ("reporting/html.py",),
     "typst": ("reporting/pdf.py",),
     "pooch": ("runs/public.py",),
-    "pyarrow": ("runs/formats.py",),
+    "pyarrow": ("runs/formats/columnar.py",),
     "tensorboard": ("runs/importers/events.py",),
     "wandb": ("runs/importers/wandb.py",),
     "google": ("runs/importers/events.py", "runs/importers/wandb.py"),

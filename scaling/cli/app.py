@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -77,7 +78,7 @@ for _module in (
 
 def main() -> None:
     """Run the program; library errors become one message and their exit code."""
-    from scaling.errors import ScalingError
+    from scaling.errors import Fault, ScalingError, clip
 
     try:
         sys.exit(_run())
@@ -85,17 +86,19 @@ def main() -> None:
         typer.echo(error.render(), err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        typer.echo("interrupted; the same command continues", err=True)
+        continues = sys.argv[1:2] in (["study"], ["sweep"])
+        typer.echo("interrupted" + "; the same command continues" * continues, err=True)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last resort; it becomes exit code 3
         if os.environ.get("SCALING_VERBOSE"):
-            raise
+            traceback.print_exc()
         name = type(error).__name__
-        typer.echo(f"error[SC900] internal  {name}: {error}", err=True)
-        typer.echo("  mend: please report it with the output of scaling --verbose …", err=True)
+        mend = "please report it with the output of scaling --verbose …"
+        fault = Fault("SC900", "internal", f"{name}: {clip(str(error), 300)}", "", mend)
+        typer.echo(fault.render(), err=True)
         sys.exit(3)
 
 

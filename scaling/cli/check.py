@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scaling.cli.app import app
-from scaling.cli.common import print_json, talk
+from scaling.cli.common import follow_up, print_json, talk
 from scaling.cli.reading import (
     Convention,
     Decimal,
     FinalOnly,
     From,
+    Group,
     Maps,
     Melt,
     Thousands,
@@ -39,6 +40,7 @@ def check(
     response: Annotated[
         str | None, typer.Option("--response", help="What a law is to give, where it is no loss.")
     ] = None,
+    group: Group = None,
     maps: Maps = None,
     convention: Convention = None,
     where: Where = None,
@@ -66,6 +68,7 @@ def check(
         thousands,
         kind,
         melt,
+        group,
         needs_loss=response is None,
         curves=curves,
     )
@@ -125,4 +128,5 @@ def _show(table: RunsTable, warned: int) -> None:
     for message in sorted(table.messages, key=lambda m: m.severity == "info"):
         lines += message.lines()
     typer.echo("\n".join(lines))
-    talk(f"{warned} warning{'' if warned == 1 else 's'}; scaling explain CODE says more")
+    talk(f"{warned or 'no'} warning{'' if warned == 1 else 's'}")
+    follow_up("scaling explain CODE says more about a finding")

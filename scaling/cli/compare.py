@@ -11,9 +11,13 @@ from scaling.cli.app import app
 from scaling.cli.common import command_line, numbers, print_json
 from scaling.cli.reading import (
     Convention,
+    Decimal,
     FinalOnly,
+    From,
     Maps,
+    Melt,
     Texts,
+    Thousands,
     Where,
     how,
     read_runs,
@@ -46,6 +50,10 @@ def compare(
     convention: Convention = None,
     where: Where = None,
     final: FinalOnly = False,
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
+    kind: From = None,
+    melt: Melt = None,
     objective: Annotated[
         str, typer.Option("--objective", help="For a CSV; log-mse gives AICc and BIC.")
     ] = "log-mse",
@@ -71,7 +79,7 @@ def compare(
     from scaling.errors import ConfigError, Fault
     from scaling.fitting.comparison import compare_fits
 
-    options = how(maps, convention, where, final)
+    options = how(maps, convention, where, final, decimal, thousands, kind, melt, group)
     fits = [
         fit
         for source in sources

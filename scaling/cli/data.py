@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,6 +37,9 @@ def list_data(cache: Cache = None, as_json: AsJson = False) -> None:
     for found in list_sets():
         sizes = " + ".join(f"{table.rows:,}" for table in found.files)
         typer.echo(f"{found.name:<27} {sizes:<17} {found.licence:<12} {state(found, cache)}")
+    folder = os.environ.get("SCALING_DATA_DIR")
+    if folder and not Path(folder).is_dir():
+        talk(f"SCALING_DATA_DIR names no folder: {folder}")
     talk("\nscaling data fetch NAME downloads one, checks it and says whom to cite.")
 
 
@@ -127,11 +131,18 @@ def _short(path: Path) -> str:
 
 
 def _talk_about(found: DataSet) -> None:
+    from scaling.errors import wrapped
+
+    said = {
+        "origin": f"https://github.com/{found.repo}/tree/{found.commit}",
+        "licence": found.terms,
+        "cite": found.citation,
+        "note": found.note,
+    }
     talk(f"{found.name}: {found.title}")
-    talk(f"  origin   https://github.com/{found.repo}/tree/{found.commit}")
-    talk(f"  licence  {found.terms}")
-    talk(f"  cite     {found.citation}")
-    talk(f"  note     {found.note}")
+    for word, text in said.items():
+        for line in wrapped(f"  {word:<8} {text}", " " * 11):
+            talk(line)
 
 
 def _as_dict(found: DataSet, paths: list[Path | None] | list[Path], where: str) -> dict[str, Any]:

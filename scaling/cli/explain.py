@@ -17,7 +17,7 @@ def explain(
 ) -> None:
     """Say what a message code means, and how to mend its cause."""
     from scaling.codes import CODES
-    from scaling.errors import ConfigError, Fault
+    from scaling.errors import ConfigError, Fault, wrapped
 
     key = code.upper()
     if key not in CODES:
@@ -28,4 +28,5 @@ def explain(
     if as_json:
         print_json({"schema": "scaling/code@1", "code": key, **vars(entry)})
         return
-    typer.echo(f"{key}  {entry.title}\n  {entry.cause}\n  mend: {entry.mend}")
+    lines = [f"{key}  {entry.title}", *wrapped(f"  {entry.cause}", "  ")]
+    typer.echo("\n".join([*lines, *wrapped(f"  mend: {entry.mend}", "    ")]))

@@ -14,6 +14,7 @@ from scaling.cli.reading import (
     Decimal,
     FinalOnly,
     From,
+    Group,
     Maps,
     Melt,
     Texts,
@@ -92,9 +93,7 @@ def fit(
     ] = None,
     fix: Annotated[Texts, typer.Option("--fix", help="Hold a parameter: E=1.8.")] = None,
     bound: Annotated[Texts, typer.Option("--bound", help="Bounds: alpha=0.1:0.9.")] = None,
-    group: Annotated[
-        str | None, typer.Option("--group", help="Column to split by; group by default.")
-    ] = None,
+    group: Group = None,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Bootstrap replicates; 0 for none.")
     ] = 1000,
@@ -164,6 +163,7 @@ def fit(
             thousands,
             kind,
             melt,
+            group,
             needs_loss=needs_a_loss(law or [], response),
             curves="envelope" in (approaches or []),
         ),

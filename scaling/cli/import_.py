@@ -56,12 +56,17 @@ def import_(
 
     scaling import wandb/ mlflow.db -o runs.csv     several sources, one table
 
-    scaling import flan.csv --melt D=loss --map N=size -o runs.csv
+    scaling import flan.csv --melt D=loss --map N=size --where "D > 0" -o runs.csv
     """
+    from scaling.errors import ConfigError, Fault
     from scaling.runs.files import refuse_existing, write_atomic
     from scaling.runs.write import canonical_frame, stacked, to_csv
 
     to_file = str(out) != "-"
+    if to_file and out.suffix.lower() not in ("", ".csv"):
+        expected = "a name that ends in .csv: the runs table is written as CSV"
+        raise ConfigError(Fault("SC004", "-o", f'"{out}"', expected))
+    _refuse_twice(sources)
     beside = out.with_name(f"{out.stem}.curves.csv")
     if to_file:
         for path in (out, beside):
@@ -78,7 +83,7 @@ def import_(
     tell_reading(tables.values())
     if to_file:
         write_atomic(out, to_csv(whole))
-        talk(f"wrote {out}: {len(whole)} runs")
+        talk(f"wrote {out}: {len(whole)} run{'' if len(whole) == 1 else 's'}")
     if to_file and curves:
         points = _points(curves)
         write_atomic(beside, to_csv(points))
@@ -102,6 +107,22 @@ def import_(
         follow_up(f"scaling fit {out}")
 
 
+def _refuse_twice(sources: list[Path]) -> None:
+    """The same runs twice would count twice.
+
+    Raises
+    ------
+    ConfigError
+        SC004.
+    """
+    from scaling.errors import ConfigError, Fault
+
+    seen = [source.resolve() for source in sources]
+    for at, source in enumerate(seen):
+        if source in seen[:at]:
+            raise ConfigError(Fault("SC004", str(sources[at]), "stands twice", "each source once"))
+
+
 def _free(source: Path, taken: dict[str, RunsTable]) -> str:
     """Name a source by its last part, or by more of its path where that is taken."""
     name = "stdin" if str(source) == "-" else source.resolve().name
@@ -115,7 +136,7 @@ def _read(source: Path, options: How) -> tuple[RunsTable, pd.DataFrame | None]:
     from scaling.runs.write import canonical_frame, curve_frame
 
     found = open_source("-" if str(source) == "-" else source, options.kind)
-    table: RunsTable = settle(lambda chosen: checked(found, chosen), options)
+    table: RunsTable = settle(lambda chosen: checked(found, chosen), options, found)
     curves = curve_frame(table, found)
     if curves is None and options.final and len(table) > table.frame["run"].nunique():
         curves = canonical_frame(table, left_out=True)

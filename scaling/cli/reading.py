@@ -13,6 +13,7 @@ from scaling.cli.common import pairs, talk, tell
 
 if TYPE_CHECKING:
     from scaling.runs.detect import AmbiguousColumns
+    from scaling.runs.importers.base import Imported
     from scaling.runs.read import How
     from scaling.runs.table import RunsTable
 
@@ -26,6 +27,7 @@ Convention = Annotated[
     str | None, typer.Option("--convention", help="What N counts, in your words.")
 ]
 Where = Annotated[str | None, typer.Option("--where", help='Rows to use: "loss < 3.4".')]
+Group = Annotated[str | None, typer.Option("--group", help="Column to split by; group by default.")]
 FinalOnly = Annotated[
     bool, typer.Option("--final-only", help="Of each run only the last row, where it has several.")
 ]
@@ -52,6 +54,7 @@ def how(
     thousands: str = "",
     kind: str | None = None,
     melt: str | None = None,
+    group: str | None = None,
     **more: bool,
 ) -> How:
     """Gather the options of reading; `more` is ``needs_loss`` and ``curves``.
@@ -79,6 +82,7 @@ def how(
         dialect=Dialect(decimal, thousands),
         kind=kind,
         melt=wide,
+        group=group,
         **more,
     )
 
@@ -106,11 +110,11 @@ def read_runs(source: Path, options: How) -> RunsTable:
     from scaling.runs.read import checked
 
     found = open_source("-" if str(source) == "-" else source, options.kind)
-    table: RunsTable = settle(lambda chosen: checked(found, chosen), options)
+    table: RunsTable = settle(lambda chosen: checked(found, chosen), options, found)
     return table
 
 
-def settle(read: Any, options: How) -> Any:
+def settle(read: Any, options: How, found: Imported) -> Any:
     """Call `read`, asking for what it finds ambiguous as long as somebody is there to answer."""
     from dataclasses import replace
 
@@ -123,7 +127,7 @@ def settle(read: Any, options: How) -> Any:
         except AmbiguousColumns as error:
             if not (sys.stdin.isatty() and sys.stderr.isatty()):
                 raise
-            asked |= _ask(error)
+            asked |= _ask(error, found)
             continue
         if asked:
             chosen = " ".join(f"--map '{role}={text}'" for role, text in asked.items())
@@ -131,16 +135,19 @@ def settle(read: Any, options: How) -> Any:
         return result
 
 
-def _ask(error: AmbiguousColumns) -> dict[str, str]:
+def _ask(error: AmbiguousColumns, found: Imported) -> dict[str, str]:
     """Let the user pick a column for each ambiguous role."""
+    from scaling.errors import clip
     from scaling.runs.detect import map_text
 
     answers = {}
     for fault, (role, headers) in zip(error.faults, error.choices.items(), strict=True):
         talk(f"{fault.where}  {fault.found}:")
         for number, header in enumerate(headers, start=1):
-            talk(f"  {number}  {header}")
-        answers[role] = map_text(role, _picked(role, headers))
+            cells = ", ".join(str(cell)[:12] for cell in found.cells[header].iloc[:3])
+            talk(f"  {number}  {clip(header, 40)}: {cells}, …")
+        text = _picked(role, headers)
+        answers[role] = map_text(role, text) if text in headers else text
     return answers
 
 
@@ -148,11 +155,11 @@ def _picked(role: str, headers: tuple[str, ...]) -> str:
     """Ask until the answer is one of the numbers, or one of the columns."""
     while True:
         text = str(typer.prompt(f"Which is {role}? 1-{len(headers)}", err=True)).strip()
-        if text in headers:
+        if text in headers or any(mark in text for mark in "+-*/"):
             return text
         if text.isdecimal() and 1 <= int(text) <= len(headers):
             return headers[int(text) - 1]
-        talk(f"  a number from 1 to {len(headers)}, or the name of a column")
+        talk(f"  a number from 1 to {len(headers)}, a column, or a sum such as {headers[0]}+…")
 
 
 def tell_reading(tables: Iterable[RunsTable]) -> None:

@@ -11,8 +11,12 @@ from scaling.cli.app import app
 from scaling.cli.common import command_line, talk
 from scaling.cli.reading import (
     Convention,
+    Decimal,
     FinalOnly,
+    From,
     Maps,
+    Melt,
+    Thousands,
     Where,
     how,
     read_runs,
@@ -43,6 +47,10 @@ def report(
     convention: Convention = None,
     where: Where = None,
     final: FinalOnly = False,
+    decimal: Decimal = ".",
+    thousands: Thousands = "",
+    kind: From = None,
+    melt: Melt = None,
 ) -> None:
     """Render a report from a fit, a table or a study's folder.
 
@@ -60,7 +68,7 @@ def report(
         refuse_existing(path, force or own)
     if target_flops is not None and not target_flops > 0:
         raise ConfigError(Fault("SC004", "--target-flops", str(target_flops), "above 0"))
-    fits = _fits(source, how(maps, convention, where, final))
+    fits = _fits(source, how(maps, convention, where, final, decimal, thousands, kind, melt))
     write_report(fits, targets, study_of(source), title, target_flops)
 
 

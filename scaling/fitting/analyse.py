@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault
+from scaling.errors import ConfigError, Fault, FitError
 from scaling.fitting import envelope, isoflop
 from scaling.fitting.agreement import compare_approaches, convention_message
 from scaling.fitting.fit import fit_group, surface_allocation
-from scaling.fitting.inputs import groups, holdout_rows, measured_cost
+from scaling.fitting.inputs import groups, holdout_rows, measured_cost, place
 from scaling.fitting.options import Options
 from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.fitting.sensitivity import panel
@@ -74,6 +74,12 @@ def analyse(
     if unknown:
         known = "one of " + ", ".join(APPROACHES)
         raise ConfigError(Fault("SC004", "--approach", f'"{unknown[0]}"', known))
+    if not table.used.any():
+        lost = "0 runs"
+        mend = "look at the rows left out: scaling check; loosen --where"
+        raise FitError(
+            Fault("SC401", place(table, None), lost, "at least one run a parameter", mend)
+        )
     declared = [law if isinstance(law, Law) else get(law) for law in laws]
     whole, table = table, finished(table)
     info = table_info(whole if "envelope" in approaches else table)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scaling.laws.cost import rounded
 
 if TYPE_CHECKING:
+    from scaling.errors import Message
     from scaling.fitting.comparison import Comparison
     from scaling.fitting.result import Allocation, Fit
 
@@ -26,6 +28,12 @@ def digits(value: float, error: float | None) -> str:
         return f"{float(f'{value:.2g}'):.10g}"
     places = 1 - math.floor(math.log10(error))
     return f"{value:.{places}f}" if places > 0 else f"{round(value, places):.0f}"
+
+
+def _told(messages: Sequence[Message]) -> list[str]:
+    """Messages as lines, warnings first."""
+    ordered = sorted(messages, key=lambda m: m.severity == "info")
+    return [line for message in ordered for line in message.lines()]
 
 
 def summarise(fit: Fit) -> str:
@@ -72,8 +80,7 @@ def summarise(fit: Fit) -> str:
             f"bias {h.bias_log:+.2%}"
         )
     lines += _sensitivity_lines(fit)
-    lines += [f"! {m.text} [{m.code}]" for m in fit.messages if m.severity != "info"]
-    lines += [f"  {m.text} [{m.code}]" for m in fit.messages if m.severity == "info"]
+    lines += _told(fit.messages)
     return "\n".join(lines)
 
 
@@ -135,8 +142,7 @@ def summarise_allocation(allocation: Allocation) -> str:
         lines.append(f"  lowest loss {math.exp(level):.4g} C^{slope:+.4f}, without a floor")
     if allocation.interval is not None:
         lines.append(f"  {allocation.interval['kind']}")
-    lines += [f"! {m.text} [{m.code}]" for m in allocation.messages if m.severity != "info"]
-    lines += [f"  {m.text} [{m.code}]" for m in allocation.messages if m.severity == "info"]
+    lines += _told(allocation.messages)
     return "\n".join(lines)
 
 
@@ -188,8 +194,7 @@ def summarise_comparison(c: Comparison) -> str:
             f"{t['p']:.2g}  {what}"
         )
     lines += _literature_lines(c)
-    lines += [f"! {m.text} [{m.code}]" for m in c.messages if m.severity != "info"]
-    lines += [f"  {m.text} [{m.code}]" for m in c.messages if m.severity == "info"]
+    lines += _told(c.messages)
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,14 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.errors import Fault, Message, TableError, clip
+from scaling.errors import Fault, Message, TableError, clip, listed
 from scaling.expressions import parse
 from scaling.runs.columns import COLUMNS, STATUSES
 from scaling.runs.detect import Resolved, scaled
-from scaling.runs.findings import find
+from scaling.runs.findings.find import find
+from scaling.runs.names import split_words
 from scaling.runs.numbers import (
     MISSING,
     Dialect,
+    looks_suffixed,
     numbers_or_none,
     others,
     texts_of,
@@ -28,6 +31,7 @@ from scaling.runs.table import Dropped, Reading, RunsTable, environment, finishe
 TOKENS_OF_C = 6.0
 BODY_AND_HEAD = "N = body + head; C = 3 x forward matrix products"
 
+_SCORES = frozenset("acc accuracy acc1 acc5 top1 top5 score recall precision f1 auc".split())
 _UNFINISHED = ("running", "pending")
 _STATUS_WORDS = {
     "finished": "done", "completed": "done", "complete": "done", "success": "done", "ok": "done",
@@ -44,6 +48,7 @@ def check_values(
     curves: bool = False,
     where: str | None = None,
     final: bool = False,
+    group: str | None = None,
 ) -> RunsTable:
     """Turn cells into a runs table.
 
@@ -62,6 +67,8 @@ def check_values(
         enter no fit.
     final : bool
         Whether only the last row of each run is kept for fits.
+    group : str, optional
+        Column by which fits will be split, so that findings look within it.
 
     Raises
     ------
@@ -79,23 +86,37 @@ def check_values(
     elif needs_loss:
         faults += _missing_loss(frame["loss"].to_numpy(), resolved, kept)
     faults += _positive(frame, resolved, kept) + _contradicted_units(frame, resolved, kept)
+    if final and "run" not in frame:
+        faults.append(_no_run_column(resolved))
     if not final:
         faults += _repeated_runs(frame, resolved, kept, curves)
     if faults:
         raise TableError(faults)
     frame, readings, messages = _derive(frame, dict(resolved.columns))
+    overflowed = _overflow(frame, readings, kept)
+    if overflowed.any():
+        at = int(np.flatnonzero(overflowed)[0])
+        found = "N, D and C are beyond all measure together" + others(
+            np.flatnonzero(overflowed).tolist(), source
+        )
+        mend = 'correct them, or leave such rows out: --where "N < 1e30 and D < 1e30"'
+        where = f"{source.name}:{int(source.rows[at])}"
+        raise TableError(Fault("SC103", where, found, "finite 6 N D", mend))
+    messages += _rounded_seeds(frame)
     stated = (
         convention
-        or _only(frame, "convention")
+        or _only(frame.loc[kept], "convention")
         or _own_convention(frame)
         or _named_convention(readings)
     )
-    unit = _only(frame, "loss_unit")
+    unit = _only(frame.loc[kept], "loss_unit")
     if unit is not None and "loss" in readings:
         readings["loss"] = replace(readings["loss"], unit=unit)
     if stated is None:
         stated = "N as in the table, convention not stated" if "N" in frame else "no N"
-        if "N" in frame:
+        if "N" in frame and "convention" in frame:
+            stated = "N counted in several ways, by the column convention"
+        elif "N" in frame:
             text = "The table does not say which parameters N counts (--convention states it)."
             messages.append(Message("SC114", text, "info"))
     table = RunsTable(
@@ -114,14 +135,35 @@ def check_values(
         table = table.leave_out(kept | ~done, "SC120", f"do not match --where {where}")
     if final:
         table = finished(table)
-    told = (*source.messages, *resolved.messages, *messages, *find(table))
+    messages += _status_told(resolved) if "status" in frame else []
+    told = (*source.messages, *resolved.messages, *messages, *find(table, group))
     return replace(table, messages=told)
+
+
+def _overflow(
+    frame: pd.DataFrame, readings: Mapping[str, Reading], kept: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Used rows whose derived C or D is no finite number above 0."""
+    bad = np.zeros(len(frame), dtype=bool)
+    for column in ("C", "D"):
+        if column in readings and readings[column].source.startswith("="):
+            values = frame[column].to_numpy(dtype=np.float64)
+            bad |= kept & (np.isinf(values) | (values == 0))
+    return bad
+
+
+def _rounded_seeds(frame: pd.DataFrame) -> list[Message]:
+    if "seed" in frame and bool((frame["seed"].abs() > 2.0**53).any()):
+        text = "Seeds above 2^53 are rounded: two of them may look the same."
+        return [Message("SC121", text, "info")]
+    return []
 
 
 def _only(frame: pd.DataFrame, column: str) -> str | None:
     """The one text of a column that says the same in every row."""
-    found = set(frame[column].dropna()) if column in frame else set()
-    return str(found.pop()) if len(found) == 1 else None
+    found = set(frame[column]) if column in frame else set()
+    only = found.pop() if len(found) == 1 else None
+    return None if only is None or only != only else clip(str(only), 120)
 
 
 def _code_of(status: str) -> str:
@@ -150,8 +192,11 @@ class LazyColumns(Mapping[str, NDArray[Any]]):
 
     def _best(self, header: str) -> NDArray[Any]:
         values = self._cells[header]
-        if pd.api.types.is_numeric_dtype(values):
-            return values.to_numpy()
+        if pd.api.types.is_bool_dtype(values):
+            cells = values.astype(object)
+            return cells.where(cells.notna(), None).to_numpy()
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_complex_dtype(values):
+            return values.to_numpy(dtype=np.float64, na_value=np.nan)
         numbers = numbers_or_none(values, self._dialect)
         if numbers is None:
             return np.array([t or None for t in texts_of(values)], dtype=object)
@@ -197,6 +242,8 @@ def _typed(resolved: Resolved, columns: LazyColumns) -> tuple[pd.DataFrame, list
             counts = column.kind == "count"
             name = reading.header or reading.source
             try:
+                if counts and reading.scale != 1.0 and looks_suffixed(values):
+                    raise TableError(_two_units(resolved, header))
                 numbers = to_numbers(values, name, source, resolved.dialect, counts)
                 typed[header] = scaled(numbers, reading)
             except TableError as error:
@@ -211,12 +258,27 @@ def _typed(resolved: Resolved, columns: LazyColumns) -> tuple[pd.DataFrame, list
     return frame, faults
 
 
+def _two_units(resolved: Resolved, column: str) -> Fault:
+    reading = resolved.columns[column]
+    first = next(t for t in texts_of(resolved.frame[column]) if t)
+    found = f'"{clip(first, 20)}" below a name that says {reading.scale:g}'
+    mend = "write plain numbers, or rename the column"
+    return Fault("SC117", resolved.place(column, 0), found, "one unit", mend)
+
+
 def _statuses(values: pd.Series) -> tuple[pd.Series, list[int]]:
     """Return statuses in our words, and the positions of those that are no status."""
     words = [("done" if v is None else str(v).strip()) for v in values]
     lower = [_STATUS_WORDS.get(w.lower(), w.lower()) for w in words]
     known = {*STATUSES, *_UNFINISHED}
     return pd.Series(lower, dtype=object), [i for i, w in enumerate(lower) if w not in known]
+
+
+def _status_told(resolved: Resolved) -> list[Message]:
+    """Say which words of others were taken for which status."""
+    words = {text.lower() for text in texts_of(resolved.frame["status"])}
+    taken = [f"{word} as {_STATUS_WORDS[word]}" for word in sorted(words & set(_STATUS_WORDS))]
+    return [Message("SC121", f"Status: {', '.join(taken)}.", "info")] if taken else []
 
 
 def _grouped(
@@ -232,8 +294,7 @@ def _grouped(
     if not len(members):
         return []
     first = members[0]
-    raw = resolved.frame[column].iloc[first]
-    cell = "" if pd.isna(raw) else str(raw).strip()
+    cell = texts_of(resolved.frame[column].iloc[[first]])[0]
     shown = found or (f'"{clip(cell)}"' if column == "status" else clip(cell) or "empty")
     more = others(members, resolved.source)
     line = resolved.source.line(first) if len(members) == 1 or cell else ""
@@ -241,12 +302,25 @@ def _grouped(
 
 
 def _no_loss_column(resolved: Resolved) -> Fault:
-    headers = ", ".join(clip(str(h), 24) for h in list(resolved.source.cells)[:10])
-    mend = "--map loss='source[\"…\"]'"
-    if resolved.source.cells.shape[1] == 1:
+    headers = list(map(str, resolved.source.cells))
+    scores = [h for h in headers if set(split_words(h)) & _SCORES]
+    wide = [h for h in headers if re.fullmatch(r"\d+(\.\d+)?", h)]
+    mend = "--map loss=COLUMN names it, such as --map 'loss=source[\"my loss\"]'"
+    if len(headers) == 1:
         mend = "separate columns by commas, tabs, semicolons or |"
+    elif len(wide) >= 4:
+        mend = f"--melt D=loss turns the columns {wide[0]}, {wide[1]}, … into rows"
+    elif scores:
+        mend = f"--map 'loss=1-source[\"{clip(scores[0], 40)}\"]' takes the error for the loss"
     where = f"{resolved.source.name}:1"
-    return Fault("SC105", where, "no column could be read as loss", f"one of: {headers}", mend)
+    return Fault("SC105", where, "no column could be read as loss", listed(headers), mend)
+
+
+def _no_run_column(resolved: Resolved) -> Fault:
+    found = "no column names the runs, so none is the last row of one"
+    known = listed(map(str, resolved.source.cells))
+    mend = "--map run=COLUMN names it; without --final-only each row is a run"
+    return Fault("SC105", f"{resolved.source.name}:1", found, known, mend)
 
 
 def _missing_loss(loss: np.ndarray, resolved: Resolved, done: np.ndarray) -> list[Fault]:
@@ -272,11 +346,16 @@ def _positive(frame: pd.DataFrame, resolved: Resolved, done: np.ndarray) -> list
             bad |= values <= 0
         if column.name in ("N", "D", "C"):
             bad |= np.isnan(values)
-        expected = "a finite number" + (" above 0" if column.positive else "")
-        mend = "correct it, or give the run a status other than done"
-        if column.name == "loss":
-            mend += ' (diverged); --where "loss < 20" leaves it out'
         members = np.flatnonzero(bad & done).tolist()
+        if not members:
+            continue
+        expected = "a finite number" + (" above 0" if column.positive else "")
+        limit = "loss < 20" if column.name == "loss" else f"{column.name} < 1e300"
+        conditions = [limit] if np.isinf(values[members]).any() else []
+        if not np.isinf(values[members]).all():
+            conditions.insert(0, f"{column.name} > 0")
+        mend = "correct it, give the run a status such as diverged, or leave it out: "
+        mend += f'--where "{" and ".join(conditions)}"'
         faults += _grouped("SC103", column.name, members, resolved, expected, mend)
     return faults
 
@@ -292,7 +371,7 @@ def _contradicted_units(frame: pd.DataFrame, resolved: Resolved, done: np.ndarra
         if typical >= 1e6:
             inner = f'source["{clip(reading.header, 40)}"]'
             found = f"the name says {reading.scale:g}, but values such as {typical:.4g} are counts"
-            mend = f"--map '{column}={inner}', or --map '{column}={inner}*{reading.scale:g}'"
+            mend = f"--map '{column}={inner}' takes them as they are"
             where = resolved.place(column, int(np.flatnonzero(done)[0]))
             faults.append(Fault("SC117", where, found, "one unit", mend))
     return faults
@@ -320,7 +399,7 @@ def _repeated_runs(
             f'"{name}" has'
         )  # fmt: skip
         found += f" several rows each, at different {along}: points of curves, not runs"
-        mend = "--final-only keeps the last of each run; --approach envelope reads curves"
+        mend = "--final-only keeps the last of each run; fit --approach envelope reads curves"
         where = resolved.place("run", members[0])
         return [Fault("SC116", where, found, "one row a run", mend)]
     found = f'"{name}" stands in row {first} too'
@@ -391,4 +470,4 @@ def _named_convention(readings: Mapping[str, Reading]) -> str | None:
         "without embeddings": "parameters without embeddings",
         "with embeddings": "parameters, embeddings included",
     }[reading.convention]
-    return f'N = {said}, by the name "{reading.source}"'
+    return f'N = {said}, by the name "{clip(reading.source, 40)}"'

@@ -14,13 +14,24 @@ from scaling.expressions import Expression, parse
 from scaling.runs.columns import COLUMNS, normalise
 from scaling.runs.importers.base import Imported
 from scaling.runs.names import LEAD, PICK, Guess, guesses, split_words
-from scaling.runs.numbers import POINT, Dialect, looks_numeric, looks_suffixed, texts_of, to_numbers
+from scaling.runs.numbers import (
+    POINT,
+    Dialect,
+    looks_numeric,
+    looks_suffixed,
+    numbers_or_none,
+    starts_like_numbers,
+    texts_of,
+    to_numbers,
+)
 from scaling.runs.table import Reading
 
+PLAIN_COUNT = 1e6  # a median above it is no number of millions
 ASKED = ("N", "D", "C", "loss")  # a wrong pick of these moves the answer
 _PART_OF_MODEL = 40
 _HELDOUT_LOSS, _TRAINING_LOSS = 86, 66
 _SURELY_RUNS = 90
+_SURE = 84
 
 
 class AmbiguousColumns(TableError):
@@ -86,7 +97,12 @@ def resolve_columns(
     # A quantity is renamed; what tells rows apart keeps its name too, for --where and --group.
     taken = {r.header for role, r in columns.items() if role not in ("group", "steps")}
     ordered = {role: series[role] for role in COLUMNS if role in series}
-    rest = {h: cells[h] for h in cells.columns if h not in taken and h not in ordered}
+    rest = {
+        # a canonical name that was not taken as what it says must not be read as that later
+        (f"source {h}" if h in COLUMNS else h): cells[h]
+        for h in cells.columns
+        if h not in taken and h not in ordered
+    }
     return Resolved(pd.DataFrame({**ordered, **rest}), source, columns, dialect, messages)
 
 
@@ -109,7 +125,8 @@ def _mapped_reading(
     if header is None:
         return Reading(expression.text, unit), []
     guess = next((g for g in guesses(header) if g.role == role), None)
-    if guess is not None and (guess.scale != 1.0 or guess.transform):
+    stated = guess is not None and (guess.scale != 1.0 or bool(guess.transform))
+    if guess is not None and stated and not _large(cells[header]):
         text = f'The map takes "{clip(header, 40)}" as it stands, though its name states a unit.'
         mend = f"--map {_map_of(role, guess)}"
         return Reading(header, unit, 1.0, header), [Message("SC121", text, mend=mend)]
@@ -117,6 +134,12 @@ def _mapped_reading(
     convention = guess.convention if guess is not None else ""
     unit = (guess.unit if guess is not None else "") or COLUMNS[role].unit if plain else unit
     return Reading(header, unit, 1.0, header, "", convention), []
+
+
+def _large(values: pd.Series) -> bool:
+    """Whether values are plain counts whatever unit their name states."""
+    numbers = numbers_or_none(values, POINT)
+    return numbers is not None and bool(np.nanmedian(numbers) >= PLAIN_COUNT)
 
 
 def _parse_maps(maps: Mapping[str, str]) -> dict[str, Expression]:
@@ -191,6 +214,7 @@ def _candidates(
     folded = {normalise(c): c for c in COLUMNS if len(c) > 1}
     out: dict[str, list[Guess]] = {}
     nominal: dict[str, list[Guess]] = {}  # 7B is a name as much as a number
+    broken: dict[str, list[Guess]] = {}  # to be read, so that its cells are named as faults
     for header in source.cells.columns:
         if header in chosen or header in COLUMNS:
             continue
@@ -202,13 +226,17 @@ def _candidates(
             if guess.role in mapped:
                 continue
             kind = COLUMNS[guess.role].kind
-            if kind == "text" or looks_numeric(source.cells[header]):
+            cells = source.cells[header]
+            if kind == "text" or looks_numeric(cells):
                 out.setdefault(guess.role, []).append(guess)
-            elif kind == "count" and looks_suffixed(source.cells[header]):
+            elif kind == "count" and looks_suffixed(cells):
                 nominal.setdefault(guess.role, []).append(replace(guess, points=guess.points - 30))
-    for role, found in nominal.items():
-        if not any(g.points >= PICK for g in out.get(role, [])):
-            out[role] = out.get(role, []) + found
+            elif guess.points >= _SURE and starts_like_numbers(cells):
+                broken.setdefault(guess.role, []).append(guess)
+    for others in (nominal, broken):
+        for role, found in others.items():
+            if not any(g.points >= PICK for g in out.get(role, [])):
+                out[role] = out.get(role, []) + found
     return {role: sorted(found, key=lambda g: -g.points) for role, found in out.items()}
 
 
@@ -351,6 +379,10 @@ def _mapped(
         return cells[tree.id]
     if COLUMNS[role].kind == "text":
         return _joined(expression, source)
+    unknown = [n for n in expression.names if n not in ("source", *cells.columns, *series)]
+    if unknown:
+        found = f'{source.name} has no column "{clip(unknown[0])}"'
+        raise ConfigError(Fault("SC020", "--map", found, listed(map(str, cells))))
     env: dict[str, object] = {}
     for name in expression.names:
         if name == "source":
@@ -385,9 +417,8 @@ def _joined(expression: Expression, source: Imported) -> pd.Series:
         if name is None or name not in source.cells:
             found = f"{clip(expression.text)!r} is no text"
             expected = 'columns and texts joined by +, such as Domain + "/" + Task'
-            raise ConfigError(
-                Fault("SC020", "--map", found, expected, listed(map(str, source.cells)))
-            )
+            known = listed(map(str, source.cells))
+            raise ConfigError(Fault("SC020", "--map", found, f"{expected}; {known}"))
         return texts_of(source.cells[name])
 
     return pd.Series(text_of(expression.tree), dtype=object)

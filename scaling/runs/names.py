@@ -77,6 +77,7 @@ class Guess:
     part: bool = False
 
 
+MOST = 200  # characters of a name; longer ones are texts
 PICK = 60
 LEAD = 8
 
@@ -128,6 +129,8 @@ def split_words(text: str) -> list[str]:
 def take_apart(header: str) -> Words:
     """Divide a header into words, path and unit."""
     text = header.strip()
+    if len(text) > MOST:
+        return Words((), (), 1.0, None, False, "")
     symbol = text if len(text) == 1 else ""
     inner, text = _bracket(text)
     multiple, compute, macs = _unit(inner)
@@ -360,10 +363,11 @@ def _loss(header: str, name: Words) -> Guess | None:
     if not words & _LOSS_ANY and set(name.context) & _LOSS_ANY:
         words = around  # loss/val, eval/ppl/c4
     joined = "_".join(name.words)
-    bits = bool(words & {"bpb", "bpc", "bpt"}) or "bits_per_" in joined
+    bits = bool(words & {"bpb", "bpc", "bpt", "bits"})
     perplexity = bool(words & {"perplexity", "ppl"})
     entropy = "cross_entropy" in joined
     plain = bool(words & _LOSS_NOUNS) or entropy
+    bits = bits and (plain or "bits" not in words or "per" in words)
     if not (bits or perplexity or plain):
         return None
     checked = words - ({"per"} if bits or "per_token" in joined or "per_byte" in joined else set())
@@ -371,8 +375,8 @@ def _loss(header: str, name: Words) -> Guess | None:
         return None
     points = 100 if joined == "loss" and not name.context else _loss_points(words, around)
     if bits:
-        per = "byte" if words & {"bpb", "byte", "bytes"} else "character"
-        per = "token" if words & {"bpt", "token", "tokens"} else per
+        per = "byte" if words & {"bpb", "byte", "bytes"} else "token"
+        per = "character" if words & {"bpc", "character", "char"} else per
         unit = f"nats per {per}"
         return Guess(header, "loss", min(points, 92) - 12, math.log(2.0), "", unit)
     if perplexity and not plain:

@@ -142,6 +142,8 @@ def _convert(texts: Sequence[str]) -> tuple[Array, list[int]]:
 def _plain_numbers(texts: Sequence[str]) -> tuple[Array, list[int]]:
     """Convert text of digits, signs, points and exponents only."""
     try:
+        if "" not in texts:
+            return np.fromiter(map(float, texts), dtype=np.float64, count=len(texts)), []
         return np.array([float(t) if t else np.nan for t in texts], dtype=np.float64), []
     except ValueError:
         return _numbers(texts)
@@ -188,6 +190,15 @@ def looks_numeric(values: pd.Series, sample: int = 300) -> bool:
     return bool(texts) and good >= 0.5 * len(texts)
 
 
+def starts_like_numbers(values: pd.Series, sample: int = 300) -> bool:
+    """Whether a column of mostly other text has a number, or mostly cells that begin as one."""
+    if values.dtype != object and not pd.api.types.is_string_dtype(values):
+        return False
+    texts = [t for t in texts_of(values) if t.lower() not in MISSING][:sample]
+    begin = sum(bool(re.match(r"[+-]?\.?\d", t, re.ASCII)) for t in texts)
+    return any(map(_NUMBER.fullmatch, texts)) or 2 * begin > len(texts) > 0
+
+
 def looks_suffixed(values: pd.Series) -> bool:
     """Whether all filled cells are counts such as ``7B``."""
     texts = texts_of(values)
@@ -213,7 +224,7 @@ _KINDS: tuple[tuple[str, Callable[[str], object], str], ...] = (
     (
         "thousands separators",
         _grouped,
-        "--thousands with the separator reads it (and --decimal , if the comma is the mark)",
+        "separators",
     ),
     ("a decimal point among decimal commas", lambda t: "." in t and _NUMBER.fullmatch(t), ""),
     ("a formula or its error", lambda t: t[:1] in "=#", "export values, not formulas"),
@@ -221,8 +232,8 @@ _KINDS: tuple[tuple[str, Callable[[str], object], str], ...] = (
         "a date, as a spreadsheet may have made of a number",
         re.compile(
             r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|"
-            r"\d{1,2}[- ](jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*([- ]\d+)?|"
-            r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*[- ]\d+",
+            r"\d{1,2}[-. ]{1,2}(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*([- ]\d+)?|"
+            r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*[-. ]{1,2}\d+",
             re.IGNORECASE,
         ).fullmatch,
         "restore the number; format the column as text before the export",
@@ -263,9 +274,19 @@ def _faults(
     return faults
 
 
+def _separators(text: str) -> str:
+    """The options that read a number with thousands separators."""
+    marks = [c for c in text if c in ",.' _"]
+    first, last = marks[0], marks[-1]
+    thousands = f"--thousands {first!r}" if first in " '" else f"--thousands {first}"
+    decimal = " --decimal ," if first == "." or (last == "," != first) else ""
+    return f"{thousands}{decimal} reads it"
+
+
 def _kind(text: str) -> tuple[str, str]:
     for kind, fits, mend in _KINDS:
         if len(text) <= _LONGEST and fits(text):  # longer ones are none, and slow to match
+            mend = _separators(text) if mend == "separators" else mend
             return kind, mend or "write all numbers of the table in one way"
     return "", "write plain numbers such as 2431 or 2.4e3, and leave cells without one empty"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from scaling.errors import ConfigError, Fault, Message, TableError, clip, wrappe
 from scaling.runs.check import check_values
 from scaling.runs.columns import COLUMNS
 from scaling.runs.detect import ASKED, resolve_columns
+from scaling.runs.findings.view import REMARK
 from scaling.runs.importers.base import Imported
 from scaling.runs.importers.registry import open_source
 from scaling.runs.numbers import POINT, Dialect, row_ranges
@@ -49,6 +51,8 @@ class How:
         Format of the file, or name of the importer; by its content if None.
     melt : tuple of str or None
         Two columns: headers that are numbers become the first, their cells the second.
+    group : str or None
+        Column by which fits will be split, so that findings look within it.
     """
 
     maps: Mapping[str, str] = field(default_factory=dict)
@@ -60,6 +64,7 @@ class How:
     dialect: Dialect = POINT
     kind: str | None = None
     melt: tuple[str, str] | None = None
+    group: str | None = None
 
 
 def read_table(
@@ -74,6 +79,7 @@ def read_table(
     dialect: Dialect = POINT,
     kind: str | None = None,
     melt: tuple[str, str] | None = None,
+    group: str | None = None,
 ) -> RunsTable:
     """Read and check runs.
 
@@ -82,7 +88,7 @@ def read_table(
     source : str or Path
         CSV, TSV, JSON, JSON lines or Parquet; ``"-"`` for standard input; or what an importer
         recognises: a tracker's folder or database, a study's folder.
-    maps, convention, where, needs_loss, curves, final, dialect, kind, melt
+    maps, convention, where, needs_loss, curves, final, dialect, kind, melt, group
         See `How`.
 
     Returns
@@ -98,7 +104,7 @@ def read_table(
     ConfigError
         If `maps` or `where` cannot be used.
     """
-    how = How(maps or {}, convention, where, needs_loss, curves, final, dialect, kind, melt)
+    how = How(maps or {}, convention, where, needs_loss, curves, final, dialect, kind, melt, group)
     return checked(open_source(source, kind), how)
 
 
@@ -106,10 +112,27 @@ def checked(found: Imported, how: How) -> RunsTable:
     """Understand and check what was found in a source."""
     if how.melt is not None:
         found = melted(found, *how.melt)
+    if how.curves and found.curves is not None:
+        return _curves(found, how)
     needed = ASKED if how.needs_loss else tuple(role for role in ASKED if role != "loss")
     resolved = resolve_columns(found, how.maps, how.dialect, needed)
-    table = check_values(resolved, how.convention, how.needs_loss, how.curves, how.where, how.final)
+    table = check_values(
+        resolved, how.convention, how.needs_loss, how.curves, how.where, how.final, how.group
+    )
     return replace(table, file=found.name, sha256=found.sha256)
+
+
+def _curves(found: Imported, how: How) -> RunsTable:
+    """Read the curves that a source keeps beside its runs: the points that have a loss."""
+    from scaling.runs.write import curve_frame
+
+    final = replace(how, curves=False, where=None, needs_loss=False)
+    points = curve_frame(checked(found, final), found)
+    if points is None or "loss" not in points:
+        return checked(replace(found, curves=None), how)
+    points = points.loc[points["loss"].notna()].reset_index(drop=True)
+    rows = np.arange(1, len(points) + 1)
+    return checked(replace(found, cells=points, rows=rows, curves=None), replace(how, maps={}))
 
 
 def melted(found: Imported, x: str, y: str) -> Imported:
@@ -158,6 +181,7 @@ def from_frame(
     needs_loss: bool = True,
     curves: bool = False,
     final: bool = False,
+    group: str | None = None,
 ) -> RunsTable:
     """Check a frame in memory; the same rules and the same errors as for a file.
 
@@ -172,6 +196,10 @@ def from_frame(
     if len(repeated):
         found = f'two columns are called "{clip(repeated[0])}"'
         raise TableError(Fault("SC108", "frame", found, "one name a column", "rename one of them"))
+    for header in (h for h in cells.columns if pd.api.types.is_object_dtype(cells[h])):
+        if Decimal in set(map(type, cells[header])):  # some of which cannot be compared
+            exact = [str(cell) if isinstance(cell, Decimal) else cell for cell in cells[header]]
+            cells[header] = pd.Series(exact, dtype=object)
     origin = frame.attrs.get(ATTRS)
     whole = isinstance(origin, dict) and origin.get("digest") == digest_of(frame)
     rows = np.arange(len(cells), dtype=np.int64)
@@ -180,7 +208,7 @@ def from_frame(
         name = str(origin.get("file")) if whole else f"frame (of {origin.get('file')}, changed)"
         if whole:
             rows = _expanded(origin["lines"])
-    how = How(maps or {}, convention, where, needs_loss, curves, final)
+    how = How(maps or {}, convention, where, needs_loss, curves, final, group=group)
     table = checked(Imported(cells, rows, name), how)
     table = table if isinstance(origin, dict) else replace(table, file=None)
     return _remembering(table, origin) if whole and isinstance(origin, dict) else table
@@ -249,15 +277,22 @@ def _expanded(ranges: list[list[int]]) -> np.ndarray:
 
 def describe(table: RunsTable) -> list[str]:
     """Say in a few lines how the table was read."""
-    lines = [f"{table.file or 'frame'}: {len(table)} rows, {int(table.used.sum())} used"]
+    total = f"{len(table)} row{'' if len(table) == 1 else 's'}"
+    lines = [f"{table.file or 'frame'}: {total}, {int(table.used.sum())} used"]
     for role, reading in table.columns.items():
         if role in _SHOWN and table.frame[role].notna().any():
             scale = f" × {reading.scale:g}" if reading.scale != 1.0 else ""
             extra = f"  {table.convention}" if role == "N" else ""
             unit = f"  [{reading.unit}]" if reading.unit else ""
             width = 8 if len(role) > 6 else 6
-            lines.append(f"  {role:<{width}} {clip(reading.source, 60)}{scale}{unit}{extra}")
-    rest = [clip(str(name), 24) for name in table.frame if name not in COLUMNS]
+            text = f"  {role:<{width}} {clip(reading.source, 60)}{scale}{unit}{extra}"
+            lines += wrapped(text, " " * 9)
+    read = " ".join(reading.source for reading in table.columns.values())
+    rest = [
+        clip(str(name), 24)
+        for name in table.frame
+        if name not in (*COLUMNS, REMARK) and str(name) not in read
+    ]
     if rest:
         more = f" and {len(rest) - 6} more" if len(rest) > 6 else ""
         lines += wrapped(f"  no role: {', '.join(rest[:6])}{more}", "    ")
@@ -265,5 +300,6 @@ def describe(table: RunsTable) -> list[str]:
     for item in table.dropped:
         reasons.setdefault((item.code, item.why), []).append(item.row)
     for (code, why), rows in reasons.items():
-        lines.append(f"  left out: {len(rows)} rows ({row_ranges(rows)}), {why}  [{code}]")
+        count = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
+        lines += wrapped(f"  left out: {count} ({row_ranges(rows)}), {why}  [{code}]", "    ")
     return lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ import pandas as pd
 from scaling.errors import ConfigError, Fault, Message, TableError
 from scaling.runs.columns import COLUMNS
 from scaling.runs.detect import scaled
-from scaling.runs.findings import REMARK
+from scaling.runs.findings.view import REMARK
 from scaling.runs.importers.base import Imported
 from scaling.runs.numbers import to_numbers
 from scaling.runs.table import Reading, RunsTable
@@ -35,13 +34,12 @@ def canonical_frame(table: RunsTable, left_out: bool = False) -> pd.DataFrame:
     frame = table.frame.copy()
     status = frame["status"] if "status" in frame else pd.Series("done", index=frame.index)
     keep = table.used | (status != "done").to_numpy() | left_out
-    if "run" not in frame:
-        frame["run"] = [f"row{row}" for row in table.rows]
-    frame["run"] = frame["run"].where(
-        frame["run"].notna(), pd.Series([f"row{row}" for row in table.rows], index=frame.index)
-    )
+    derived = [c for c, r in table.columns.items() if r.source.startswith("= ")]
+    frame = frame.drop(columns=derived)  # a reader derives them again, and says so
+    named = _row_names(table)
+    frame["run"] = frame["run"].where(frame["run"].notna(), named) if "run" in frame else named
     frame["status"] = status
-    if "N" in frame and "not stated" not in table.convention:
+    if "N" in frame and "not stated" not in table.convention and "convention" not in frame:
         frame["convention"] = table.convention
     unit = table.columns["loss"].unit if "loss" in table.columns else _DEFAULT_LOSS
     if unit not in (_DEFAULT_LOSS, ""):
@@ -52,6 +50,15 @@ def canonical_frame(table: RunsTable, left_out: bool = False) -> pd.DataFrame:
     order = [c for c in COLUMNS if c in frame]
     rest = [c for c in frame if c not in COLUMNS and c != REMARK]
     return frame.loc[keep, [*order, *rest, *([REMARK] if remarks else [])]].reset_index(drop=True)
+
+
+def _row_names(table: RunsTable) -> pd.Series:
+    """Name rows by their line, and by their turn where one line gave several."""
+    rows = pd.Series(table.rows, index=table.frame.index)
+    turn = rows.groupby(rows).cumcount() + 1
+    several = rows.duplicated(keep=False)
+    names = "row" + rows.astype(str)
+    return names.where(~several, names + "." + turn.astype(str)).astype(object)
 
 
 def remarks_of(table: RunsTable) -> dict[int, str]:
@@ -81,12 +88,27 @@ def _short(message: Message) -> str:
 
 def to_csv(frame: pd.DataFrame) -> str:
     """Write a frame as CSV; missing is empty, numbers keep every digit."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.writer(lines, lineterminator="\r\n")  # so that a lone carriage return is quoted
     writer.writerow(list(frame))
     columns = [_cells(frame[name]) for name in frame]
     writer.writerows(zip(*columns, strict=True))
-    return buffer.getvalue()
+    return lines.text()
+
+
+class _Lines:
+    """What `csv.writer` writes, with rows ended as Unix does."""
+
+    def __init__(self) -> None:
+        self._rows: list[str] = []
+
+    def write(self, row: str) -> None:
+        """Take one row."""
+        self._rows.append(row.removesuffix("\r\n"))
+
+    def text(self) -> str:
+        """All rows."""
+        return "\n".join([*self._rows, ""])
 
 
 def _cells(values: pd.Series) -> list[Any]:
@@ -114,12 +136,15 @@ def curve_frame(table: RunsTable, found: Imported) -> pd.DataFrame | None:
     for role, reading in table.columns.items():
         if role in ("run", "status", "steps"):
             continue
-        if reading.header is not None and reading.header in points.cells:
-            out[role] = _converted(points, reading)
-            used.add(reading.header)
-        elif "run" in table.frame and role in ("group", "N", "N_body", "N_head", "N_embedding"):
+        logged = reading.header is not None and reading.header in points.cells
+        if role in _OF_A_RUN and "run" in table.frame:
             per_run = table.frame.drop_duplicates("run").set_index("run")[role]
             out[role] = pd.Series(out["run"]).map(per_run).to_numpy()
+        elif logged:
+            values = _converted(points, reading)
+            out[role] = _between(points.cells, values) if role in ("D", "C") else values
+        if logged:
+            used.add(str(reading.header))
     out["steps"] = points.cells["step"].to_numpy()
     for name in map(str, points.cells):
         if name not in used and name not in out:
@@ -127,6 +152,23 @@ def curve_frame(table: RunsTable, found: Imported) -> pd.DataFrame | None:
     frame = pd.DataFrame(out)
     order = [c for c in COLUMNS if c in frame]
     return frame[[*order, *(c for c in frame if c not in COLUMNS)]]
+
+
+_OF_A_RUN = ("group", "N", "N_body", "N_head", "N_embedding", "D_unique", "seed", "convention")
+
+
+def _between(points: pd.DataFrame, values: np.ndarray) -> np.ndarray:
+    """Fill in a running count at the steps at which other metrics were logged, linear in steps."""
+    out = values.copy()
+    steps = points["step"].to_numpy(dtype=np.float64)
+    for at in points.groupby("run", sort=False).indices.values():
+        known = at[np.isfinite(values[at])]
+        if len(known) > 1:
+            inside = at[(steps[at] >= steps[known[0]]) & (steps[at] <= steps[known[-1]])]
+            order = known[np.argsort(steps[known])]
+            filled = np.interp(steps[inside], steps[order], values[order])
+            out[inside] = np.where(np.isfinite(values[inside]), values[inside], filled)
+    return out
 
 
 def _converted(points: Imported, reading: Reading) -> np.ndarray:
@@ -154,6 +196,8 @@ def stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             raise TableError(Fault("SC106", name, found, "one row a run", "--final-only"))
     if len(frames) == 1:
         return next(iter(frames.values()))
+    if any("loss_unit" in frame for frame in frames.values()):
+        frames = {n: _with_unit(frame) for n, frame in frames.items()}
     runs = pd.concat([frame["run"] for frame in frames.values()])
     clash = set(runs[runs.duplicated()])
     parts = []
@@ -163,6 +207,10 @@ def stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     whole = pd.concat(parts, ignore_index=True)
     order = [c for c in COLUMNS if c in whole]
     return whole[[*order, *_rest(whole)]]
+
+
+def _with_unit(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if "loss_unit" in frame else frame.assign(loss_unit=_DEFAULT_LOSS)
 
 
 def _rest(frame: pd.DataFrame) -> list[str]:

@@ -55,9 +55,9 @@ def test_check_as_json(write, scaling):
     assert found["table"]["columns"]["N"] == {"source": "params", "unit": "parameters", "scale": 1}
     by_code = {item["code"]: item for item in found["findings"]}
     assert by_code["SC113"]["severity"] == "warning"
-    assert by_code["SC113"]["mend"].startswith("state the unit") or "--map" in by_code["SC113"][
-        "mend"
-    ]
+    assert (
+        by_code["SC113"]["mend"].startswith("state the unit") or "--map" in by_code["SC113"]["mend"]
+    )
     write("bad.csv", "N,D,loss\nx,2e7,3\n1e6,2e7,3\n1e6,2e7,2\n")
     out = scaling("check", "bad.csv", "--json")
     assert out.returncode == 2
@@ -171,8 +171,8 @@ def test_what_is_imported_is_read_as_it_was(write, scaling, tmp_path):
 def test_import_prints_without_a_target(write, scaling):
     write("runs.csv", "params,tokens,loss\n1e6,2e7,3\n2e6,2e7,2.9\n")
     out = scaling("import", "runs.csv")
-    assert out.stdout.splitlines()[0] == "run,N,D,C,loss,status"
-    assert out.stdout.splitlines()[1] == "row2,1000000,20000000,120000000000000,3,done"
+    assert out.stdout.splitlines()[0] == "run,N,D,loss,status"  # C is derived again
+    assert out.stdout.splitlines()[1] == "row2,1000000,20000000,3,done"
 
 
 def test_reasons_stand_in_the_file(write, scaling, small_table, tmp_path):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from scaling.errors import ConfigError, MissingExtraError, TableError
-from scaling.runs.formats import MAX_LINE
+from scaling.runs.formats.common import MAX_LINE
 from scaling.runs.numbers import Dialect
 from scaling.runs.read import read_table
 

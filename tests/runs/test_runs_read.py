@@ -132,8 +132,8 @@ def test_what_was_read_is_described(write):
     lines = describe(read_table(write("t.csv", with_cell("status", "diverged")), where="N > 1e6"))
     joined = "\n".join(lines)
     assert lines[0] == "t.csv: 3 rows, 1 used"
-    assert "rows (2), do not match --where N > 1e6" in joined
-    assert "rows (4), status diverged" in joined
+    assert "left out: 1 row (2), do not match --where N > 1e6" in joined
+    assert "left out: 1 row (4), status diverged" in joined
 
 
 # ---------------------------------------------------------------------------------- faulty cells

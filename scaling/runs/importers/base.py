@@ -49,6 +49,8 @@ class Imported:
     def place(self, i: int, header: str) -> str:
         """Name the cell of row `i` (from 0) as an editor finds it: ``file:row:column``."""
         shown = f'column "{clip(header, 30)}"'
+        if self.sha256 is None and "run" in self.cells and not self.name.startswith("frame"):
+            return f'{self.name}: run "{clip(str(self.cells["run"].iloc[i]), 40)}"  {shown}'
         if header not in self.cells or self.name.startswith("frame"):
             return f"{self.name}:{int(self.rows[i])}  {shown}"
         column = list(self.cells.columns).index(header) + 1
@@ -56,7 +58,8 @@ class Imported:
 
     def line(self, i: int) -> str:
         """Row `i` (from 0) about as it stands in the source."""
-        cells = ("" if pd.isna(cell) else str(cell) for cell in self.cells.iloc[i])
+        row = self.cells.iloc[i]
+        cells = ("" if gone else str(cell) for cell, gone in zip(row, row.isna(), strict=True))
         return self.delimiter.join(f'"{c}"' if self.delimiter in c else c for c in cells)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaling.errors import Fault, TableError, listed
-from scaling.runs.formats import read_cells
+from scaling.errors import Fault, Message, TableError, listed
+from scaling.runs.formats.read import read_cells
 from scaling.runs.importers.base import Imported
 from scaling.runs.numbers import to_numbers
 
@@ -64,4 +64,6 @@ def read(path: Path) -> Imported:
         "loss_unit": pd.Series("nats per byte", index=cells.index, dtype=object),
     }
     rest = [c for c in cells if c not in ("flops_budget", "tokens_trained", "val_bpb")]
-    return replace(found, cells=pd.DataFrame({**own, **{c: cells[c] for c in rest}}))
+    frame = pd.concat([pd.DataFrame(own), cells[rest]], axis=1)
+    text = f"Read in the layout of nanochat: {CONVENTION}; val_bpb became nats per byte."
+    return replace(found, cells=frame, messages=(Message("SC121", text, "info"),))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaling.errors import Fault, TableError, listed
-from scaling.runs.formats import read_cells
+from scaling.errors import Fault, Message, TableError, listed
+from scaling.runs.formats.read import read_cells
 from scaling.runs.importers.base import Imported
 
 name = "porian"
@@ -60,11 +60,8 @@ def read(path: Path) -> Imported:
     own = {
         "group": pd.Series(["/".join(map(str, key)) for key in keys], dtype=object),
         "budget": cells["flops"],
-        "N": cells["n"],
-        "D": cells["tokens"],
-        "C": cells["flops"],
-        "loss": cells["loss"],
         "convention": pd.Series(counted, dtype=object),
     }
-    rest = [c for c in cells if c not in ("flops", "n", "tokens", "loss")]
-    return replace(found, cells=pd.DataFrame({**own, **{c: cells[c] for c in rest}}))
+    text = "Read in the layout of Porian et al. (2024): six columns name the group, n is counted "
+    message = Message("SC121", text + "as param_count says.", "info")
+    return replace(found, cells=pd.concat([cells, pd.DataFrame(own)], axis=1), messages=(message,))

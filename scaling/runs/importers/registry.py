@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import cast
 
 from scaling.errors import ConfigError, Fault, TableError, clip
-from scaling.runs.formats import FORMATS, read_cells
+from scaling.runs.formats.read import FORMATS, read_cells
 from scaling.runs.importers.base import Imported, Importer
 
 GROUP = "scaling.importers"
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 # A trainer's folder holds events too, and says more in its own file: tensorboard comes last.
 BUILT_IN = ("study", "mlflow", "wandb", "wandb_chart", "trainer", "lmeval", "nanochat", "porian",
             "tensorboard")  # fmt: skip
@@ -63,5 +64,8 @@ def open_source(source: str | Path, kind: str | None = None) -> Imported:
     if path.is_dir():
         names = ", ".join(importer.name for importer in importers())
         found = "a folder in which nothing was recognised"
-        raise TableError(Fault("SC005", str(path), found, f"a file of runs, or one of {names}"))
+        tables = sorted(p for p in path.iterdir() if p.suffix.lower() in _TABLES)[:2]
+        mend = "read a table in it: " + ", ".join(map(str, tables)) if tables else ""
+        expected = f"a file of runs, or what these read: {names}"
+        raise TableError(Fault("SC005", str(path), found, expected, mend))
     return read_cells(path)

@@ -113,6 +113,12 @@ def _without_void(
     return Series(series.steps[keep], series.values[keep]), walls[keep]
 
 
+def _only_describes(child: Path, runs: dict[Path, Run]) -> bool:
+    """Whether a folder holds no run of its own: named by ``add_hparams``, or without a curve."""
+    single = all(len(series) <= 1 for series in runs[child].series.values())
+    return bool(TIMESTAMP.fullmatch(child.name)) or single
+
+
 def _adopt_settings(runs: dict[Path, Run]) -> list[Message]:
     """Move hyperparameters from the folder that ``add_hparams`` made to the run they describe."""
     adopted = 0
@@ -120,7 +126,7 @@ def _adopt_settings(runs: dict[Path, Run]) -> list[Message]:
         children = [
             child
             for child in runs
-            if child.parent == folder and TIMESTAMP.fullmatch(child.name) and runs[child].settings
+            if child.parent == folder and runs[child].settings and _only_describes(child, runs)
         ]
         if len(children) != 1 or parent.settings:
             continue
