@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scaling.errors import Fault, Message, TableError, clip, listed
 from scaling.expressions import parse
 from scaling.runs.columns import COLUMNS, STATUSES
-from scaling.runs.detect import Resolved, scaled
+from scaling.runs.detect import UNREAD, Resolved, scaled
 from scaling.runs.findings.find import find
 from scaling.runs.names import split_words
 from scaling.runs.numbers import (
@@ -178,6 +178,8 @@ class LazyColumns(Mapping[str, NDArray[Any]]):
         self._made: dict[str, NDArray[Any]] = {}
 
     def __getitem__(self, header: str) -> NDArray[Any]:
+        if header not in self._cells:
+            header = header.removeprefix(UNREAD)
         if header not in self._made:
             if header not in self._cells:
                 raise KeyError(header)

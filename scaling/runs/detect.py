@@ -26,6 +26,7 @@ from scaling.runs.numbers import (
 )
 from scaling.runs.table import Reading
 
+UNREAD = "source "  # before a canonical name that was not taken as what it says
 PLAIN_COUNT = 1e6  # a median above it is no number of millions
 ASKED = ("N", "D", "C", "loss")  # a wrong pick of these moves the answer
 _PART_OF_MODEL = 40
@@ -99,7 +100,7 @@ def resolve_columns(
     ordered = {role: series[role] for role in COLUMNS if role in series}
     rest = {
         # a canonical name that was not taken as what it says must not be read as that later
-        (f"source {h}" if h in COLUMNS else h): cells[h]
+        (f"{UNREAD}{h}" if h in COLUMNS else h): cells[h]
         for h in cells.columns
         if h not in taken and h not in ordered
     }

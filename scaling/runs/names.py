@@ -128,7 +128,7 @@ def split_words(text: str) -> list[str]:
 
 def take_apart(header: str) -> Words:
     """Divide a header into words, path and unit."""
-    text = header.strip()
+    text = header.strip().lstrip("#").strip()
     if len(text) > MOST:
         return Words((), (), 1.0, None, False, "")
     symbol = text if len(text) == 1 else ""
@@ -391,6 +391,8 @@ def _loss_points(words: set[str], around: set[str]) -> int:
                                              "per", "token", "byte"}  # fmt: skip
     if around & {"train", "training"} and not around & _HELDOUT:
         return 66
+    if around & {"hparam", "hparams"}:  # a copy that a tracker keeps beside the settings
+        return 70
     if around & _HELDOUT:
         return 92 if rest <= {"final", "last", "end", "mean", "avg", "average"} else 86
     if rest <= {"final", "last", "end", "smooth", "smoothed", "mean", "avg", "average", "model"}:

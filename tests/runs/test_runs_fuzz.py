@@ -135,7 +135,7 @@ def sheet_of(raw, name):
 
         entries = pq.read_table(io.BytesIO(raw)).to_pylist()
         return _objects(list(enumerate(entries, start=1)))
-    text = raw.decode("utf-8-sig")
+    text = raw.decode("utf-8").lstrip("\ufeff")
     if name.endswith(".jsonl"):
         parts = [(i, t) for i, t in enumerate(text.split("\n"), start=1) if t.strip()]
         return _objects([(i, _parse(t)) for i, t in parts])

@@ -169,7 +169,7 @@ def swapped(view: View) -> Iterator[Message]:
     if view.own("N") and view.own("D"):
         n = view.numbers("N")
         known = ~np.isnan(n) & ~np.isnan(seen)
-        if known.sum() >= 3 and (seen < n)[known].mean() > 0.9 and np.nanmax(seen) > 1e6:
+        if known.sum() >= 3 and (seen < n)[known].mean() > 0.9 and np.nanmax(seen) > 1e7:
             text = "D is smaller than N in nearly all rows: are the columns swapped?"
             yield view.say("SC135", text, None, _exchange(view, "N", "D"), "info")
     if not (view.own("D") and view.own("D_unique")):

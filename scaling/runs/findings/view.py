@@ -63,7 +63,10 @@ class View:
 
     def map(self, column: str, form: str) -> str:
         """Write the --map that changes how a column is read."""
-        header = self.table.columns[column].header or column
+        reading = self.table.columns[column]
+        if reading.source == "= budget":
+            reading = self.table.columns["budget"]
+        header = reading.header or column
         inner = f'source["{clip(header, 40)}"]'
         return f"--map '{column}={form.format(inner)}'"
 

@@ -39,6 +39,7 @@ def read_delimited(raw: bytes, text: str, name: str, digest: str) -> Imported:
     TableError
         SC101 for rows that differ from the header, SC108 for repeated names.
     """
+    _refuse_comments(text[: 2 * MAX_LINE], name)
     delimiter = _delimiter(text[: 2 * MAX_LINE], name)
     with _uncollected():
         quick = split_plain(text, delimiter)
@@ -47,6 +48,16 @@ def read_delimited(raw: bytes, text: str, name: str, digest: str) -> Imported:
         header, columns, rows = quick
         names = _header(header, f"{name}:1", delimiter)
         return Imported(frame_of(names, columns), rows, name, None, digest, (), delimiter)
+
+
+def _refuse_comments(text: str, name: str) -> None:
+    """Name lines above the header that begin with ``#`` and are no header themselves."""
+    first, *rest = [line for line in _NEWLINE.split(text, maxsplit=40) if line][:40]
+    after = next((line for line in rest if not line.startswith("#")), "")
+    marks = max((after.count(mark) for mark in DELIMITERS), default=0)
+    if first.startswith("#") and max(first.count(mark) for mark in DELIMITERS) < marks:
+        mend = "remove the lines that begin with #"
+        raise TableError(fault(f"{name}:1", "a comment", "a header line first", mend, first))
 
 
 @contextlib.contextmanager
@@ -64,7 +75,7 @@ def _uncollected() -> Iterator[None]:
 def _careful(raw: bytes, delimiter: str, name: str, digest: str) -> Imported:
     """Split text with quotes, or find out what is wrong with it."""
     # newline="" keeps line breaks inside quotes and lets the reader count lines of all systems
-    reader = _rows(io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline=""), delimiter)
+    reader = _rows(io.TextIOWrapper(io.BytesIO(raw), "utf-8", newline=""), delimiter)
     names: list[str] = []
     columns: list[list[str]] = []
     rows: list[int] = []
@@ -138,11 +149,6 @@ def _rows(lines: Iterable[str], delimiter: str) -> Any:
 
 
 def _header(fields: Sequence[str], where: str, delimiter: str) -> list[str]:
-    fields = (
-        [fields[0].lstrip("\ufeff").strip('"') if fields else "", *fields[1:]]
-        if fields and fields[0].startswith("\ufeff")
-        else fields
-    )
     names = [field.strip() or f"column {i}" for i, field in enumerate(fields, start=1)]
     unique(names, f"{where}:", delimiter.join(fields))
     return names
@@ -158,7 +164,7 @@ def _ragged(fields: Sequence[str], width: int, where: str, delimiter: str) -> Fa
 
 def _unreadable(error: csv.Error, where: str, raw: bytes, line: int) -> Fault:
     reason = str(error).split(" - ")[0]
-    lines = io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline="")
+    lines = io.TextIOWrapper(io.BytesIO(raw), "utf-8", newline="")
     shown = next(itertools.islice(lines, line - 1, None), "")[:200].rstrip("\r\n")
     said = {
         "unexpected end of data": "a quote is opened and never closed",

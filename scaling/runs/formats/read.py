@@ -19,6 +19,7 @@ from scaling.runs.importers.base import Imported
 FORMATS = ("csv", "json", "jsonl", "parquet")
 MAX_BYTES = 1024**3
 MAX_JSON = 256 * 1024**2  # JSON may stand on one line
+BOM = b"\xef\xbb\xbf"
 _CHUNK = 65536
 _NEWLINE = re.compile("\r\n|\n|\r")
 _BINARY = {
@@ -54,6 +55,8 @@ def read_cells(source: str | Path, kind: str | None = None) -> Imported:
     digest = hashlib.sha256(raw).hexdigest()
     if kind == "parquet":
         return read_parquet(raw, name, digest)
+    while raw.startswith(BOM):  # some exports write the mark twice
+        raw = raw.removeprefix(BOM)
     text = _decode(raw, name)
     if kind == "json":
         return read_json(text, name, digest)
@@ -140,7 +143,7 @@ def _decode(raw: bytes, name: str) -> str:
         where = name if at < _CHUNK else f"{name}:{_line(raw, at)}"
         raise TableError(fault(where, "a binary file", "CSV or TSV text", "export it as CSV"))
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         start = max(raw.rfind(mark, 0, error.start) for mark in (b"\n", b"\r")) + 1
         column = error.start - start + 1

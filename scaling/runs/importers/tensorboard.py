@@ -67,7 +67,8 @@ def read(path: Path) -> Imported:
     messages += _adopt_settings(runs)
     kept = [run for run in runs.values() if run.series or run.settings]
     if not any(run.series for run in kept):
-        found_text = messages[0].text if messages else "no scalar in any event file"
+        told = messages[0].text.partition(";")[0] if messages else ""
+        found_text = told or "no scalar in any event file"
         raise damaged(source_name(path), clip(found_text, 120), "event files with scalars")
     if len(kept) < len(runs):
         empty = counted(len(runs) - len(kept), "folder")

@@ -88,7 +88,7 @@ def read(path: Path) -> Imported:
     messages = [message for log in logs for message in log.messages]
     known = [log for log in logs if log.run.name]
     if not known:
-        found = messages[0].text if messages else "no transaction log in it"
+        found = messages[0].text.partition(";")[0] if messages else "no transaction log in it"
         raise damaged(source_name(path), clip(found, 120), EXPECTED)
     by_run: dict[str, list[Log]] = {}
     for log in sorted(known, key=lambda log: log.started):
