@@ -9,26 +9,16 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import follow_up, print_json, talk
-from scaling.cli.reading import (
-    Convention,
-    Decimal,
-    FinalOnly,
-    From,
-    Group,
-    Maps,
-    Melt,
-    Thousands,
-    Where,
-    how,
-    read_runs,
-)
+from scaling.cli.reading import Group, read_runs, reads_runs
 
 if TYPE_CHECKING:
     from scaling.errors import ScalingError
+    from scaling.runs.read import How
     from scaling.runs.table import RunsTable
 
 
 @app.command()
+@reads_runs
 def check(
     file: Annotated[Path, typer.Argument(help="Runs, as for fit; - reads standard input.")],
     strict: Annotated[
@@ -41,15 +31,9 @@ def check(
         str | None, typer.Option("--response", help="What a law is to give, where it is no loss.")
     ] = None,
     group: Group = None,
-    maps: Maps = None,
-    convention: Convention = None,
-    where: Where = None,
-    final: FinalOnly = False,
-    decimal: Decimal = ".",
-    thousands: Thousands = "",
-    kind: From = None,
-    melt: Melt = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
+    *,
+    how: How,
 ) -> None:
     """Say how runs are read and what about them should be looked at before a fit.
 
@@ -57,21 +41,11 @@ def check(
 
     scaling check results.csv --strict     exit code 1 if there is any warning
     """
+    from dataclasses import replace
+
     from scaling.errors import ConfigError, Fault, TableError, clip, listed
 
-    options = how(
-        maps,
-        convention,
-        where,
-        final,
-        decimal,
-        thousands,
-        kind,
-        melt,
-        group,
-        needs_loss=response is None,
-        curves=curves,
-    )
+    options = replace(how, group=group, needs_loss=response is None, curves=curves)
     try:
         table = read_runs(file, options)
     except TableError as error:

@@ -9,21 +9,7 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import command_line, numbers, print_json
-from scaling.cli.reading import (
-    Convention,
-    Decimal,
-    FinalOnly,
-    From,
-    Maps,
-    Melt,
-    Texts,
-    Thousands,
-    Where,
-    how,
-    read_runs,
-    stored_fit,
-    tell_reading,
-)
+from scaling.cli.reading import Texts, read_runs, reads_runs, stored_fit, tell_reading
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit
@@ -31,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@reads_runs
 def compare(
     sources: Annotated[list[Path], typer.Argument(help="fit.json files, or a CSV of runs.")],
     law: Annotated[
@@ -46,14 +33,6 @@ def compare(
         str | None,
         typer.Option("--at", help="Compute to compare recipes at: 1e21 or LOW:HIGH:COUNT."),
     ] = None,
-    maps: Maps = None,
-    convention: Convention = None,
-    where: Where = None,
-    final: FinalOnly = False,
-    decimal: Decimal = ".",
-    thousands: Thousands = "",
-    kind: From = None,
-    melt: Melt = None,
     objective: Annotated[
         str, typer.Option("--objective", help="For a CSV; log-mse gives AICc and BIC.")
     ] = "log-mse",
@@ -65,6 +44,8 @@ def compare(
         bool, typer.Option("--literature/--no-literature", help="Show published exponents.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
+    *,
+    how: How,
 ) -> None:
     """Compare laws on the same runs, recipes on the same grid, and both with papers.
 
@@ -79,7 +60,7 @@ def compare(
     from scaling.errors import ConfigError, Fault
     from scaling.fitting.comparison import compare_fits
 
-    options = how(maps, convention, where, final, decimal, thousands, kind, melt, group)
+    options = replace(how, group=group)
     fits = [
         fit
         for source in sources

@@ -9,28 +9,16 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import command_line, follow_up, number, pairs, talk, tell
-from scaling.cli.reading import (
-    Convention,
-    Decimal,
-    FinalOnly,
-    From,
-    Group,
-    Maps,
-    Melt,
-    Texts,
-    Thousands,
-    Where,
-    how,
-    read_runs,
-    tell_reading,
-)
+from scaling.cli.reading import Group, Texts, read_runs, reads_runs, tell_reading
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
+    from scaling.runs.read import How
     from scaling.runs.table import RunsTable
 
 
 @app.command()
+@reads_runs
 def fit(
     file: Annotated[
         Path,
@@ -74,14 +62,6 @@ def fit(
         str, typer.Option("--delta", help="Huber's threshold, or auto: from the residuals.")
     ] = "1e-3",
     reduction: Annotated[str, typer.Option("--reduction", help="sum or mean.")] = "sum",
-    maps: Maps = None,
-    convention: Convention = None,
-    where: Where = None,
-    final: FinalOnly = False,
-    decimal: Decimal = ".",
-    thousands: Thousands = "",
-    kind: From = None,
-    melt: Melt = None,
     holdout: Annotated[
         str | None, typer.Option("--holdout", help='Rows to predict instead: "C > 1e20".')
     ] = None,
@@ -116,6 +96,8 @@ def fit(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
     full: Annotated[bool, typer.Option("--full", help="With --json: rows and draws too.")] = False,
+    *,
+    how: How,
 ) -> None:
     """Fit a law to a table of runs, with intervals and what limits them.
 
@@ -123,6 +105,8 @@ def fit(
 
     scaling fit runs.csv --where "loss < 3.4" --holdout "C > 1e21" -o fit.json
     """
+    from dataclasses import replace
+
     from scaling.errors import ConfigError, Fault
     from scaling.fitting.analyse import Ways, analyse, needs_a_loss
     from scaling.fitting.options import Options
@@ -154,16 +138,9 @@ def fit(
         raise ConfigError(Fault("SC004", "--bins", bins, "with --approach envelope"))
     table = read_runs(
         file,
-        how(
-            maps,
-            convention,
-            where,
-            final,
-            decimal,
-            thousands,
-            kind,
-            melt,
-            group,
+        replace(
+            how,
+            group=group,
             needs_loss=needs_a_loss(law or [], response),
             curves="envelope" in (approaches or []),
         ),

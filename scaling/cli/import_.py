@@ -9,19 +9,7 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import follow_up, print_json, talk
-from scaling.cli.reading import (
-    Convention,
-    Decimal,
-    FinalOnly,
-    From,
-    Maps,
-    Melt,
-    Thousands,
-    Where,
-    how,
-    settle,
-    tell_reading,
-)
+from scaling.cli.reading import reads_runs, settle, tell_reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @app.command("import")
+@reads_runs
 def import_(
     sources: Annotated[
         list[Path],
@@ -39,16 +28,10 @@ def import_(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Write the runs table there; - prints it.")
     ] = Path("-"),
-    maps: Maps = None,
-    convention: Convention = None,
-    where: Where = None,
-    final: FinalOnly = False,
-    decimal: Decimal = ".",
-    thousands: Thousands = "",
-    kind: From = None,
-    melt: Melt = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
+    *,
+    how: How,
 ) -> None:
     """Bring runs from elsewhere into one runs table, with their ids; curves go beside it.
 
@@ -58,6 +41,8 @@ def import_(
 
     scaling import flan.csv --melt D=loss --map N=size --where "D > 0" -o runs.csv
     """
+    from dataclasses import replace
+
     from scaling.errors import ConfigError, Fault
     from scaling.runs.files import refuse_existing, write_atomic
     from scaling.runs.write import canonical_frame, stacked, to_csv
@@ -71,7 +56,7 @@ def import_(
     if to_file:
         for path in (out, beside):
             refuse_existing(path, force)
-    options = how(maps, convention, where, final, decimal, thousands, kind, melt, needs_loss=False)
+    options = replace(how, needs_loss=False)
     tables: dict[str, RunsTable] = {}
     curves: dict[str, pd.DataFrame] = {}
     for source in sources:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -19,45 +21,35 @@ if TYPE_CHECKING:
 
 Texts = list[str] | None
 
-Maps = Annotated[
-    Texts,
-    typer.Option("--map", help="Column by expression: N=params_body+params_head; repeatable."),
-]
-Convention = Annotated[
-    str | None, typer.Option("--convention", help="What N counts, in your words.")
-]
-Where = Annotated[str | None, typer.Option("--where", help='Rows to use: "loss < 3.4".')]
 Group = Annotated[str | None, typer.Option("--group", help="Column to split by; group by default.")]
-FinalOnly = Annotated[
-    bool, typer.Option("--final-only", help="Of each run only the last row, where it has several.")
-]
-Decimal = Annotated[str, typer.Option("--decimal", help="Decimal mark: . or ,")]
-Thousands = Annotated[
-    str, typer.Option("--thousands", help="Separator of thousands, such as , or a space.")
-]
-From = Annotated[
-    str | None,
-    typer.Option("--from", help="Format or tracker, where the content does not tell it."),
-]
-Melt = Annotated[
-    str | None,
-    typer.Option("--melt", help="Wide table: D=loss makes number headers D, their cells loss."),
-]
 
 
-def how(
-    maps: Texts = None,
-    convention: str | None = None,
-    where: str | None = None,
-    final: bool = False,
-    decimal: str = ".",
-    thousands: str = "",
-    kind: str | None = None,
-    melt: str | None = None,
-    group: str | None = None,
-    **more: bool,
+def _options(
+    maps: Annotated[
+        Texts,
+        typer.Option("--map", help="Column by expression: N=params_body+params_head; repeatable."),
+    ] = None,
+    convention: Annotated[
+        str | None, typer.Option("--convention", help="What N counts, in your words.")
+    ] = None,
+    where: Annotated[str | None, typer.Option("--where", help='Rows to use: "loss < 3.4".')] = None,
+    final: Annotated[
+        bool, typer.Option("--final-only", help="Of each run only the last row, if it has several.")
+    ] = False,
+    decimal: Annotated[str, typer.Option("--decimal", help="Decimal mark: . or ,")] = ".",
+    thousands: Annotated[
+        str, typer.Option("--thousands", help="Separator of thousands, such as , or a space.")
+    ] = "",
+    kind: Annotated[
+        str | None,
+        typer.Option("--from", help="Format or tracker, where the content does not tell it."),
+    ] = None,
+    melt: Annotated[
+        str | None,
+        typer.Option("--melt", help="Wide table: D=loss makes number headers D, their cells loss."),
+    ] = None,
 ) -> How:
-    """Gather the options of reading; `more` is ``needs_loss`` and ``curves``.
+    """Gather the options that every command which reads runs has.
 
     Raises
     ------
@@ -73,7 +65,6 @@ def how(
     if thousands not in ("", ",", ".", " ", "'", "_") or thousands == decimal:
         expected = "one of , . ' _ or a space, and not the decimal mark"
         raise ConfigError(Fault("SC004", "--thousands", f'"{thousands}"', expected))
-    wide = next(iter(pairs("--melt", [melt]).items())) if melt is not None else None
     return How(
         pairs("--map", maps or []),
         convention,
@@ -81,10 +72,31 @@ def how(
         final=final,
         dialect=Dialect(decimal, thousands),
         kind=kind,
-        melt=wide,
-        group=group,
-        **more,
+        melt=next(iter(pairs("--melt", [melt]).items())) if melt is not None else None,
     )
+
+
+def reads_runs(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of reading; it receives them as one `How` called ``how``."""
+    hints: dict[str, Any] = {}
+    signature: list[inspect.Parameter] = []
+    for function in (command, _options):
+        names = {"How": Any} | globals()
+        known = get_type_hints(function, function.__globals__, names, include_extras=True)
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name != "how":
+                hints[name] = known[name]
+                signature.append(parameter.replace(annotation=known[name]))
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        asked = {name: given.pop(name) for name in inspect.signature(_options).parameters}
+        command(**given, how=_options(**asked))
+
+    del with_options.__wrapped__  # its signature is not this one's
+    with_options.__annotations__ = hints
+    with_options.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+    return with_options
 
 
 def stored_fit(source: Path) -> Path | None:

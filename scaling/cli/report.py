@@ -9,20 +9,7 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import command_line, talk
-from scaling.cli.reading import (
-    Convention,
-    Decimal,
-    FinalOnly,
-    From,
-    Maps,
-    Melt,
-    Thousands,
-    Where,
-    how,
-    read_runs,
-    stored_fit,
-    tell_reading,
-)
+from scaling.cli.reading import read_runs, reads_runs, stored_fit, tell_reading
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
@@ -30,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@reads_runs
 def report(
     source: Annotated[
         Path, typer.Argument(help="fit.json, a CSV of runs, or a study's output folder.")
@@ -43,14 +31,8 @@ def report(
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Title of the report.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
-    maps: Maps = None,
-    convention: Convention = None,
-    where: Where = None,
-    final: FinalOnly = False,
-    decimal: Decimal = ".",
-    thousands: Thousands = "",
-    kind: From = None,
-    melt: Melt = None,
+    *,
+    how: How,
 ) -> None:
     """Render a report from a fit, a table or a study's folder.
 
@@ -68,7 +50,7 @@ def report(
         refuse_existing(path, force or own)
     if target_flops is not None and not target_flops > 0:
         raise ConfigError(Fault("SC004", "--target-flops", str(target_flops), "above 0"))
-    fits = _fits(source, how(maps, convention, where, final, decimal, thousands, kind, melt))
+    fits = _fits(source, how)
     write_report(fits, targets, study_of(source), title, target_flops)
 
 

@@ -57,6 +57,7 @@ def rising(view: View) -> Iterator[Message]:
 def far_from_neighbours(view: View) -> Iterator[Message]:
     """Losses far from a smooth surface through the rows of their group."""
     axes = [c for c in ("N", "D", "C") if c in view.table.frame][:2]
+    axes += ["D_unique"] if view.own("D_unique") else []  # repeated data raise losses
     if not axes or not view.own("loss"):
         return
     loss = view.numbers("loss")
