@@ -81,17 +81,8 @@ def _faults(error: ScalingError) -> dict[str, Any]:
 
 
 def _findings(table: RunsTable) -> dict[str, Any]:
-    about = {
-        "file": table.file,
-        "sha256": table.sha256,
-        "rows": len(table),
-        "used": int(table.used.sum()),
-        "convention": table.convention,
-        "columns": {name: reading.as_dict() for name, reading in table.columns.items()},
-        "dropped": [vars(item) for item in table.dropped],
-    }
     blank: dict[str, Any] = {"where": table.file, "rows": [], "mend": ""}
-    return {"table": about, "findings": [blank | m.as_dict() for m in table.messages]}
+    return {"table": table.as_dict(), "findings": [blank | m.as_dict() for m in table.messages]}
 
 
 def _show(table: RunsTable, warned: int) -> None:

@@ -190,13 +190,4 @@ def combine(parts: Sequence[Fits]) -> Fits:
 
 def table_info(table: RunsTable) -> dict[str, Any]:
     """Return the ``table`` block of ``fit.json``."""
-    return {
-        "file": table.file,
-        "sha256": table.sha256,
-        "rows": len(table),
-        "used": int(table.used.sum()),
-        "convention": table.convention,
-        "columns": {name: reading.as_dict() for name, reading in table.columns.items()},
-        "dropped": [vars(item) for item in table.dropped],
-        "messages": [m.as_dict() for m in table.messages],
-    }
+    return table.as_dict() | {"messages": [m.as_dict() for m in table.messages]}

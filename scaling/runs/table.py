@@ -123,6 +123,18 @@ class RunsTable:
         more = tuple(Dropped(int(row), code, why) for row in self.rows[out])
         return replace(self, used=self.used & keep, dropped=self.dropped + more)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the ``table`` block of machine-readable output."""
+        return {
+            "file": self.file,
+            "sha256": self.sha256,
+            "rows": len(self),
+            "used": int(self.used.sum()),
+            "convention": self.convention,
+            "columns": {name: reading.as_dict() for name, reading in self.columns.items()},
+            "dropped": [vars(item) for item in self.dropped],
+        }
+
     def column(self, name: str) -> NDArray[Any] | None:
         """Values of a column by its canonical name or by its name in the source; shape (n,)."""
         for canonical, reading in self.columns.items():

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaling.errors import Fault, Message, TableError, listed
-from scaling.runs.formats.read import read_cells
+from scaling.errors import Message
 from scaling.runs.importers.base import Imported
+from scaling.runs.importers.layout import read_layout
 from scaling.runs.numbers import to_numbers
 
 name = "nanochat"
@@ -38,14 +38,8 @@ def read(path: Path) -> Imported:
     TableError
         SC105 if a column of the layout is missing, SC102 if a cell is no number.
     """
-    found = read_cells(path)
+    found = read_layout(path, _NEEDED)
     cells = found.cells
-    missing = [column for column in _NEEDED if column not in cells]
-    if missing:
-        expected = f"the columns of nanochat's results: {', '.join(_NEEDED)}"
-        where = f"{found.name}:1"
-        mend = f"leave --from out; this table has {listed(map(str, cells))}"
-        raise TableError(Fault("SC105", where, f"no column {missing[0]}", expected, mend))
 
     def numbers(column: str) -> pd.Series:
         return pd.Series(to_numbers(cells[column], column, found))

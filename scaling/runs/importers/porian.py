@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaling.errors import Fault, Message, TableError, listed
-from scaling.runs.formats.read import read_cells
+from scaling.errors import Message
 from scaling.runs.importers.base import Imported
+from scaling.runs.importers.layout import read_layout
 
 name = "porian"
 
@@ -47,14 +47,8 @@ def read(path: Path) -> Imported:
     TableError
         SC105 if a column of the layout is missing.
     """
-    found = read_cells(path)
+    found = read_layout(path, _NEEDED)
     cells = found.cells
-    missing = [column for column in _NEEDED if column not in cells]
-    if missing:
-        expected = f"the columns {', '.join(_NEEDED)}"
-        mend = f"leave --from out; this table has {listed(map(str, cells))}"
-        where = f"{found.name}:1"
-        raise TableError(Fault("SC105", where, f"no column {missing[0]}", expected, mend))
     keys = zip(*(cells[key] for key in _KEYS), strict=True)
     counted = [_COUNTED.get(str(count).strip(), str(count)) for count in cells["param_count"]]
     own = {
