@@ -16,7 +16,6 @@ from scaling.expressions import parse
 from scaling.runs.columns import COLUMNS, STATUSES
 from scaling.runs.detect import UNREAD, Resolved, scaled
 from scaling.runs.findings.find import find
-from scaling.runs.names import split_words
 from scaling.runs.numbers import (
     MISSING,
     Dialect,
@@ -27,6 +26,7 @@ from scaling.runs.numbers import (
     to_numbers,
 )
 from scaling.runs.table import Dropped, Reading, RunsTable, environment, finished
+from scaling.runs.words import split_words
 
 TOKENS_OF_C = 6.0
 BODY_AND_HEAD = "N = body + head; C = 3 x forward matrix products"

@@ -13,7 +13,7 @@ from scaling.errors import ConfigError, Fault, Message, TableError, clip, listed
 from scaling.expressions import Expression, parse
 from scaling.runs.columns import COLUMNS, normalise
 from scaling.runs.importers.base import Imported
-from scaling.runs.names import LEAD, PICK, Guess, guesses, split_words
+from scaling.runs.names import LEAD, PICK, Guess, guesses
 from scaling.runs.numbers import (
     POINT,
     Dialect,
@@ -25,6 +25,7 @@ from scaling.runs.numbers import (
     to_numbers,
 )
 from scaling.runs.table import Reading
+from scaling.runs.words import split_words
 
 UNREAD = "source "  # before a canonical name that was not taken as what it says
 PLAIN_COUNT = 1e6  # a median above it is no number of millions

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scaling.errors import Message, clip
 from scaling.runs.columns import COLUMNS
 from scaling.runs.findings.view import REMARK, View, distinct, few, in_expression, quoted
-from scaling.runs.names import split_words
+from scaling.runs.words import split_words
 
 _CONVENTIONS = frozenset("convention conventions counting".split())
 _SCALES = frozenset("tokenizer tokeniser vocab vocabulary unit".split())

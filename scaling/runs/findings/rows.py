@@ -11,7 +11,7 @@ from scaling.errors import Message, clip
 from scaling.runs.columns import COLUMNS
 from scaling.runs.findings.kinds import BOOLEAN
 from scaling.runs.findings.view import View, in_expression
-from scaling.runs.names import split_words
+from scaling.runs.words import split_words
 
 _FLAGS = frozenset("outlier outliers excluded exclude flag flagged bad invalid ignore".split())
 _TRUE = frozenset({"true", "yes", "1", "1.0"})

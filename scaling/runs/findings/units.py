@@ -9,7 +9,8 @@ import numpy as np
 
 from scaling.errors import Message, clip
 from scaling.runs.findings.view import View, in_expression
-from scaling.runs.names import guesses, split_words
+from scaling.runs.names import guesses
+from scaling.runs.words import split_words
 
 _LOG_1000 = math.log(1000.0)
 _SLIPS = {

@@ -58,4 +58,5 @@ def read(path: Path) -> Imported:
     }
     text = "Read in the layout of Porian et al. (2024): six columns name the group, n is counted "
     message = Message("SC121", text + "as param_count says.", "info")
-    return replace(found, cells=pd.concat([cells, pd.DataFrame(own)], axis=1), messages=(message,))
+    more = pd.DataFrame({column: own[column] for column in own if column not in cells})
+    return replace(found, cells=pd.concat([cells, more], axis=1), messages=(message,))
