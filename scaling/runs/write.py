@@ -11,9 +11,9 @@ import pandas as pd
 
 from scaling.errors import ConfigError, Fault, Message, TableError
 from scaling.runs.columns import COLUMNS
-from scaling.runs.detect import scaled
 from scaling.runs.findings.view import REMARK
 from scaling.runs.importers.base import Imported
+from scaling.runs.maps import scaled
 from scaling.runs.numbers import to_numbers
 from scaling.runs.table import Reading, RunsTable
 
