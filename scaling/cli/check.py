@@ -55,6 +55,9 @@ def check(
     if response is not None and response not in table.frame:
         known = listed(map(str, table.frame))
         raise ConfigError(Fault("SC105", "--response", f'no column "{clip(response)}"', known))
+    if group is not None and table.column(group) is None:
+        known = listed(map(str, table.frame))
+        raise ConfigError(Fault("SC105", "--group", f'no column "{clip(group)}"', known))
     warned = [m for m in table.messages if m.severity != "info"]
     ok = not (strict and warned)
     if as_json:

@@ -116,16 +116,21 @@ def _free(source: Path, taken: dict[str, RunsTable]) -> str:
 
 def _read(source: Path, options: How) -> tuple[RunsTable, pd.DataFrame | None]:
     """Read one source and its curves; rows in mid-run are curves where --final-only is given."""
+    from dataclasses import replace
+
     from scaling.runs.importers.registry import open_source
     from scaling.runs.read import checked
-    from scaling.runs.write import canonical_frame, curve_frame
+    from scaling.runs.write import canonical_frame
 
     found = open_source("-" if str(source) == "-" else source, options.kind)
     table: RunsTable = settle(lambda chosen: checked(found, chosen), options, found)
-    curves = curve_frame(table, found)
-    if curves is None and options.final and len(table) > table.frame["run"].nunique():
-        curves = canonical_frame(table, left_out=True)
-    return table, curves
+    if found.curves is not None and len(found.curves):
+        asked = replace(options, curves=True, final=False, where=None)
+        points: RunsTable = settle(lambda chosen: checked(found, chosen), asked, found)
+        return table, canonical_frame(points, left_out=True)
+    if options.final and len(table) > table.frame["run"].nunique():
+        return table, canonical_frame(table, left_out=True)
+    return table, None
 
 
 def _points(curves: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -111,17 +111,23 @@ def stored_fit(source: Path) -> Path | None:
         return None
     try:
         with source.open("rb") as handle:
-            return None if handle.read(64).lstrip()[:1] == b"[" else source
+            head = handle.read(256).lstrip()
     except OSError:
         return source
+    runs = head[:1] == b"[" or (b'"schema"' not in head and source.name != "fit.json")
+    return None if runs and len(head) > 2 else source
 
 
 def read_runs(source: Path, options: How) -> RunsTable:
     """Read and check runs; on a terminal the user is asked which of several columns is meant."""
+    from dataclasses import replace
+
     from scaling.runs.importers.registry import open_source
-    from scaling.runs.read import checked
+    from scaling.runs.read import checked, melted
 
     found = open_source("-" if str(source) == "-" else source, options.kind)
+    if options.melt is not None:
+        found, options = melted(found, *options.melt), replace(options, melt=None)
     table: RunsTable = settle(lambda chosen: checked(found, chosen), options, found)
     return table
 
@@ -156,8 +162,9 @@ def _ask(error: AmbiguousColumns, found: Imported) -> dict[str, str]:
     for fault, (role, headers) in zip(error.faults, error.choices.items(), strict=True):
         talk(f"{fault.where}  {fault.found}:")
         for number, header in enumerate(headers, start=1):
-            cells = ", ".join(str(cell)[:12] for cell in found.cells[header].iloc[:3])
-            talk(f"  {number}  {clip(header, 40)}: {cells}, …")
+            cells = list(found.cells[header].iloc[:3]) if header in found.cells else []
+            shown = ", ".join(str(cell)[:12] for cell in cells)
+            talk(f"  {number}  {clip(header, 40)}: {shown}, …")
         text = _picked(role, headers)
         answers[role] = map_text(role, text) if text in headers else text
     return answers

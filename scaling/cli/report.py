@@ -41,7 +41,7 @@ def report(
     from scaling.errors import ConfigError, Fault
     from scaling.runs.files import refuse_existing
 
-    inside = source.is_dir()
+    inside = source.is_dir() and stored_fit(source) is not None
     if inside and out == Path("report.html"):
         out = source / out
     targets = [path for path in (out, pdf) if path is not None]

@@ -40,7 +40,7 @@ def groups(table: RunsTable, column: str | None) -> list[tuple[str | None, NDArr
     if found is None:
         known = listed((*table.frame, *(h for h in table.source if h not in table.frame)))
         raise ConfigError(Fault("SC105", "--group", f'no column "{clip(column)}"', known))
-    values = found.astype(str)
+    values = np.array([str(cell) for cell in found], dtype=object)
     chosen = set(values[table.used]) or set(values)  # a condition may leave out whole groups
     return [(name, values == name) for name in sorted(chosen)]
 

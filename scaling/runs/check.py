@@ -77,7 +77,8 @@ def check_values(
     frame, faults = _typed(resolved, columns)
     status = frame["status"] if "status" in frame else pd.Series("done", index=frame.index)
     done = (status == "done").to_numpy()
-    kept = done & _condition(where, frame, resolved, columns)
+    counted = _measured(frame) if curves else np.ones(len(frame), dtype=bool)
+    kept = done & counted & _condition(where, frame, resolved, columns)
     if needs_loss and "loss" not in frame:
         faults.append(no_loss_column(resolved))
     elif needs_loss:
@@ -85,8 +86,7 @@ def check_values(
     faults += positive(frame, resolved, kept) + contradicted_units(frame, resolved, kept)
     if final and "run" not in frame:
         faults.append(no_run_column(resolved))
-    if not final:
-        faults += repeated_runs(frame, resolved, kept, curves)
+    faults += repeated_runs(frame, resolved, kept, curves or final)
     if faults:
         raise TableError(faults)
     frame, readings, messages = derive(frame, dict(resolved.columns))
@@ -107,6 +107,8 @@ def check_values(
         or named_convention(readings)
     )
     unit = only(frame.loc[kept], "loss_unit")
+    if "loss_unit" in frame and not frame["loss_unit"].notna().any():
+        unit = "as mapped"
     if unit is not None and "loss" in readings:
         readings["loss"] = replace(readings["loss"], unit=unit)
     if stated is None:
@@ -128,6 +130,7 @@ def check_values(
         convention=stated,
         source=columns,
     )
+    table = table.leave_out(counted, "SC120", "a point without a loss, or before training")
     if where is not None:
         table = table.leave_out(kept | ~done, "SC120", f"do not match --where {where}")
     if final:
@@ -135,6 +138,17 @@ def check_values(
     messages += _status_told(resolved) if "status" in frame else []
     told = (*source.messages, *resolved.messages, *messages, *find(table, group))
     return replace(table, messages=told)
+
+
+def _measured(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which points of curves have a loss and lie after the start."""
+    measured = np.ones(len(frame), dtype=bool)
+    if "loss" in frame:
+        measured &= frame["loss"].notna().to_numpy()
+    for column in ("D", "C"):
+        if column in frame:
+            measured &= (frame[column] != 0).to_numpy()
+    return measured
 
 
 def _rounded_seeds(frame: pd.DataFrame) -> list[Message]:

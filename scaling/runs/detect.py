@@ -29,6 +29,8 @@ _PART_OF_MODEL = 40
 _HELDOUT_LOSS, _TRAINING_LOSS = 86, 66
 _SURELY_RUNS = 90
 _SURE = 84
+# In tables that `scaling import` or a study wrote, a canonical name means what it says.
+_WRITTEN_BY_US = ({"run", "status", "loss_unit"}, {"run", "status", "N_body", "N_head"})
 
 
 class AmbiguousColumns(TableError):
@@ -68,6 +70,7 @@ def resolve_columns(
     maps: Mapping[str, str],
     dialect: Dialect = POINT,
     needed: Sequence[str] = ASKED,
+    trusted: bool = False,
 ) -> Resolved:
     """Choose a source for every canonical column.
 
@@ -84,7 +87,7 @@ def resolve_columns(
     """
     cells = source.cells
     expressions = parse_maps(maps)
-    chosen, messages = _choose(source, set(expressions), needed)
+    chosen, messages = _choose(source, set(expressions), needed, trusted)
     columns = {role: _reading(guess) for role, guess in chosen.items()}
     series = {role: cells[guess.header] for role, guess in chosen.items()}
     for role, expression in expressions.items():
@@ -113,13 +116,13 @@ def _reading(guess: Guess) -> Reading:
 
 
 def _choose(
-    source: Imported, mapped: set[str], needed: Sequence[str]
+    source: Imported, mapped: set[str], needed: Sequence[str], trusted: bool
 ) -> tuple[dict[str, Guess], list[Message]]:
     """Pick the leading header of each role, or raise with the choices."""
     headers = list(source.cells.columns)
     chosen = {h: Guess(h, h, 100) for h in headers if h in COLUMNS and h not in mapped}
     candidates = _candidates(source, chosen, mapped)
-    if not {"run", "status", "loss"} <= set(headers):  # in our own tables a name means one thing
+    if not trusted and not any(own <= set(headers) for own in _WRITTEN_BY_US):
         for role in ("N", "C", "loss"):
             _doubt(role, chosen, candidates)
     faults, choices, messages = [], {}, []
@@ -279,7 +282,7 @@ def _told(role: str, guess: Guess, found: Sequence[Guess]) -> list[Message]:
         text = f'"{clip(guess.header, 40)}" counts multiply-accumulates: C is {guess.scale:g} '
         text += "times it, 2 FLOP each. "
         text += "If only the forward pass is counted, C is a third of the training compute."
-        mend = f"--map '{role}=source[\"{clip(guess.header, 40)}\"]*{guess.scale * 3:g}'"
+        mend = f"--map '{role}=source[\"{guess.header}\"]*{guess.scale * 3:g}'"
         messages.append(Message("SC121", text, mend=mend))
     if role == "loss" and guess.points == _TRAINING_LOSS:
         text = f'"{clip(guess.header, 40)}" is a training loss: no held-out loss was found.'

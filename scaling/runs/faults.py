@@ -48,7 +48,7 @@ def no_loss_column(resolved: Resolved) -> Fault:
     elif len(wide) >= 4:
         mend = f"--melt D=loss turns the columns {wide[0]}, {wide[1]}, … into rows"
     elif scores:
-        mend = f"--map 'loss=1-source[\"{clip(scores[0], 40)}\"]' takes the error for the loss"
+        mend = f"--map 'loss=1-source[\"{scores[0]}\"]' takes the error for the loss"
     where = f"{resolved.source.name}:1"
     return Fault("SC105", where, "no column could be read as loss", listed(headers), mend)
 
@@ -108,7 +108,7 @@ def contradicted_units(frame: pd.DataFrame, resolved: Resolved, done: np.ndarray
             continue
         typical = float(np.nanmedian(frame[column].to_numpy()[done])) / reading.scale
         if typical >= 1e6:
-            inner = f'source["{clip(reading.header, 40)}"]'
+            inner = f'source["{reading.header}"]'
             found = f"the name says {reading.scale:g}, but values such as {typical:.4g} are counts"
             mend = f"--map '{column}={inner}' takes them as they are"
             where = resolved.place(column, int(np.flatnonzero(done)[0]))

@@ -73,7 +73,7 @@ def _large(values: pd.Series) -> bool:
 def map_of(role: str, guess: Guess) -> str:
     """Write the --map that a choice stands for, its unit included."""
     plain = guess.header.isidentifier() and guess.header not in COLUMNS
-    text = guess.header if plain else f'source["{clip(guess.header, 40)}"]'
+    text = guess.header if plain else f'source["{guess.header}"]'
     text = f"log({text})" if guess.transform else text
     text = text if guess.scale == 1.0 else f"{text}*{guess.scale:.10g}"
     return f"{role}={text}" if text.isidentifier() else f"'{role}={text}'"

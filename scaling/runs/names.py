@@ -86,7 +86,9 @@ _PARTS = frozenset(
 
 def _parameters(header: str, name: Words) -> Guess | None:
     if name.symbol in ("N", "n"):
-        return Guess(header, "N", 100 if name.symbol == "N" else 92)
+        return Guess(header, "N", 100 if name.symbol == "N" else 92, name.multiple)
+    if name.words == ("n",) and name.multiple != 1.0:
+        return Guess(header, "N", 92, name.multiple)
     if header.strip() in ("Na", "N_a", "N_act"):
         return Guess(header, "N", 84, convention="active")
     words = name.words
@@ -145,9 +147,13 @@ _NOT_SEEN = frozenset(
 
 def _data(header: str, name: Words) -> Guess | None:
     if name.symbol in ("D", "d"):
-        return Guess(header, "D", 100 if name.symbol == "D" else 92)
+        return Guess(header, "D", 100 if name.symbol == "D" else 92, name.multiple)
+    if name.words == ("d",) and name.multiple != 1.0:
+        return Guess(header, "D", 92, name.multiple)
     words = set(name.words)
     if _NEVER & words or _NOT_SEEN & words or _HELDOUT & words:
+        return None
+    if words & {"gb", "tb", "mb", "bytes", "gib", "tib"}:
         return None
     nouns = words & _NOUNS_D
     size = {"data", "size"} <= words
@@ -178,21 +184,24 @@ _NOT_TRAINING = frozenset(
 )
 
 
+def _factor(name: Words) -> float:
+    """FLOP that one unit of the column is worth: a unit of compute times a multiple of it."""
+    return (name.compute or 1.0) * name.multiple
+
+
 def _compute(header: str, name: Words) -> Guess | None:
     if name.symbol in ("C", "c"):
-        return Guess(header, "C", 100 if name.symbol == "C" else 92)
+        return Guess(header, "C", 100 if name.symbol == "C" else 92, _factor(name))
     words = set(name.words)
     if name.words[0] == "c" and len(words) > 1 and _convention(name.words)[0]:
         return Guess(header, "C", 84, name.multiple, convention=_convention(name.words)[0])
     if name.words[:1] == ("c",) and "".join(name.words[1:]) == "6nd":
         return Guess(header, "C", 75, unit="FLOP, 6 N D")
     if "budget" in words and words <= {"budget", "compute", "flop", "isoflop", "isoflops", "c"}:
-        return Guess(header, "budget", 90, name.compute or name.multiple)
+        return Guess(header, "budget", 90, _factor(name))
     if not ("flop" in words or "compute" in words) or _NEVER & words or _NOT_TRAINING & words:
         return None
-    factor = name.compute if name.compute is not None else name.multiple
-    if name.compute == 1.0:
-        factor = name.multiple
+    factor = _factor(name)
     if words & {"target", "planned", "nominal"}:
         return Guess(header, "budget", 80, factor)
     rest = words - _WHOLE - _FILLER - {"flop", "compute", "model", "est", "estimated", "6nd"}
@@ -213,6 +222,9 @@ _AUXILIARY = frozenset(
     "gradient gradients scaler count lossless delta mse mae distill distillation "
     "z zloss reward policy value q penalty entropyloss dropout tolerance packet".split()
 )
+_NOT_THE_LOSS = frozenset(
+    "reduction improvement excess irreducible reducible initial init target sqrt exp".split()
+)
 _LOSS_NOUNS = frozenset("loss losses nll xent crossentropy ce logloss".split())
 _LOSS_ANY = _LOSS_NOUNS | {"perplexity", "ppl", "bpb", "bpc", "entropy", "bits"}
 
@@ -222,6 +234,8 @@ def _loss(header: str, name: Words) -> Guess | None:
         return Guess(header, "loss", 96 if name.symbol == "L" else 90)
     words, around = set(name.words), set(name.words) | set(name.context)
     if words & {"log", "ln"} and words & {"loss", "perplexity", "ppl", "likelihood"}:
+        if "loss" in words and name.words[-2:] != ("log", "loss"):
+            return None  # the logarithm of a loss, not a log-loss
         words = words - {"log", "ln"} | {"loss"}  # log-loss and log-perplexity are losses
         around = words | set(name.context)
         if "negative" not in around and "likelihood" in words:
@@ -238,7 +252,7 @@ def _loss(header: str, name: Words) -> Guess | None:
     if not (bits or perplexity or plain):
         return None
     checked = words - ({"per"} if bits or "per_token" in joined or "per_byte" in joined else set())
-    if (checked & (_NEVER - {"low"})) | (words & _AUXILIARY):
+    if (checked & (_NEVER - {"low"})) | (words & (_AUXILIARY | _NOT_THE_LOSS)):
         return None
     points = 100 if joined == "loss" and not name.context else _loss_points(words, around)
     if bits:
@@ -248,7 +262,12 @@ def _loss(header: str, name: Words) -> Guess | None:
         return Guess(header, "loss", min(points, 92) - 12, math.log(2.0), "", unit)
     if perplexity and not plain:
         return Guess(header, "loss", min(points, 92) - 12, 1.0, "ln")
-    unit = "nats per byte" if "per_byte" in joined else ""
+    ends = {
+        "byte": "nats per byte",
+        "char": "nats per character",
+        "character": "nats per character",
+    }
+    unit = next((said for word, said in ends.items() if word in words), "")
     return Guess(header, "loss", points, unit=unit)
 
 

@@ -15,12 +15,13 @@ import pandas as pd
 from scaling.errors import ConfigError, Fault, Message, TableError, clip, wrapped
 from scaling.runs.check import check_values
 from scaling.runs.columns import COLUMNS
+from scaling.runs.curves import points_of
 from scaling.runs.detect import ASKED, resolve_columns
 from scaling.runs.findings.view import REMARK
 from scaling.runs.importers.base import Imported
 from scaling.runs.importers.registry import open_source
 from scaling.runs.numbers import POINT, Dialect, row_ranges
-from scaling.runs.table import Reading, RunsTable
+from scaling.runs.table import Dropped, Reading, RunsTable
 
 ATTRS = "scaling"
 _SHOWN = ("N", "D", "C", "loss", "budget", "group", "D_unique", "run", "seed", "steps")
@@ -53,6 +54,8 @@ class How:
         Two columns: headers that are numbers become the first, their cells the second.
     group : str or None
         Column by which fits will be split, so that findings look within it.
+    trusted : bool
+        Whether canonical names are known to say what they mean, as in a frame that was read.
     """
 
     maps: Mapping[str, str] = field(default_factory=dict)
@@ -65,6 +68,7 @@ class How:
     kind: str | None = None
     melt: tuple[str, str] | None = None
     group: str | None = None
+    trusted: bool = False
 
 
 def read_table(
@@ -113,26 +117,13 @@ def checked(found: Imported, how: How) -> RunsTable:
     if how.melt is not None:
         found = melted(found, *how.melt)
     if how.curves and found.curves is not None:
-        return _curves(found, how)
+        found = points_of(found)
     needed = ASKED if how.needs_loss else tuple(role for role in ASKED if role != "loss")
-    resolved = resolve_columns(found, how.maps, how.dialect, needed)
+    resolved = resolve_columns(found, how.maps, how.dialect, needed, how.trusted)
     table = check_values(
         resolved, how.convention, how.needs_loss, how.curves, how.where, how.final, how.group
     )
     return replace(table, file=found.name, sha256=found.sha256)
-
-
-def _curves(found: Imported, how: How) -> RunsTable:
-    """Read the curves that a source keeps beside its runs: the points that have a loss."""
-    from scaling.runs.write import curve_frame
-
-    final = replace(how, curves=False, where=None, needs_loss=False)
-    points = curve_frame(checked(found, final), found)
-    if points is None or "loss" not in points:
-        return checked(replace(found, curves=None), how)
-    points = points.loc[points["loss"].notna()].reset_index(drop=True)
-    rows = np.arange(1, len(points) + 1)
-    return checked(replace(found, cells=points, rows=rows, curves=None), replace(how, maps={}))
 
 
 def melted(found: Imported, x: str, y: str) -> Imported:
@@ -175,18 +166,16 @@ def _number(header: str) -> float | None:
 def from_frame(
     frame: pd.DataFrame,
     *,
-    maps: Mapping[str, str] | None = None,
     convention: str | None = None,
     where: str | None = None,
     needs_loss: bool = True,
     curves: bool = False,
-    final: bool = False,
     group: str | None = None,
 ) -> RunsTable:
     """Check a frame in memory; the same rules and the same errors as for a file.
 
-    A frame that `scaling.read` gave and that was not changed since keeps the name and the
-    checksum of its file, how its columns were read, and what was told.
+    A frame that `scaling.read` gave keeps how its columns were read; if it was not changed since,
+    also the name and the checksum of its file, and the rows that were left out.
     """
     if not len(frame):
         raise TableError(Fault("SC101", "frame", "has no rows", "at least one run"))
@@ -200,18 +189,26 @@ def from_frame(
         if Decimal in set(map(type, cells[header])):  # some of which cannot be compared
             exact = [str(cell) if isinstance(cell, Decimal) else cell for cell in cells[header]]
             cells[header] = pd.Series(exact, dtype=object)
-    origin = frame.attrs.get(ATTRS)
-    whole = isinstance(origin, dict) and origin.get("digest") == digest_of(frame)
+    origin = _origin(frame)
+    whole = origin is not None and origin["digest"] == digest_of(frame)
     rows = np.arange(len(cells), dtype=np.int64)
     name = "frame"
-    if isinstance(origin, dict):
-        name = str(origin.get("file")) if whole else f"frame (of {origin.get('file')}, changed)"
-        if whole:
-            rows = _expanded(origin["lines"])
-    how = How(maps or {}, convention, where, needs_loss, curves, final, group=group)
-    table = checked(Imported(cells, rows, name), how)
-    table = table if isinstance(origin, dict) else replace(table, file=None)
-    return _remembering(table, origin) if whole and isinstance(origin, dict) else table
+    if origin is not None:
+        name = str(origin["file"]) if whole else f"frame (of {origin['file']}, changed)"
+        rows = _expanded(origin["lines"]) if whole else rows
+    read = origin is not None
+    how = How({}, convention, where, needs_loss, curves, group=group, trusted=read)
+    table = checked(Imported(cells, rows, name, is_frame=True), how)
+    if origin is None:
+        return replace(table, file=None)
+    return _remembering(table, origin, whole)
+
+
+def _origin(frame: pd.DataFrame) -> dict[str, Any] | None:
+    """What `frame_of` noted, if anything; other programs may use the same key."""
+    origin = frame.attrs.get(ATTRS)
+    needed = {"file", "sha256", "convention", "columns", "messages", "dropped", "lines", "digest"}
+    return origin if isinstance(origin, dict) and needed <= set(origin) else None
 
 
 def frame_of(table: RunsTable) -> pd.DataFrame:
@@ -231,32 +228,45 @@ def frame_of(table: RunsTable) -> pd.DataFrame:
 
 
 def digest_of(frame: pd.DataFrame) -> str:
-    """Fingerprint of the values of the known columns, in their order."""
+    """Fingerprint of all columns and rows, in their order; what no text can say is left out."""
     import hashlib
 
-    known = frame[[c for c in frame.columns if c in COLUMNS]]
-    hashes = pd.util.hash_pandas_object(known, index=False).to_numpy()
-    names = json.dumps([str(c) for c in known.columns])
+    plain = frame.copy(deep=False)
+    for header in plain.columns:
+        if pd.api.types.is_object_dtype(plain[header]):
+            plain[header] = plain[header].map(str)
+    hashes = pd.util.hash_pandas_object(plain, index=False).to_numpy()
+    names = json.dumps([str(c) for c in plain.columns])
     return hashlib.sha256(names.encode() + hashes.tobytes()).hexdigest()
 
 
-def _remembering(table: RunsTable, origin: dict[str, Any]) -> RunsTable:
+# What was told of how a source was read; findings about its rows are made anew.
+_OF_READING = ("SC110", "SC111", "SC112", "SC114", "SC121", "SC126", "SC127", "SC140", "SC141",
+               "SC142", "SC143", "SC144")  # fmt: skip
+
+
+def _remembering(table: RunsTable, origin: dict[str, Any], whole: bool) -> RunsTable:
+    """Put back how the columns of a frame were read, and of which file it is if unchanged."""
     columns = {
         name: Reading(item["source"], item["unit"], item["scale"])
         for name, item in origin["columns"].items()
         if name in table.columns
     }
     earlier = [Message.from_dict(item) for item in origin["messages"]]
-    told = {m.code for m in earlier}
-    fresh = [m for m in table.messages if m.code not in told and m.code != "SC114"]
-    stated = table.convention if table.convention.endswith("not stated") else None
-    return replace(
+    earlier = [m for m in earlier if m.code in _OF_READING]
+    fresh = [m for m in table.messages if m.code not in _OF_READING]
+    named = table.convention.endswith("not stated") or table.convention == "no N"
+    changed = replace(
         table,
         columns={**table.columns, **columns},
         messages=(*earlier, *fresh),
-        convention=origin["convention"] if stated else table.convention,
-        file=origin["file"],
-        sha256=origin["sha256"],
+        convention=origin["convention"] if named else table.convention,
+    )
+    if not whole:
+        return replace(changed, sha256=None)
+    before = tuple(Dropped(**item) for item in origin["dropped"])
+    return replace(
+        changed, file=origin["file"], sha256=origin["sha256"], dropped=(*before, *table.dropped)
     )
 
 
@@ -287,11 +297,11 @@ def describe(table: RunsTable) -> list[str]:
             width = 8 if len(role) > 6 else 6
             text = f"  {role:<{width}} {clip(reading.source, 60)}{scale}{unit}{extra}"
             lines += wrapped(text, " " * 9)
-    read = " ".join(reading.source for reading in table.columns.values())
+    taken = {reading.header for reading in table.columns.values()}
     rest = [
         clip(str(name), 24)
         for name in table.frame
-        if name not in (*COLUMNS, REMARK) and str(name) not in read
+        if name not in (*COLUMNS, REMARK) and name not in taken
     ]
     if rest:
         more = f" and {len(rest) - 6} more" if len(rest) > 6 else ""

@@ -128,7 +128,7 @@ class RunsTable:
         return {
             "file": self.file,
             "sha256": self.sha256,
-            "rows": len(self),
+            "rows": max(len(self), int(self.used.sum()) + len(self.dropped)),
             "used": int(self.used.sum()),
             "convention": self.convention,
             "columns": {name: reading.as_dict() for name, reading in self.columns.items()},
@@ -188,7 +188,9 @@ def finished(table: RunsTable) -> RunsTable:
     curve = curves_of(table.frame)
     if len(np.unique(curve)) == len(curve):
         return table
-    order = next(c for c in ("D", "C", "steps") if c in table.frame)
-    reached = table.frame[order].to_numpy(dtype=np.float64)
+    order = next((c for c in ("D", "C", "steps") if c in table.frame), None)
+    if order is None:
+        return table
+    reached = np.where(table.used, table.frame[order].to_numpy(dtype=np.float64), -np.inf)
     last = pd.Series(reached).groupby(curve).transform("max").to_numpy()
     return table.leave_out(reached == last, "SC120", "a point in mid-run")

@@ -19,6 +19,7 @@ _COMPUTE = re.compile(r"(|[kmgtpezy]|kilo|mega|giga|tera|peta|exa|zetta|yotta)(f
 _COUNTED = re.compile(r"([kmbgt])(params?|parameters|tokens?|samples)")
 _POWER = re.compile(r"[x×*]?\s*(?:1e|10\^|10\*\*)\+?(\d{1,2})", re.IGNORECASE)
 _SCALE_OF = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
+_APPLIED = re.compile(r"\s*(log(10|2|1p)?|ln|exp|sqrt|abs)\s*\(", re.IGNORECASE)
 _DAYS = re.compile(r"pf(lops?)?[ /_-]*(s[ /_-]*)?days?|peta ?flops?[ /_-]*(s[ /_-]*)?days?", re.I)
 
 RATES = frozenset("s sec second token tokens param params parameter parameters step sample byte "
@@ -75,10 +76,10 @@ def split_words(text: str) -> list[str]:
 def take_apart(header: str) -> Words:
     """Divide a header into words, path and unit."""
     text = header.strip().lstrip("#").strip()
-    if len(text) > MOST:
+    if len(text) > MOST or _APPLIED.match(text):
         return Words((), (), 1.0, None, False, "")
-    symbol = text if len(text) == 1 else ""
     inner, text = _bracket(text)
+    symbol = text if len(text) == 1 else ""
     multiple, compute, macs = _unit(inner)
     context: list[str] = []
     segments = re.split(r"/|(?<=[A-Za-z_])\.(?=[A-Za-z_])", text)
@@ -106,6 +107,8 @@ def take_apart(header: str) -> Words:
             kept.append(counted[2])
         elif word in _MULTIPLES and (len(word) > 2 or (i == len(words) - 1 and i > 0)):
             multiple = _MULTIPLES[word]
+        elif i > 0 and _POWER.fullmatch(word):
+            multiple = float(word)
         else:
             kept.append(word)
     if inner and multiple == 1.0 and compute is None:
@@ -127,7 +130,7 @@ def _unit(inner: str) -> tuple[float, float | None, bool]:
     """Read a unit in brackets: a multiple of counts, or FLOP of one unit of compute."""
     if not inner:
         return 1.0, None, False
-    plain = inner.lower()
+    plain = inner.lower().removeprefix("in ").strip()
     if _DAYS.fullmatch(plain):
         return 1.0, PF_DAY, False
     power = _POWER.match(plain)

@@ -6,16 +6,12 @@ import csv
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from scaling.errors import ConfigError, Fault, Message, TableError
 from scaling.runs.columns import COLUMNS
 from scaling.runs.findings.view import REMARK
-from scaling.runs.importers.base import Imported
-from scaling.runs.maps import scaled
-from scaling.runs.numbers import to_numbers
-from scaling.runs.table import Reading, RunsTable
+from scaling.runs.table import RunsTable
 
 _DEFAULT_LOSS = COLUMNS["loss"].unit
 
@@ -41,15 +37,18 @@ def canonical_frame(table: RunsTable, left_out: bool = False) -> pd.DataFrame:
     frame["status"] = status
     if "N" in frame and "not stated" not in table.convention and "convention" not in frame:
         frame["convention"] = table.convention
-    unit = table.columns["loss"].unit if "loss" in table.columns else _DEFAULT_LOSS
-    if unit not in (_DEFAULT_LOSS, ""):
-        frame["loss_unit"] = unit
-    remarks = remarks_of(table)
-    if remarks:
-        frame[REMARK] = [remarks.get(int(row), "") for row in table.rows]
+    if "loss" in table.columns:  # by this column, too, a reader knows a table of ours
+        unit = table.columns["loss"].unit
+        frame["loss_unit"] = "" if unit == "as mapped" else unit
+    remarks = _remarks(table)
+    if any(remarks):
+        earlier = frame[REMARK] if REMARK in frame else [""] * len(frame)
+        both = zip(earlier, remarks, strict=True)
+        frame[REMARK] = ["; ".join(t for t in pair if isinstance(t, str) and t) for pair in both]
     order = [c for c in COLUMNS if c in frame]
     rest = [c for c in frame if c not in COLUMNS and c != REMARK]
-    return frame.loc[keep, [*order, *rest, *([REMARK] if remarks else [])]].reset_index(drop=True)
+    last = [REMARK] if REMARK in frame else []
+    return frame.loc[keep, [*order, *rest, *last]].reset_index(drop=True)
 
 
 def _row_names(table: RunsTable) -> pd.Series:
@@ -61,13 +60,14 @@ def _row_names(table: RunsTable) -> pd.Series:
     return names.where(~several, names + "." + turn.astype(str)).astype(object)
 
 
-def remarks_of(table: RunsTable) -> dict[int, str]:
-    """What the findings say of single rows: row of the source to codes and reasons."""
+def _remarks(table: RunsTable) -> list[str]:
+    """What the findings say of single rows, by position; a line that gave several rows has none."""
     said: dict[int, list[str]] = {}
     for message in table.messages:
         for row in message.rows:
             said.setdefault(row, []).append(f"{message.code}: {_short(message)}")
-    return {row: "; ".join(texts) for row, texts in said.items()}
+    several = set(pd.Series(table.rows)[pd.Series(table.rows).duplicated()])
+    return ["" if row in several else "; ".join(said.get(int(row), [])) for row in table.rows]
 
 
 _REASONS = {
@@ -123,59 +123,6 @@ def _number(value: float) -> str:
     return str(int(value)) if whole else repr(value)
 
 
-def curve_frame(table: RunsTable, found: Imported) -> pd.DataFrame | None:
-    """Return the curves of a source with canonical names, one row for each point of a run.
-
-    What belongs to a run as a whole, such as N, is repeated in each of its points.
-    """
-    if found.curves is None or not len(found.curves):
-        return None
-    points = Imported(found.curves.reset_index(drop=True), np.arange(len(found.curves)), found.name)
-    out: dict[str, Any] = {"run": points.cells["run"].to_numpy(dtype=object)}
-    used = {"run", "step"}
-    for role, reading in table.columns.items():
-        if role in ("run", "status", "steps"):
-            continue
-        logged = reading.header is not None and reading.header in points.cells
-        if role in _OF_A_RUN and "run" in table.frame:
-            per_run = table.frame.drop_duplicates("run").set_index("run")[role]
-            out[role] = pd.Series(out["run"]).map(per_run).to_numpy()
-        elif logged:
-            values = _converted(points, reading)
-            out[role] = _between(points.cells, values) if role in ("D", "C") else values
-        if logged:
-            used.add(str(reading.header))
-    out["steps"] = points.cells["step"].to_numpy()
-    for name in map(str, points.cells):
-        if name not in used and name not in out:
-            out[name] = points.cells[name].to_numpy()
-    frame = pd.DataFrame(out)
-    order = [c for c in COLUMNS if c in frame]
-    return frame[[*order, *(c for c in frame if c not in COLUMNS)]]
-
-
-_OF_A_RUN = ("group", "N", "N_body", "N_head", "N_embedding", "D_unique", "seed", "convention")
-
-
-def _between(points: pd.DataFrame, values: np.ndarray) -> np.ndarray:
-    """Fill in a running count at the steps at which other metrics were logged, linear in steps."""
-    out = values.copy()
-    steps = points["step"].to_numpy(dtype=np.float64)
-    for at in points.groupby("run", sort=False).indices.values():
-        known = at[np.isfinite(values[at])]
-        if len(known) > 1:
-            inside = at[(steps[at] >= steps[known[0]]) & (steps[at] <= steps[known[-1]])]
-            order = known[np.argsort(steps[known])]
-            filled = np.interp(steps[inside], steps[order], values[order])
-            out[inside] = np.where(np.isfinite(values[inside]), values[inside], filled)
-    return out
-
-
-def _converted(points: Imported, reading: Reading) -> np.ndarray:
-    assert reading.header is not None
-    return scaled(to_numbers(points.cells[reading.header], reading.header, points), reading)
-
-
 def stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Put the tables of several sources below each other; clashing run ids get their source.
 
@@ -188,6 +135,7 @@ def stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     if not frames:
         raise ConfigError(Fault("SC004", "import", "no source", "at least one"))
+    frames = {name: _retries_renamed(frame) for name, frame in frames.items()}
     for name, frame in frames.items():
         again = frame["run"].duplicated()
         if again.any():
@@ -196,21 +144,26 @@ def stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             raise TableError(Fault("SC106", name, found, "one row a run", "--final-only"))
     if len(frames) == 1:
         return next(iter(frames.values()))
-    if any("loss_unit" in frame for frame in frames.values()):
-        frames = {n: _with_unit(frame) for n, frame in frames.items()}
     runs = pd.concat([frame["run"] for frame in frames.values()])
     clash = set(runs[runs.duplicated()])
     parts = []
+    column = "source"
+    while any(column in frame for frame in frames.values()):
+        column += " file"
     for name, frame in frames.items():
         own = [f"{name}:{run}" if run in clash else run for run in frame["run"]]
-        parts.append(frame.assign(run=own, source=name))
+        parts.append(frame.assign(run=own, **{column: name}))
     whole = pd.concat(parts, ignore_index=True)
     order = [c for c in COLUMNS if c in whole]
     return whole[[*order, *_rest(whole)]]
 
 
-def _with_unit(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame if "loss_unit" in frame else frame.assign(loss_unit=_DEFAULT_LOSS)
+def _retries_renamed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give failed attempts of a run that was done later an id of their own."""
+    turn = frame.groupby("run").cumcount() + 1
+    attempt = (frame["run"].duplicated(keep=False) & (frame["status"] != "done")).to_numpy()
+    renamed = frame["run"].astype(str) + "." + turn.astype(str) + " " + frame["status"].astype(str)
+    return frame.assign(run=frame["run"].where(~attempt, renamed))
 
 
 def _rest(frame: pd.DataFrame) -> list[str]:

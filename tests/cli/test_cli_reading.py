@@ -171,8 +171,8 @@ def test_what_is_imported_is_read_as_it_was(write, scaling, tmp_path):
 def test_import_prints_without_a_target(write, scaling):
     write("runs.csv", "params,tokens,loss\n1e6,2e7,3\n2e6,2e7,2.9\n")
     out = scaling("import", "runs.csv")
-    assert out.stdout.splitlines()[0] == "run,N,D,loss,status"  # C is derived again
-    assert out.stdout.splitlines()[1] == "row2,1000000,20000000,3,done"
+    assert out.stdout.splitlines()[0] == "run,N,D,loss,status,loss_unit"  # C is derived
+    assert out.stdout.splitlines()[1] == "row2,1000000,20000000,3,done,nats per token"
 
 
 def test_reasons_stand_in_the_file(write, scaling, small_table, tmp_path):

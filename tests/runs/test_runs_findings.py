@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from scaling.errors import TableError
+from scaling.runs.names import guesses
 from scaling.runs.read import describe, from_frame, read_table
 
 
@@ -166,6 +167,39 @@ def test_units_in_names_are_applied_exactly(write):
     assert table.frame["D"].tolist() == [3e11, 3e11]
     assert table.frame["C"].tolist() == [1.26e20, 2.34e21]
     assert [m.severity for m in table.messages if m.code == "SC121"] == ["info"] * 3
+
+
+@pytest.mark.parametrize(
+    ("header", "role", "scale"),
+    [
+        ("flops_budget (1e18)", "budget", 1e18),
+        ("Training TFLOPs (millions)", "C", 1e18),
+        ("Params (in millions)", "N", 1e6),
+        ("params_1e6", "N", 1e6),
+        ("N (M)", "N", 1e6),
+        ("N_B", "N", 1e9),
+        ("D (B)", "D", 1e9),
+        ("C (1e18 FLOPs)", "C", 1e18),
+    ],
+)
+def test_units_of_many_spellings(header, role, scale):
+    (guess,) = guesses(header)
+    assert (guess.role, guess.scale) == (role, scale)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["log(loss)", "ln(loss)", "log_val_loss", "sqrt(loss)", "loss reduction", "excess loss",
+     "initial loss", "irreducible loss", "dataset size (GB)", "loss_upper", "tokens_per_param",
+     "loss_std", "flops/token", "aux_loss", "peak_flops", "batch_tokens", "log10 params"],
+)  # fmt: skip
+def test_what_is_no_role(header):
+    assert [g for g in guesses(header) if g.points >= 60] == []
+
+
+def test_losses_per_character_say_so():
+    (guess,) = guesses("loss (nats/char)")
+    assert guess.unit == "nats per character"
 
 
 def test_counts_named_by_suffix(write):

@@ -387,7 +387,7 @@ def test_study_is_what_results_say(study_folder):
     assert list(imported.rows) == [1, 3, 4], "lines of the plan"
     run = points[3]["id"]
     assert curve(imported, run, "train_loss") == ([10, 20], [4.5, 4.25])
-    assert curve(imported, run, "val_loss") == ([20], [4.125])
+    assert curve(imported, run, "loss") == ([20], [4.125])
     assert imported.curves["step"].dtype == np.int64
     assert codes(imported) == ["SC141"]
     assert "1 of 4 planned points" in imported.messages[0].text

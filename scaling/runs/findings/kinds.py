@@ -78,8 +78,6 @@ def scales_of_loss(view: View) -> Iterator[Message]:
         if number and not words & _SCALES:
             continue
         cells = view.table.frame[name].to_numpy(dtype=object)[view.table.used]
-        if name == "loss_unit":  # an empty unit is one
-            cells = np.array([cell or COLUMNS["loss"].unit for cell in cells], dtype=object)
         values = distinct(cells)
         if not 1 < len(values) <= 50:
             continue

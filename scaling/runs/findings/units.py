@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from scaling.errors import Message, clip
-from scaling.runs.findings.view import View, in_expression
+from scaling.runs.findings.view import View, in_expression, printable
 from scaling.runs.names import guesses
+from scaling.runs.numbers import looks_suffixed
 from scaling.runs.words import split_words
 
 _LOG_1000 = math.log(1000.0)
@@ -34,7 +38,8 @@ def missing_roles(view: View) -> Iterator[Message]:
             header
             for header in table.source
             if any(g.role == role and g.points >= _NEAR for g in guesses(header))
-            or (role == "N" and header.lower() in ("size", "model", "model_name"))
+            or (role == "N" and header.lower() == "size")
+            if _countable(table.source[header])
         ]
         mend = "; ".join(f"--map {role}={_as_map(header)}" for header in near[:2])
         product = _steps_times_batch(view) if role == "D" else ""
@@ -46,6 +51,10 @@ def missing_roles(view: View) -> Iterator[Message]:
         text = f"No column was read as {role}{found}: only laws without {role} can be fitted"
         sure = bool(near) or other in table.frame
         yield view.say("SC105", text, None, mend, "warning" if sure else "info")
+
+
+def _countable(cells: NDArray[Any]) -> bool:
+    return cells.dtype != object or looks_suffixed(pd.Series(cells))
 
 
 def _as_map(header: str) -> str:
@@ -188,4 +197,4 @@ def swapped(view: View) -> Iterator[Message]:
 def _exchange(view: View, one: str, other: str) -> str:
     sources = [view.table.columns[c].header or c for c in (other, one)]
     pairs = zip((one, other), sources, strict=True)
-    return " ".join(f"--map '{role}=source[\"{clip(h, 30)}\"]'" for role, h in pairs)
+    return " ".join(f"--map '{role}=source[\"{printable(h)}\"]'" for role, h in pairs)

@@ -67,7 +67,7 @@ class View:
         if reading.source == "= budget":
             reading = self.table.columns["budget"]
         header = reading.header or column
-        inner = f'source["{clip(header, 40)}"]'
+        inner = f'source["{printable(header)}"]'
         return f"--map '{column}={form.format(inner)}'"
 
     def say(
@@ -85,14 +85,19 @@ class View:
         return Message(code, text.rstrip("?") + shown + end, severity, listed, mend)
 
 
+def printable(name: str) -> str:
+    """A name as it can be typed; what cannot be shown is hidden."""
+    return clip(name, len(name))
+
+
 def quoted(name: str) -> str:
     """Write a column's name as an option takes it."""
-    return name if name.isidentifier() else f'"{clip(name, 60)}"'
+    return name if name.isidentifier() else f'"{printable(name)}"'
 
 
 def in_expression(name: str) -> str:
     """Write a column's name as an expression takes it."""
-    return name if name.isidentifier() else f'source["{clip(name, 60)}"]'
+    return name if name.isidentifier() else f'source["{printable(name)}"]'
 
 
 def few(values: list[str]) -> str:

@@ -36,6 +36,8 @@ class Imported:
         What the importer had to decide.
     delimiter : str
         What separates the cells of a line, to show lines as they stand.
+    is_frame : bool
+        Whether this is a frame in memory, whose columns have no place on a screen.
     """
 
     cells: pd.DataFrame
@@ -45,13 +47,14 @@ class Imported:
     sha256: str | None = None
     messages: tuple[Message, ...] = ()
     delimiter: str = ","
+    is_frame: bool = False
 
     def place(self, i: int, header: str) -> str:
         """Name the cell of row `i` (from 0) as an editor finds it: ``file:row:column``."""
         shown = f'column "{clip(header, 30)}"'
-        if self.sha256 is None and "run" in self.cells and not self.name.startswith("frame"):
+        if self.sha256 is None and "run" in self.cells and not self.is_frame:
             return f'{self.name}: run "{clip(str(self.cells["run"].iloc[i]), 40)}"  {shown}'
-        if header not in self.cells or self.name.startswith("frame"):
+        if header not in self.cells or self.is_frame:
             return f"{self.name}:{int(self.rows[i])}  {shown}"
         column = list(self.cells.columns).index(header) + 1
         return f"{self.name}:{int(self.rows[i])}:{column}  {shown}"

@@ -21,6 +21,9 @@ PLAN = "plan.jsonl"
 ID = re.compile(r"[0-9a-f]{16}")
 EXPECTED = "the folder of a study, with plan.jsonl and points/"
 
+# The names of curve.csv in the words of results.csv; its rate is no peak.
+_AS_IN_RESULTS = {"tokens": "D", "flops": "C", "val_loss": "loss", "lr": "rate"}
+
 
 def recognises(path: Path) -> bool:
     """Whether `path` is the folder of a study."""
@@ -59,7 +62,9 @@ def read(path: Path) -> Imported:
         cells=pd.DataFrame(rows, columns=list(RESULT_COLUMNS), dtype=object),
         rows=np.array(lines, dtype=np.int64),
         name=where,
-        curves=pd.concat(curves, ignore_index=True) if curves else None,
+        curves=pd.concat(curves, ignore_index=True).rename(columns=_AS_IN_RESULTS)
+        if curves
+        else None,
         messages=tuple(messages),
     )
 

@@ -1,0 +1,60 @@
+"""Curves that a source keeps beside its runs, as a table with a row for each point."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scaling.runs.importers.base import Imported
+from scaling.runs.names import guesses
+
+_OF_A_RUN = frozenset({"N", "D_unique", "seed", "group", "status", "budget"})
+_COUNTED = frozenset({"D", "C"})
+
+
+def points_of(found: Imported) -> Imported:
+    """Give each point of the curves what belongs to its run as a whole.
+
+    Settings are repeated in each point, and so is a size that was logged but once. Counts that run
+    along, such as tokens, are filled in at the steps at which other metrics were logged: linear in
+    steps between two logged values, and nowhere else.
+
+    Parameters
+    ----------
+    found : Imported
+        With curves; its runs are named in ``run``.
+    """
+    assert found.curves is not None
+    points = found.curves.reset_index(drop=True)
+    constant = [c for c in map(str, points) if _roles(c) & _OF_A_RUN]
+    points = points.drop(columns=constant)
+    settings = found.cells.drop_duplicates("run").set_index("run")
+    for header in map(str, settings):
+        if header not in points and "steps" not in _roles(header):
+            points[header] = points["run"].map(settings[header]).to_numpy()
+    for header in map(str, found.curves):
+        if header in points and _roles(header) & _COUNTED:
+            points[header] = _filled(points, header)
+    rows = np.arange(1, len(points) + 1, dtype=np.int64)
+    return replace(found, cells=points, rows=rows, curves=None, sha256=None)
+
+
+def _roles(header: str) -> set[str]:
+    return {guess.role for guess in guesses(header)} | {header}
+
+
+def _filled(points: pd.DataFrame, header: str) -> NDArray[np.float64]:
+    values = points[header].to_numpy(dtype=np.float64).copy()
+    steps = points["step"].to_numpy(dtype=np.float64)
+    for at in points.groupby("run", sort=False).indices.values():
+        known = at[np.isfinite(values[at])]
+        known = known[np.argsort(steps[known], kind="stable")]
+        if len(known) < 2 or (np.diff(values[known]) < 0).any():
+            continue
+        gaps = at[~np.isfinite(values[at])]
+        inside = gaps[(steps[gaps] > steps[known[0]]) & (steps[gaps] < steps[known[-1]])]
+        values[inside] = np.interp(steps[inside], steps[known], values[known])
+    return values
