@@ -99,6 +99,8 @@ class Fault:
         The offending line, if showing it helps.
     mark : str
         The part of the excerpt to underline.
+    at : int
+        Where in the excerpt `mark` is to be looked for.
     """
 
     code: str
@@ -108,12 +110,14 @@ class Fault:
     mend: str = ""
     excerpt: str = ""
     mark: str = ""
+    at: int = -1
 
     def render(self) -> str:
         """Return the fault as the lines that a person reads."""
         lines = wrapped(f"error[{self.code}] {self.where}  {self.found}".rstrip(), "  ")
         if self.excerpt:
-            lines += _underlined(clip(self.excerpt, MAX_EXCERPT), clip(self.mark, MAX_EXCERPT))
+            line, mark = clip(self.excerpt, MAX_EXCERPT), clip(self.mark, MAX_EXCERPT)
+            lines += _underlined(line, mark, max(self.at, 0))
         if self.expected:
             lines += wrapped(f"  expected: {self.expected}", "    ")
         if self.mend:
@@ -133,9 +137,9 @@ def wrapped(text: str, indent: str) -> list[str]:
     )
 
 
-def _underlined(line: str, mark: str, width: int = SCREEN_COLUMNS - 5) -> list[str]:
-    """Show a line, cut so that `mark` is seen, with carets below it."""
-    at = line.find(mark) if mark else -1
+def _underlined(line: str, mark: str, first: int, width: int = SCREEN_COLUMNS - 5) -> list[str]:
+    """Show a line, cut so that `mark` at or after `first` is seen, with carets below it."""
+    at = line.find(mark, first) if mark else -1
     if at < 0:
         return [f"   | {clip(line, width)}"]
     start = max(0, min(at - 20, len(line) - width))

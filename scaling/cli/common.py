@@ -46,6 +46,9 @@ def pairs(option: str, items: list[str]) -> dict[str, str]:
         name, sign, value = item.partition("=")
         if not sign or not name.strip() or not value.strip():
             raise ConfigError(Fault("SC004", option, f'"{item}"', "NAME=VALUE"))
+        if name.strip() in out:
+            found = f'"{name.strip()}" stands twice'
+            raise ConfigError(Fault("SC004", option, found, "each name once"))
         out[name.strip()] = value.strip()
     return out
 

@@ -51,6 +51,9 @@ def import_(
     if to_file and out.suffix.lower() not in ("", ".csv"):
         expected = "a name that ends in .csv: the runs table is written as CSV"
         raise ConfigError(Fault("SC004", "-o", f'"{out}"', expected))
+    if to_file and out.resolve() in [source.resolve() for source in sources]:
+        found = f"{out} is a source: it would be replaced by what is understood of it"
+        raise ConfigError(Fault("SC004", "-o", found, "another name"))
     _refuse_twice(sources)
     beside = out.with_name(f"{out.stem}.curves.csv")
     if to_file:

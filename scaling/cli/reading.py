@@ -32,7 +32,9 @@ def _options(
     convention: Annotated[
         str | None, typer.Option("--convention", help="What N counts, in your words.")
     ] = None,
-    where: Annotated[str | None, typer.Option("--where", help='Rows to use: "loss < 3.4".')] = None,
+    where: Annotated[
+        Texts, typer.Option("--where", help='Rows to use: "loss < 3.4"; of several all hold.')
+    ] = None,
     final: Annotated[
         bool, typer.Option("--final-only", help="Of each run only the last row, if it has several.")
     ] = False,
@@ -68,12 +70,19 @@ def _options(
     return How(
         pairs("--map", maps or []),
         convention,
-        where,
+        _all_of(where or []),
         final=final,
         dialect=Dialect(decimal, thousands),
         kind=kind,
         melt=next(iter(pairs("--melt", [melt]).items())) if melt is not None else None,
     )
+
+
+def _all_of(conditions: list[str]) -> str | None:
+    """Join conditions that must all hold."""
+    if len(conditions) < 2:
+        return conditions[0] if conditions else None
+    return " and ".join(f"({text})" for text in conditions)
 
 
 def reads_runs(command: Callable[..., None]) -> Callable[..., None]:

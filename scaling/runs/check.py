@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from scaling.errors import Fault, Message, TableError, clip
 from scaling.expressions import parse
-from scaling.runs.columns import COLUMNS, STATUSES
+from scaling.runs.columns import COLUMNS, OF_TRAINING, STATUSES
 from scaling.runs.derive import derive, named_convention, only, overflow, own_convention
-from scaling.runs.detect import Resolved
+from scaling.runs.detect import NO_HELDOUT, UNREAD, Resolved
 from scaling.runs.faults import (
     contradicted_units,
     grouped,
@@ -26,9 +26,17 @@ from scaling.runs.faults import (
 from scaling.runs.findings.find import find
 from scaling.runs.lazy import LazyColumns
 from scaling.runs.maps import scaled
-from scaling.runs.numbers import MISSING, looks_suffixed, others, texts_of, to_numbers
+from scaling.runs.numbers import (
+    MISSING,
+    looks_suffixed,
+    others,
+    row_ranges,
+    texts_of,
+    to_numbers,
+)
 from scaling.runs.table import Dropped, RunsTable, environment, finished
 
+SOFT = ("lr", "epochs", "batch", "steps")  # columns that describe runs and that no law needs
 _UNFINISHED = ("running", "pending")
 _STATUS_WORDS = {
     "finished": "done", "completed": "done", "complete": "done", "success": "done", "ok": "done",
@@ -75,6 +83,7 @@ def check_values(
     source = resolved.source
     columns = LazyColumns(source.cells, resolved.dialect)
     frame, faults = _typed(resolved, columns)
+    frame, softened = _softened(frame, resolved)
     status = frame["status"] if "status" in frame else pd.Series("done", index=frame.index)
     done = (status == "done").to_numpy()
     counted = _measured(frame) if curves else np.ones(len(frame), dtype=bool)
@@ -99,7 +108,7 @@ def check_values(
         mend = 'correct them, or leave such rows out: --where "N < 1e30 and D < 1e30"'
         where = f"{source.name}:{int(source.rows[at])}"
         raise TableError(Fault("SC103", where, found, "finite 6 N D", mend))
-    messages += _rounded_seeds(frame)
+    messages += softened + _rounded_seeds(frame)
     stated = (
         convention
         or only(frame.loc[kept], "convention")
@@ -111,6 +120,9 @@ def check_values(
         unit = "as mapped"
     if unit is not None and "loss" in readings:
         readings["loss"] = replace(readings["loss"], unit=unit)
+        if unit.endswith(OF_TRAINING):
+            text = f'"{clip(readings["loss"].source, 40)}" is a training loss: {NO_HELDOUT}'
+            messages.append(Message("SC133", text))
     if stated is None:
         stated = "N as in the table, convention not stated" if "N" in frame else "no N"
         if "N" in frame and "convention" in frame:
@@ -138,6 +150,26 @@ def check_values(
     messages += _status_told(resolved) if "status" in frame else []
     told = (*source.messages, *resolved.messages, *messages, *find(table, group))
     return replace(table, messages=told)
+
+
+def _softened(frame: pd.DataFrame, resolved: Resolved) -> tuple[pd.DataFrame, list[Message]]:
+    """Empty the values of helper columns that cannot be, such as a learning rate of 0."""
+    messages = []
+    for column in SOFT:
+        if column in resolved.columns and column not in frame:
+            text = f'"{clip(resolved.columns[column].source, 40)}" holds text and is kept as it is.'
+            messages.append(Message("SC121", text, "info"))
+        if column not in frame:
+            continue
+        values = frame[column].to_numpy(dtype=np.float64)
+        bad = np.isinf(values) | (values <= 0)
+        if bad.any():
+            frame = frame.assign(**{column: np.where(bad, np.nan, values)})
+            rows = tuple(int(row) for row in resolved.source.rows[bad][:1000])
+            text = f"{column} is 0, negative or no number in {int(bad.sum())} rows: taken as empty "
+            text += f"(row{'s' * (len(rows) > 1)} {row_ranges(rows)})."
+            messages.append(Message("SC121", text, "info", rows))
+    return frame, messages
 
 
 def _measured(frame: pd.DataFrame) -> NDArray[np.bool_]:
@@ -202,6 +234,9 @@ def _typed(resolved: Resolved, columns: LazyColumns) -> tuple[pd.DataFrame, list
                 numbers = to_numbers(values, name, source, resolved.dialect, counts)
                 typed[header] = scaled(numbers, reading)
             except TableError as error:
+                if header in SOFT:  # no law needs it
+                    typed[f"{UNREAD}{header}"] = pd.Series(texts_of(values), dtype=object)
+                    continue
                 faults += error.faults
                 typed[header] = np.full(len(values), 1.0)
     frame = pd.DataFrame(typed)

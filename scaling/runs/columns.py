@@ -93,6 +93,7 @@ COLUMNS: dict[str, Column] = {
     )
 }
 
+OF_TRAINING = ", of training"  # after the unit of losses that are not held out
 STATUSES = ("done", "diverged", "failed", "too-big")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scaling.errors import Message
 from scaling.runs.importers.base import Imported
 from scaling.runs.names import guesses
 
@@ -20,7 +21,7 @@ def points_of(found: Imported) -> Imported:
 
     Settings are repeated in each point, and so is a size that was logged but once. Counts that run
     along, such as tokens, are filled in at the steps at which other metrics were logged: linear in
-    steps between two logged values, and nowhere else.
+    steps from 0 at step 0 over the values that are known to the last of them.
 
     Parameters
     ----------
@@ -32,14 +33,20 @@ def points_of(found: Imported) -> Imported:
     constant = [c for c in map(str, points) if _roles(c) & _OF_A_RUN]
     points = points.drop(columns=constant)
     settings = found.cells.drop_duplicates("run").set_index("run")
+    last = points["step"] == points.groupby("run", sort=False)["step"].transform("max")
     for header in map(str, settings):
-        if header not in points and "steps" not in _roles(header):
-            points[header] = points["run"].map(settings[header]).to_numpy()
-    for header in map(str, found.curves):
-        if header in points and _roles(header) & _COUNTED:
+        of_run = points["run"].map(settings[header])
+        if header in points or _roles(header) & {"steps", "loss"}:
+            continue
+        counted = bool(_roles(header) & _COUNTED)  # only its end is known
+        points[header] = (of_run.where(last) if counted else of_run).to_numpy()
+    for header in map(str, points):
+        if _roles(header) & _COUNTED:
             points[header] = _filled(points, header)
     rows = np.arange(1, len(points) + 1, dtype=np.int64)
-    return replace(found, cells=points, rows=rows, curves=None, sha256=None)
+    text = "Counts such as tokens are linear in steps between the values that are known."
+    messages = (*found.messages, Message("SC143", text, "info"))
+    return replace(found, cells=points, rows=rows, curves=None, sha256=None, messages=messages)
 
 
 def _roles(header: str) -> set[str]:
@@ -47,14 +54,20 @@ def _roles(header: str) -> set[str]:
 
 
 def _filled(points: pd.DataFrame, header: str) -> NDArray[np.float64]:
-    values = points[header].to_numpy(dtype=np.float64).copy()
+    values = pd.to_numeric(points[header], errors="coerce").to_numpy(dtype=np.float64).copy()
     steps = points["step"].to_numpy(dtype=np.float64)
     for at in points.groupby("run", sort=False).indices.values():
         known = at[np.isfinite(values[at])]
         known = known[np.argsort(steps[known], kind="stable")]
-        if len(known) < 2 or (np.diff(values[known]) < 0).any():
+        along = (
+            np.concatenate([[0.0], steps[known]])
+            if len(known) and steps[known[0]] > 0
+            else steps[known]
+        )
+        count = np.concatenate([[0.0], values[known]]) if len(along) > len(known) else values[known]
+        if len(along) < 2 or (np.diff(count) < 0).any():
             continue
         gaps = at[~np.isfinite(values[at])]
-        inside = gaps[(steps[gaps] > steps[known[0]]) & (steps[gaps] < steps[known[-1]])]
-        values[inside] = np.interp(steps[inside], steps[known], values[known])
+        inside = gaps[(steps[gaps] >= along[0]) & (steps[gaps] < along[-1])]
+        values[inside] = np.interp(steps[inside], along, count)
     return values

@@ -23,6 +23,7 @@ from scaling.runs.numbers import (
 from scaling.runs.table import Reading
 from scaling.runs.words import split_words
 
+NO_HELDOUT = "no held-out loss was found."
 UNREAD = "source "  # before a canonical name that was not taken as what it says
 ASKED = ("N", "D", "C", "loss")  # a wrong pick of these moves the answer
 _PART_OF_MODEL = 40
@@ -63,6 +64,10 @@ class Resolved:
     def place(self, column: str, i: int) -> str:
         """Name the cell of a canonical column in row `i` (from 0) as the source does."""
         return self.source.place(i, self.columns[column].header or self.columns[column].source)
+
+    def offset(self, column: str, i: int) -> int:
+        """Where in its line the cell of a canonical column begins."""
+        return self.source.offset(i, self.columns[column].header or self.columns[column].source)
 
 
 def resolve_columns(
@@ -285,7 +290,7 @@ def _told(role: str, guess: Guess, found: Sequence[Guess]) -> list[Message]:
         mend = f"--map '{role}=source[\"{guess.header}\"]*{guess.scale * 3:g}'"
         messages.append(Message("SC121", text, mend=mend))
     if role == "loss" and guess.points == _TRAINING_LOSS:
-        text = f'"{clip(guess.header, 40)}" is a training loss: no held-out loss was found.'
+        text = f'"{clip(guess.header, 40)}" is a training loss: {NO_HELDOUT}'
         messages.append(Message("SC133", text, mend="--map loss=… names a held-out loss"))
     others = [g.header for g in found if g.header != guess.header and g.points >= PICK]
     if others and role in ASKED:

@@ -11,7 +11,7 @@ import pandas as pd
 from scaling.errors import Fault, clip, listed
 from scaling.runs.columns import COLUMNS
 from scaling.runs.detect import Resolved
-from scaling.runs.numbers import others, texts_of
+from scaling.runs.numbers import numbers_or_none, others, texts_of
 from scaling.runs.words import split_words
 
 _SCORES = frozenset("acc accuracy acc1 acc5 top1 top5 score recall precision f1 auc".split())
@@ -34,21 +34,28 @@ def grouped(
     shown = found or (f'"{clip(cell)}"' if column == "status" else clip(cell) or "empty")
     more = others(members, resolved.source)
     line = resolved.source.line(first) if len(members) == 1 or cell else ""
-    return [Fault(code, resolved.place(column, first), shown + more, expected, mend, line, cell)]
+    at = resolved.offset(column, first)
+    place = resolved.place(column, first)
+    return [Fault(code, place, shown + more, expected, mend, line, cell, at)]
 
 
 def no_loss_column(resolved: Resolved) -> Fault:
     """SC105, with what might be meant: a wide table, or a score."""
     headers = list(map(str, resolved.source.cells))
-    scores = [h for h in headers if set(split_words(h)) & _SCORES]
+    errors = [h for h in headers if {"err", "error"} & set(split_words(h))]
+    scores = [h for h in headers if set(split_words(h)) & _SCORES and h not in errors]
     wide = [h for h in headers if re.fullmatch(r"\d+(\.\d+)?", h)]
     mend = "--map loss=COLUMN names it, such as --map 'loss=source[\"my loss\"]'"
     if len(headers) == 1:
         mend = "separate columns by commas, tabs, semicolons or |"
     elif len(wide) >= 4:
         mend = f"--melt D=loss turns the columns {wide[0]}, {wide[1]}, … into rows"
+    elif errors:
+        mend = f"--map 'loss=source[\"{errors[0]}\"]' takes the error for the loss"
     elif scores:
-        mend = f"--map 'loss=1-source[\"{scores[0]}\"]' takes the error for the loss"
+        cells = numbers_or_none(resolved.source.cells[scores[0]], resolved.dialect)
+        percent = "/100" if cells is not None and np.nanmax(cells) > 1 else ""
+        mend = f"--map 'loss=1-source[\"{scores[0]}\"]{percent}' takes the error for the loss"
     where = f"{resolved.source.name}:1"
     return Fault("SC105", where, "no column could be read as loss", listed(headers), mend)
 
@@ -134,7 +141,8 @@ def repeated_runs(
     first = int(resolved.source.rows[names.index[names == names.loc[members[0]]][0]])
     name = clip(str(names.loc[members[0]]), 30)
     if not curves and along is not None and not rows.duplicated(keys).any():
-        found = f'"{name}" and {names.nunique() - 1} more runs have' if names.nunique() > 1 else (
+        several = names[names.duplicated()].nunique()
+        found = f'"{name}" and {several - 1} more runs have' if several > 1 else (
             f'"{name}" has'
         )  # fmt: skip
         found += f" several rows each, at different {along}: points of curves, not runs"

@@ -74,6 +74,7 @@ def guesses(header: str) -> list[Guess]:
 
 # --------------------------------------------------------------------------------------------- N
 
+_OF_SYMBOLS = (1e3, 1e6, 1e9)  # N_B; but N_T is a total, and D_T what is transferred
 _NOUNS_N = frozenset("params param parameters parameter nparams nparameters numparams".split())
 _TOWERS = frozenset("image text visual vision audio encoder decoder tower teacher student draft "
                     "reference proxy small large base".split())  # fmt: skip
@@ -87,7 +88,7 @@ _PARTS = frozenset(
 def _parameters(header: str, name: Words) -> Guess | None:
     if name.symbol in ("N", "n"):
         return Guess(header, "N", 100 if name.symbol == "N" else 92, name.multiple)
-    if name.words == ("n",) and name.multiple != 1.0:
+    if name.words == ("n",) and name.multiple in _OF_SYMBOLS:
         return Guess(header, "N", 92, name.multiple)
     if header.strip() in ("Na", "N_a", "N_act"):
         return Guess(header, "N", 84, convention="active")
@@ -148,7 +149,7 @@ _NOT_SEEN = frozenset(
 def _data(header: str, name: Words) -> Guess | None:
     if name.symbol in ("D", "d"):
         return Guess(header, "D", 100 if name.symbol == "D" else 92, name.multiple)
-    if name.words == ("d",) and name.multiple != 1.0:
+    if name.words == ("d",) and name.multiple in _OF_SYMBOLS:
         return Guess(header, "D", 92, name.multiple)
     words = set(name.words)
     if _NEVER & words or _NOT_SEEN & words or _HELDOUT & words:

@@ -270,7 +270,8 @@ def _faults(
         expected = "a number" if dialect.plain else f"a number with {dialect.decimal!r}"
         found = f'"{clip(cell)}" is not a number{reason}{more}'
         where, line = source.place(members[0], header), source.line(members[0])
-        faults.append(Fault("SC102", where, found, expected, mends[kind], line, cell))
+        at = source.offset(members[0], header)
+        faults.append(Fault("SC102", where, found, expected, mends[kind], line, cell, at))
     return faults
 
 

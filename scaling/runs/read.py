@@ -24,7 +24,8 @@ from scaling.runs.numbers import POINT, Dialect, row_ranges
 from scaling.runs.table import Dropped, Reading, RunsTable
 
 ATTRS = "scaling"
-_SHOWN = ("N", "D", "C", "loss", "budget", "group", "D_unique", "run", "seed", "steps")
+_SHOWN = ("N", "D", "C", "loss", "budget", "group", "D_unique", "run", "seed", "steps",
+          "epochs", "batch", "lr", "status")  # fmt: skip
 
 
 @dataclass(frozen=True)

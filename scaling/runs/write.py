@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from scaling.errors import ConfigError, Fault, Message, TableError
-from scaling.runs.columns import COLUMNS
+from scaling.runs.columns import COLUMNS, OF_TRAINING
+from scaling.runs.detect import NO_HELDOUT
 from scaling.runs.findings.view import REMARK
 from scaling.runs.table import RunsTable
 
@@ -39,6 +40,8 @@ def canonical_frame(table: RunsTable, left_out: bool = False) -> pd.DataFrame:
         frame["convention"] = table.convention
     if "loss" in table.columns:  # by this column, too, a reader knows a table of ours
         unit = table.columns["loss"].unit
+        training = any(m.text.endswith(NO_HELDOUT) for m in table.messages)
+        unit += OF_TRAINING if training and OF_TRAINING not in unit else ""
         frame["loss_unit"] = "" if unit == "as mapped" else unit
     remarks = _remarks(table)
     if any(remarks):

@@ -236,3 +236,56 @@ def test_choices_are_there_for_programs(write):
     with pytest.raises(TableError) as caught:
         sc.read(write("nanochat.csv", NANOCHAT), quiet=True)
     assert caught.value.choices["N"][0] == "params_total"
+
+
+def test_several_conditions_all_hold(write, scaling):
+    write("runs.csv", "N,D,loss\n1e6,2e7,3\n2e6,4e7,2.9\n4e6,8e7,2.8\n8e6,2e7,2.7\n")
+    out = scaling("check", "runs.csv", "--where", "N > 1e6", "--where", "D > 2e7", "--json")
+    assert json.loads(out.stdout)["table"]["used"] == 2
+    out = scaling("check", "runs.csv", "--map", "N=D", "--map", "N=loss")
+    assert out.returncode == 2
+    assert "twice" in out.stderr
+
+
+def test_import_does_not_replace_its_source(write, refused):
+    path = write("runs.csv", "N,D,loss\n1e6,2e7,3\n2e6,4e7,2.9\n")
+    refused("import", "runs.csv", "-o", "runs.csv", "--force", code="SC004")
+    assert path.read_text().startswith("N,D,loss\n")
+
+
+def test_an_importer_is_not_for_standard_input(refused):
+    refused("check", "-", "--from", "nanochat", code="SC004", stdin=NANOCHAT)
+
+
+def test_documents_that_fit_reads_are_reported_on(write, scaling, tmp_path):
+    rows = [
+        {"N": 1e7 * 2.0**i, "D": 1e9 * 2.0**j, "loss": 1.7 + 400 / (1e7 * 2.0**i) ** 0.34
+         + 410 / (1e9 * 2.0**j) ** 0.28}
+        for i in range(5) for j in range(5)
+    ]  # fmt: skip
+    write("named.json", json.dumps({"runs": rows}))
+    assert scaling("compare", "named.json", "--bootstrap", "0").returncode == 0
+    out = scaling("report", "named.json", "-o", "report.html")
+    assert out.returncode == 0, out.stderr
+    assert (tmp_path / "report.html").exists()
+
+
+def test_the_caret_is_below_the_cell(write, refused):
+    write("runs.csv", "run,N,D,loss\nrun0,10000000,0,4.1\nrun1,2e7,2e8,4\n")
+    lines = refused("check", "runs.csv", code="SC103").stderr.splitlines()
+    (line,) = [text for text in lines if "run0" in text]
+    caret = lines[lines.index(line) + 1]
+    assert line[caret.index("^") :].startswith("0,4.1")
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "mend"),
+    [
+        ("top1_err", "0.41", "loss=source"),
+        ("accuracy", "0.41", "loss=1-source"),
+        ("accuracy", "41", "/100"),
+    ],
+)
+def test_the_error_is_taken_from_scores(write, refused, header, cell, mend):
+    write("runs.csv", f"N,D,{header}\n1e7,2e8,{cell}\n2e7,4e8,{cell}\n")
+    assert mend in refused("check", "runs.csv", code="SC105").stderr

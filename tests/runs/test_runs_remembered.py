@@ -147,3 +147,41 @@ def test_a_frame_of_what_was_read_round_trips(runs):
     again = frame_of(from_frame(runs))
     np.testing.assert_array_equal(again["N"], runs["N"])
     np.testing.assert_array_equal(again["loss"], runs["loss"])
+
+
+# ------------------------------------------------------------------ findings that an import keeps
+
+
+def reread(table, tmp_path):
+    path = tmp_path / "again.csv"
+    path.write_text(to_csv(canonical_frame(table)))
+    return read_table(path)
+
+
+def told(table, code):
+    return [m for m in table.messages if m.code == code]
+
+
+def test_copies_are_counted_the_same_after_an_import(write, tmp_path):
+    rows = ["1e6,2e7,3.5", "2e6,2e7,3", "2e6,2e7,3", "4e6,2e7,2.8", "4e6,2e7,2.8"]
+    first = read_table(write("t.csv", "N,D,loss\n" + "\n".join(rows) + "\n"))
+    second = reread(first, tmp_path)
+    assert len(told(first, "SC107")[0].rows) == len(told(second, "SC107")[0].rows) == 2
+
+
+def test_curves_and_training_losses_are_still_told(write, tmp_path):
+    rows = [f"{n},{1e8 * step},{2 + 1e3 / n**0.5 + step**-0.5}" for n in (1e7, 3e7)
+            for step in range(1, 41)]  # fmt: skip
+    first = read_table(write("t.csv", "N,D,train_loss\n" + "\n".join(rows) + "\n"))
+    second = reread(first, tmp_path)
+    for table in (first, second):
+        assert told(table, "SC119")
+        assert told(table, "SC133")
+
+
+@pytest.mark.parametrize("cell", ["0", "nan", "-1", "cosine"])
+def test_a_helper_column_is_no_fault(write, cell):
+    table = read_table(write("t.csv", f"run,N,D,loss,lr\na,1e6,2e7,3,{cell}\nb,2e6,2e7,2.9,1e-3\n"))
+    assert table.used.all()
+    assert [m.severity for m in table.messages if "lr" in m.text] == ["info"]
+    assert "lr" not in table.frame or table.frame["lr"].isna().tolist() == [True, False]

@@ -15,6 +15,7 @@ FINDERS = (
     units.magnitudes,
     units.gaps,
     units.swapped,
+    losses.too_little,
     losses.levels,
     losses.rising,
     kinds.conventions,

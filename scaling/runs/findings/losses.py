@@ -14,6 +14,19 @@ from scaling.runs.findings.view import Array, View
 TOO_MUCH = 12.0  # nats per token: more than the logarithm of any vocabulary
 _SPREADS, _LEAST, _DIVERGED = 8.0, 0.03, math.log(1.5)
 _SAMPLE = 20_000
+_FEW = 4
+
+
+def too_little(view: View) -> Iterator[Message]:
+    """Too few runs, or no variation, for any fit."""
+    used = int(view.table.used.sum())
+    if used < _FEW:
+        said = "Only 1 run enters" if used == 1 else f"Only {used} runs enter"
+        text = f"{said} a fit: laws have more parameters than that"
+        yield view.say("SC401", text, None, "", "warning")
+    loss = view.numbers("loss")
+    if view.own("loss") and used > 2 and np.nanmax(loss) == np.nanmin(loss):
+        yield view.say("SC122", f"All losses are {np.nanmax(loss):.6g}: nothing to fit")
 
 
 def levels(view: View) -> Iterator[Message]:

@@ -10,7 +10,7 @@ import pandas as pd
 from scaling.errors import Message, clip
 from scaling.runs.columns import COLUMNS
 from scaling.runs.findings.kinds import BOOLEAN
-from scaling.runs.findings.view import View, in_expression
+from scaling.runs.findings.view import REMARK, View, in_expression
 from scaling.runs.words import split_words
 
 _FLAGS = frozenset("outlier outliers excluded exclude flag flagged bad invalid ignore".split())
@@ -31,9 +31,17 @@ def one_ratio(view: View) -> Iterator[Message]:
         yield view.say("SC125", text, None, "add runs at other ratios of D to N")
 
 
+def _named(view: View) -> bool:
+    """Whether runs have names of their own, and not those that an import gave to rows."""
+    if "run" not in view.table.frame:
+        return False
+    names = view.table.frame["run"].astype(str)
+    return not bool(names.str.fullmatch(r"row\d+(\.\d+)?").all())
+
+
 def curve_like(view: View) -> Iterator[Message]:
     """Rows without a run's name that are dense along D: training curves."""
-    if "run" in view.table.frame or not (view.own("N") and view.own("D")):
+    if _named(view) or not (view.own("N") and view.own("D")):
         return
     frame = pd.DataFrame(
         {"group": view.labels(), "N": view.numbers("N"), "D": view.numbers("D")}
@@ -52,7 +60,7 @@ def curve_like(view: View) -> Iterator[Message]:
         chosen[dense.index] = True
         text = f"{len(dense)} rows lie close together along D at one N, as points of training "
         text += "curves do; they are no runs by themselves"
-        mend = "name the column of run ids by --map run, then --final-only keeps the last of each"
+        mend = "add a column run with an id for each run; then --final-only keeps the last of each"
         yield view.say("SC119", text, chosen, mend)
 
 
@@ -61,7 +69,7 @@ def copies(view: View) -> Iterator[Message]:
     frame = view.table.frame
     if "loss" in frame and not frame["loss"].duplicated().any():
         return
-    compared = [c for c in frame if c not in ("run", "source")]
+    compared = [c for c in frame if c not in ("run", "source", "source file", REMARK)]
     chosen = view.table.used & frame.duplicated(subset=compared).to_numpy()
     if chosen.any():
         count = int(chosen.sum())

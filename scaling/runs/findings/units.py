@@ -49,7 +49,7 @@ def missing_roles(view: View) -> Iterator[Message]:
             near
         )
         text = f"No column was read as {role}{found}: only laws without {role} can be fitted"
-        sure = bool(near) or other in table.frame
+        sure = bool(near) or other in table.frame or not {"N", "D", "C"} & set(table.frame)
         yield view.say("SC105", text, None, mend, "warning" if sure else "info")
 
 

@@ -61,9 +61,20 @@ class Imported:
 
     def line(self, i: int) -> str:
         """Row `i` (from 0) about as it stands in the source."""
+        return self.delimiter.join(self._written(i))
+
+    def offset(self, i: int, header: str) -> int:
+        """Where in `line` the cell of a column begins; -1 if the source has no such column."""
+        headers = list(self.cells.columns)
+        if header not in headers:
+            return -1
+        before = self._written(i)[: headers.index(header)]
+        return sum(len(cell) + len(self.delimiter) for cell in before)
+
+    def _written(self, i: int) -> list[str]:
         row = self.cells.iloc[i]
         cells = ("" if gone else str(cell) for cell, gone in zip(row, row.isna(), strict=True))
-        return self.delimiter.join(f'"{c}"' if self.delimiter in c else c for c in cells)
+        return [f'"{c}"' if self.delimiter in c else c for c in cells]
 
 
 class Importer(Protocol):

@@ -64,6 +64,9 @@ def open_source(source: str | Path, kind: str | None = None) -> Imported:
         If nothing recognises a folder, or the source is damaged.
     """
     if kind in FORMATS or str(source) == "-":
+        if kind is not None and kind not in FORMATS:
+            found = f"{clip(kind)} on standard input"
+            raise ConfigError(Fault("SC004", "--from", found, "a file or folder", "save it first"))
         return read_cells(source, kind)
     path = Path(source)
     if kind is not None:
