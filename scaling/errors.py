@@ -60,7 +60,7 @@ class Message:
         mark = " " if self.severity == "info" else "!"
         said = wrapped(f"{mark} {self.text} [{self.code}]", "  ")
         # A mend stays one line, so that its commands can be copied.
-        return said + ([f"  mend: {self.mend}"] if self.mend else [])
+        return said + ([f"  mend: {printable(self.mend)}"] if self.mend else [])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form used by every machine-readable output."""
@@ -121,14 +121,15 @@ class Fault:
         if self.expected:
             lines += wrapped(f"  expected: {self.expected}", "    ")
         if self.mend:
-            lines.append(f"  mend: {self.mend}")  # one line, so that commands can be copied
+            # one line, so that commands can be copied
+            lines.append(f"  mend: {printable(self.mend)}")
         return "\n".join(lines)
 
 
 def wrapped(text: str, indent: str) -> list[str]:
     """Break a line at the width of a screen; words stay whole, so that commands can be copied."""
     return textwrap.wrap(
-        text,
+        printable(text),
         SCREEN_COLUMNS,
         subsequent_indent=indent,
         break_long_words=False,
@@ -248,7 +249,12 @@ class MissingExtraError(ScalingError):
         )
 
 
+def printable(text: str) -> str:
+    """Hide control characters, which could do things to a terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
 def clip(text: str, width: int = 60) -> str:
     """Shorten `text` to `width` characters, marking the cut and hiding control characters."""
-    clean = "".join(c if c.isprintable() else "�" for c in text)
+    clean = printable(text)
     return clean if len(clean) <= width else clean[: width - 1] + "…"

@@ -64,18 +64,18 @@ def import_(
     curves: dict[str, pd.DataFrame] = {}
     for source in sources:
         name = _free(source, tables)
-        tables[name], found = _read(source, options)
-        if found is not None:
-            curves[name] = found
+        tables[name], points = _read(source, options)
+        if points is not None:
+            curves[name] = points
     whole = stacked({name: canonical_frame(table) for name, table in tables.items()})
     tell_reading(tables.values())
     if to_file:
         write_atomic(out, to_csv(whole))
         talk(f"wrote {out}: {len(whole)} run{'' if len(whole) == 1 else 's'}")
     if to_file and curves:
-        points = _points(curves)
-        write_atomic(beside, to_csv(points))
-        talk(f"wrote {beside}: {len(points)} points of {points['run'].nunique()} runs")
+        stack = _points(curves)
+        write_atomic(beside, to_csv(stack))
+        talk(f"wrote {beside}: {len(stack)} points of {stack['run'].nunique()} runs")
     elif curves:
         talk("  curves are written with -o FILE only")
     if as_json:

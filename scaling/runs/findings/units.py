@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.errors import Message, clip
-from scaling.runs.findings.view import View, in_expression, printable
+from scaling.errors import Message, clip, printable
+from scaling.runs.findings.view import View, in_expression
 from scaling.runs.names import guesses
 from scaling.runs.numbers import looks_suffixed
 from scaling.runs.words import split_words

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.errors import Message, Severity, clip
+from scaling.errors import Message, Severity, clip, printable
 from scaling.runs.numbers import row_ranges
 from scaling.runs.table import RunsTable
 
@@ -83,11 +83,6 @@ class View:
         shown = f" (row{'s' * (len(listed) > 1)} {row_ranges(listed)})" if listed else ""
         end = "?" if text.endswith("?") else "."
         return Message(code, text.rstrip("?") + shown + end, severity, listed, mend)
-
-
-def printable(name: str) -> str:
-    """A name as it can be typed; what cannot be shown is hidden."""
-    return clip(name, len(name))
 
 
 def quoted(name: str) -> str:
