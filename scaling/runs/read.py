@@ -24,8 +24,8 @@ from scaling.runs.numbers import POINT, Dialect, row_ranges
 from scaling.runs.table import Dropped, Reading, RunsTable
 
 ATTRS = "scaling"
-_SHOWN = ("N", "D", "C", "loss", "budget", "group", "D_unique", "run", "seed", "steps",
-          "epochs", "batch", "lr", "status")  # fmt: skip
+_SHOWN = ("N", "D", "C", "loss", "budget", "group", "D_unique", "run", "seed", "steps")
+_SHOWN_IF_RENAMED = ("epochs", "batch", "lr", "status")
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,8 @@ def describe(table: RunsTable) -> list[str]:
     total = f"{len(table)} row{'' if len(table) == 1 else 's'}"
     lines = [f"{table.file or 'frame'}: {total}, {int(table.used.sum())} used"]
     for role, reading in table.columns.items():
-        if role in _SHOWN and table.frame[role].notna().any():
+        renamed = role in _SHOWN_IF_RENAMED and reading.header != role
+        if (role in _SHOWN or renamed) and table.frame[role].notna().any():
             scale = f" × {reading.scale:g}" if reading.scale != 1.0 else ""
             extra = f"  {table.convention}" if role == "N" else ""
             unit = f"  [{reading.unit}]" if reading.unit else ""
