@@ -81,6 +81,7 @@ def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable,
         convention=data.convention,
         where=" and ".join(f"({text})" for text in conditions) or None,
         curves="envelope" in section.approach,
+        final=data.final_only and "envelope" not in section.approach,
         group=section.group,
     )
     options = Options(

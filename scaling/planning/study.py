@@ -42,6 +42,7 @@ class DataSection(_Section):
     map: dict[str, str] = Field(default_factory=dict)
     where: str | None = None
     convention: str | None = None
+    final_only: bool = False
 
 
 class ModelSection(_Section):

@@ -56,3 +56,18 @@ def test_it_fits_and_reports(study, tmp_path):
 def test_what_a_fit_section_asks_for_is_done_or_refused(study, options, holds):
     fits = study(STUDY % "" + options + "\n")
     assert fits is None or holds(fits)
+
+
+def test_the_last_rows_of_curves(scaling, write, small_table, tmp_path):
+    header, *rows = small_table.read_text().splitlines()
+    lines = [f"run,{header}"]
+    for i, row in enumerate(rows):
+        n, d, c, loss = row.split(",")
+        lines += [f"r{i},{n},{float(d) / 2},{float(c) / 2},{float(loss) + 0.2}", f"r{i},{row}"]
+    small_table.write_text("\n".join(lines) + "\n")
+    write("s.toml", STUDY % "final_only = true")
+    out = scaling("study", "s.toml", "-o", "out", "--no-pdf")
+    assert out.returncode in (0, 4), out.stderr
+    assert json.loads((tmp_path / "out" / "fit.json").read_text())["fits"][0]["n"] == 36
+    write("s.toml", STUDY % "final_only = false")
+    assert "SC116" in scaling("study", "s.toml", "-o", "out2", "--no-pdf").stderr

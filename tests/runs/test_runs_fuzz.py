@@ -21,6 +21,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("pyarrow")  # Parquet is one of the formats
+
 from scaling.cli.app import main
 from scaling.codes import CODES
 from scaling.errors import ScalingError
