@@ -10,6 +10,7 @@ import pytest
 from scaling.errors import ConfigError, TableError
 from scaling.runs.curves import points_of
 from scaling.runs.importers import registry
+from scaling.runs.importers.assemble import Run, Series, assemble
 from scaling.runs.importers.base import Imported
 from scaling.runs.read import How, checked, read_table
 
@@ -118,6 +119,20 @@ def test_maps_hold_for_curves_too():
     table = checked(tracker(), How(maps, curves=True))
     assert table.fit_frame["D"].tolist() == [2e8, 4e8, 8e8] * 2
     assert table.fit_frame["loss"].tolist() == [4.5, 4.25, 4.0, 4.0, 3.75, 3.5]
+
+
+def test_a_run_whose_loss_ends_in_nan_diverged():
+    runs = [
+        Run("a", "done", settings={"N": 1e6, "D": 1e8}, series={"loss": Series.of([1, 2], [4, 3])}),
+        Run("b", "done", settings={"N": 2e6, "D": 1e8},
+            series={"loss": Series.of([1, 2], [4, np.nan])}),
+        Run("c", "failed", settings={"N": 2e6, "D": 1e8},
+            series={"loss": Series.of([1, 2], [4, np.nan])}),
+    ]  # fmt: skip
+    table = checked(assemble(runs, "tracker"), How())
+    assert table.frame["status"].tolist() == ["done", "diverged", "failed"]
+    assert table.used.tolist() == [True, False, False]
+    assert "SC134" in [m.code for m in table.messages]
 
 
 def test_curves_of_failed_runs_stay_out():

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scaling.errors import Message, clip
 from scaling.runs.importers.base import Imported
 from scaling.runs.importers.sources import Cell, clean
+from scaling.runs.names import guesses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -83,6 +84,14 @@ class Run:
         return last | self.metrics | peaks
 
 
+def _diverged(run: Run) -> bool:
+    """Whether a run that is said to be done ends without a finite loss."""
+    if run.status not in ("", "done"):
+        return False
+    losses = (n for n in run.series if any(g.role == "loss" for g in guesses(n)))
+    return any(len(run.series[n]) and not np.isfinite(run.series[n].last()) for n in losses)
+
+
 def is_rate(metric: str) -> bool:
     """Whether a metric is a learning rate, by the last part of its name."""
     return "".join(filter(str.isalnum, metric.rsplit("/", 1)[-1].lower())) in RATES
@@ -127,9 +136,15 @@ def assemble(
         text = "Names that settings, metrics or the table itself share were told apart by a prefix"
         told.append(Message("SC143", f"{text}: {_some(moved)}.", "info"))
     told += _peaks_told(runs)
+    statuses = ["diverged" if _diverged(run) else run.status for run in runs]
+    ended = [r.name for r, status in zip(runs, statuses, strict=True) if status != r.status]
+    if ended:
+        told.append(
+            Message("SC134", f"Counted as diverged, for a loss ends in NaN: {_some(ended)}.")
+        )
     columns: dict[str, object] = {
         "run": _column([run.name for run in runs]),
-        "status": _column([run.status for run in runs]),
+        "status": _column(statuses),
     }
     for title in _ordered(run.about for run in runs):
         columns[title] = _column([run.about.get(title) for run in runs])
