@@ -50,6 +50,11 @@ def drawn_key(group: str | None) -> str:
 # ------------------------------------------------------------------------------------------ data
 
 
+def _times(scale: float) -> str:
+    """What a column was multiplied by, for its unit."""
+    return "" if scale == 1.0 else f" × {scale:.6g}"
+
+
 def data_section(context: Context) -> Section:
     """Say what the runs are, what was left out and why, and list them all."""
     fits = context.fits
@@ -57,9 +62,9 @@ def data_section(context: Context) -> Section:
     blocks: list[Block] = [Paragraph(f"Convention: {convention}.")]
     columns = fits.table.get("columns", {})
     rows = [
-        (str(k), str(v["source"]), str(v["unit"]))
+        (str(k), str(v["source"]) + _times(v.get("scale", 1.0)), str(v["unit"]))
         for k, v in columns.items()
-        if k in ("N", "D", "C", "loss", "budget")
+        if k in ("N", "D", "C", "loss", "budget", "group", "D_unique")
     ]
     if rows:
         blocks.append(
