@@ -234,7 +234,8 @@ def digest_of(frame: pd.DataFrame) -> str:
 
     plain = frame.copy(deep=False)
     for header in plain.columns:
-        if pd.api.types.is_object_dtype(plain[header]):
+        mixed = pd.api.types.is_object_dtype(plain[header])
+        if mixed and set(map(type, plain[header])) - {str, type(None)}:  # what cannot be hashed
             plain[header] = plain[header].map(str)
     hashes = pd.util.hash_pandas_object(plain, index=False).to_numpy()
     names = json.dumps([str(c) for c in plain.columns])
