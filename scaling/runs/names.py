@@ -18,9 +18,12 @@ _NEVER = frozenset(
     "min max upper lower std stdev sd stderr se sem var variance ci lo hi low high approx rounded "
     "ratio rate rank log log10 ln log2 pct percent percentage diff delta gap slope relative rel "
     "norm fit fitted pred predicted prediction forecast expected optimal opt speed throughput mfu "
-    "time seconds hours usage utilization scale weight coef residual per mult".split()
+    "time seconds hours usage utilization scale coef residual per mult".split()
 )
-_FILLER = frozenset("n num number of count total the a in so far all model full used".split())
+_FILLER = frozenset(
+    "n num number of count total the a in so far all model full used actual "
+    "realized realised".split()
+)
 _HELDOUT = frozenset("val valid validation eval evaluation test dev heldout held".split())
 
 
@@ -107,7 +110,7 @@ def _parameters(header: str, name: Words) -> Guess | None:
     if rest & _TOWERS:
         return Guess(header, "N", 30, name.multiple)
     if rest & {"budget", "target", "nominal", "planned"}:
-        return Guess(header, "N", 62, name.multiple)
+        return Guess(header, "N", 55, name.multiple)
     points = 84 if convention and convention != "total" else 88 if size and not counts else 90
     points -= 14 if rest else 0
     return Guess(header, "N", points, name.multiple, convention=convention)
@@ -164,9 +167,9 @@ def _data(header: str, name: Words) -> Guess | None:
         return Guess(header, "D_unique", 78, name.multiple)  # how often it was seen is not said
     if not nouns and not size:
         return None
-    rest = words - _NOUNS_D - _SEEN - _FILLER - {"data", "dataset", "corpus", "size", "path"}
+    rest = words - _NOUNS_D - _SEEN - _FILLER - {"d", "data", "dataset", "corpus", "size", "path"}
     if rest & {"budget", "target", "planned", "nominal"}:
-        return Guess(header, "D", 62, name.multiple)
+        return Guess(header, "D", 55, name.multiple)  # not what was seen
     counted = {"tokens", "ntokens", "numtokens", "characters", "chars"}
     known = bool(words & counted) or bool(words & _SEEN)
     points = 90 if nouns and known else 82 if size or "datapoints" in words else 58
@@ -205,7 +208,7 @@ def _compute(header: str, name: Words) -> Guess | None:
     factor = _factor(name)
     if words & {"target", "planned", "nominal"}:
         return Guess(header, "budget", 80, factor)
-    rest = words - _WHOLE - _FILLER - {"flop", "compute", "model", "est", "estimated", "6nd"}
+    rest = words - _WHOLE - _FILLER - {"c", "flop", "compute", "model", "est", "estimated", "6nd"}
     whole = bool(words & _WHOLE)
     points = 90 if whole or factor == 1.0 else 85 if factor >= 1e18 else 45
     if "flop" not in words:
@@ -221,10 +224,11 @@ def _compute(header: str, name: Words) -> Guess | None:
 _AUXILIARY = frozenset(
     "aux auxiliary router routing balance balancing load kl commitment regularization reg grad "
     "gradient gradients scaler count lossless delta mse mae distill distillation "
-    "z zloss reward policy value q penalty entropyloss dropout tolerance packet".split()
+    "weight weights z zloss reward policy value q penalty entropyloss dropout tolerance "
+    "packet".split()
 )
 _NOT_THE_LOSS = frozenset(
-    "reduction improvement excess irreducible reducible initial init target sqrt exp".split()
+    "reduction improvement excess irreducible reducible initial init first target sqrt exp".split()
 )
 _LOSS_NOUNS = frozenset("loss losses nll xent crossentropy ce logloss".split())
 _LOSS_ANY = _LOSS_NOUNS | {"perplexity", "ppl", "bpb", "bpc", "entropy", "bits"}

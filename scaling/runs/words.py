@@ -69,7 +69,7 @@ def split_words(text: str) -> list[str]:
     """Return the lower-case words of a name: punctuation and camelCase divide."""
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)
     text = re.sub(r"(?<=[Ll]oss)(?=\d)", " ", text)
-    text = re.sub(r"(?<=[A-Za-z])(?=\d{2,}[a-z]?\b)", " ", text)
+    text = re.sub(r"(?<=[A-Za-z])(?<!\de)(?=\d{2,}[a-z]?\b)", " ", text)
     return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", text) if word]
 
 
