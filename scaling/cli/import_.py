@@ -45,7 +45,7 @@ def import_(
 
     from scaling.errors import ConfigError, Fault
     from scaling.runs.files import refuse_existing, write_atomic
-    from scaling.runs.write import canonical_frame, stacked, to_csv
+    from scaling.runs.write import canonical_frame, derived_columns, stacked, to_csv
 
     to_file = str(out) != "-"
     if to_file and out.suffix.lower() not in ("", ".csv"):
@@ -67,7 +67,9 @@ def import_(
         tables[name], points = _read(source, options)
         if points is not None:
             curves[name] = points
-    whole = stacked({name: canonical_frame(table) for name, table in tables.items()})
+    # What one source has and another only derives must not be empty in half of the rows.
+    own = {c for t in tables.values() for c in set(t.columns) - derived_columns(t)}
+    whole = stacked({name: canonical_frame(t, kept=own) for name, t in tables.items()})
     tell_reading(tables.values())
     if to_file:
         write_atomic(out, to_csv(whole))

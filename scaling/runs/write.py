@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -17,7 +17,14 @@ from scaling.runs.table import RunsTable
 _DEFAULT_LOSS = COLUMNS["loss"].unit
 
 
-def canonical_frame(table: RunsTable, left_out: bool = False) -> pd.DataFrame:
+def derived_columns(table: RunsTable) -> set[str]:
+    """Columns that the reader filled in and that another reader would fill in again."""
+    return {c for c, reading in table.columns.items() if reading.source.startswith("= ")}
+
+
+def canonical_frame(
+    table: RunsTable, left_out: bool = False, kept: Collection[str] = ()
+) -> pd.DataFrame:
     """Return the table with a run id, a status and what N counts in every row.
 
     Parameters
@@ -27,12 +34,14 @@ def canonical_frame(table: RunsTable, left_out: bool = False) -> pd.DataFrame:
     left_out : bool
         Whether rows that a condition, or an earlier point of a run, left out are kept. Runs that
         diverged or failed always are.
+    kept : collection of str
+        Derived columns to write all the same, because a table beside this one has its own.
     """
     frame = table.frame.copy()
     status = frame["status"] if "status" in frame else pd.Series("done", index=frame.index)
     keep = table.used | (status != "done").to_numpy() | left_out
-    derived = [c for c, r in table.columns.items() if r.source.startswith("= ")]
-    frame = frame.drop(columns=derived)  # a reader derives them again, and says so
+    # a reader derives them again, and says so
+    frame = frame.drop(columns=list(derived_columns(table) - set(kept)))
     named = _row_names(table)
     frame["run"] = frame["run"].where(frame["run"].notna(), named) if "run" in frame else named
     frame["status"] = status

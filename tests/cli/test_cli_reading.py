@@ -289,3 +289,12 @@ def test_the_caret_is_below_the_cell(write, refused):
 def test_the_error_is_taken_from_scores(write, refused, header, cell, mend):
     write("runs.csv", f"N,D,{header}\n1e7,2e8,{cell}\n2e7,4e8,{cell}\n")
     assert mend in refused("check", "runs.csv", code="SC105").stderr
+
+
+def test_what_one_source_has_and_another_derives_is_in_all_rows(write, scaling, tmp_path):
+    write("one.csv", "run,N,D,C,loss\na,1e6,2e7,1.3e14,3\nb,2e6,2e7,2.5e14,2.9\n")
+    write("two.csv", "run,N,D,loss\nc,4e6,2e7,2.8\n")
+    out = scaling("import", "one.csv", "two.csv", "-o", "all.csv")
+    assert out.returncode == 0, out.stderr
+    assert pd.read_csv(tmp_path / "all.csv")["C"].tolist() == [1.3e14, 2.5e14, 4.8e14]
+    assert scaling("check", "all.csv").returncode == 0
