@@ -1,6 +1,37 @@
 """Parameters and FLOPs of a model shape, by group and convention, without torch."""
 
 from scaling.count.decoder import DECODER, DecoderShape
-from scaling.count.family import FAMILIES, Counts, Family, get, solve_dial
+from scaling.count.encoder import ENCODER, EncoderShape
+from scaling.count.family import Counts, Family
+from scaling.count.options import Option
+from scaling.count.registry import FAMILIES, get
+from scaling.count.resnet import RESNET, ResNetShape
+from scaling.count.rules import Rule
+from scaling.count.solve import Size, Sizes, nearest, sizes, solve, solve_dial, unmet
+from scaling.count.user import UserFamily
+from scaling.count.vit import VIT, ViTShape
 
-__all__ = ["DECODER", "FAMILIES", "Counts", "DecoderShape", "Family", "get", "solve_dial"]
+__all__ = [
+    "DECODER",
+    "ENCODER",
+    "FAMILIES",
+    "RESNET",
+    "VIT",
+    "Counts",
+    "DecoderShape",
+    "EncoderShape",
+    "Family",
+    "Option",
+    "ResNetShape",
+    "Rule",
+    "Size",
+    "Sizes",
+    "UserFamily",
+    "ViTShape",
+    "get",
+    "nearest",
+    "sizes",
+    "solve",
+    "solve_dial",
+    "unmet",
+]

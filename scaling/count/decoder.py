@@ -1,4 +1,8 @@
-"""Counts of the causal decoder: pre-norm blocks, untied head, no biases, weightless norms."""
+"""Counts of the causal decoder.
+
+As it comes it is the decoder that is trained: pre-norm blocks, untied head, no biases, norms
+without weights. Options add what other decoders have.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.count.family import FAMILIES, Counts
+from scaling.count.decoder_rules import RULES
+from scaling.count.family import Counts, Ruled
+from scaling.count.options import Option
+from scaling.count.rules import width_options
+from scaling.count.transformer import NORMS, Blocks
 
-WIDTH_STEP = 4
-MAX_WIDTH = 8192
-HEAD_WIDTH = 16  # heads are at least this wide, and of even width for rotary positions
+OPTIONS = (
+    Option("vocabulary", "integer", None, "number of tokens V"),
+    Option("context", "integer", None, "length T of a sequence [tokens]"),
+    *width_options(layers=2, head_width=16, width_step=4),
+    Option("aspect", "integer", 64, "width over depth under the rule aspect", high=65_536),
+    Option(
+        "kv_heads", "integer", 0,
+        "heads of keys and values: the largest divisor of the heads up to this; 0: all heads",
+        low=0, high=65_536,
+    ),
+    Option("gated", "switch", False, "feed-forward with a gate: three matrices"),
+    Option("tied", "switch", False, "the head is the input embedding"),
+    Option("norm", "choice", "none", "weights of the norms", choices=tuple(NORMS)),
+    Option("biases", "switch", False, "linear layers of the blocks have biases"),
+    Option("positions", "switch", False, "one learned vector a position"),
+    Option("window", "integer", 0, "tokens attended to, itself included; 0: all", low=0),
+    Option(
+        "full_every", "integer", 0,
+        "with a window, every such layer and the last attend to all; 0: none does",
+        low=0, high=10_000,
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,6 +48,14 @@ class DecoderShape:
     ----------
     vocabulary, context, layers, width, heads, ffn : int
         V, T, n, d, number of heads, feed-forward width.
+    kv_heads : int
+        Heads of keys and values; 0 stands for all heads.
+    gated, tied, biases, positions : int
+        1 for a gated feed-forward, a tied head, biases, learned positions.
+    norm : int
+        Vectors that each norm holds: 0, 1 (gain) or 2 (gain and bias).
+    window, full_every : int
+        Tokens attended to, and which layers are exempt; 0 for none.
     """
 
     vocabulary: int
@@ -29,58 +64,102 @@ class DecoderShape:
     width: int
     heads: int
     ffn: int
+    kv_heads: int = 0
+    gated: int = 0
+    tied: int = 0
+    norm: int = 0
+    biases: int = 0
+    positions: int = 0
+    window: int = 0
+    full_every: int = 0
+
+    @property
+    def blocks(self) -> Blocks:
+        """The stack of blocks."""
+        keys = self.width // self.heads * (self.kv_heads or self.heads)
+        return Blocks(
+            self.layers, self.width, self.ffn, keys, bool(self.gated), self.norm, bool(self.biases)
+        )
+
+    @property
+    def pairs(self) -> float:
+        """Pairs of query and key that the mask lets through, per token, summed over layers.
+
+        The mean over a sequence is w - w (w - 1) / (2 T) in a layer with window w, and (T + 1) / 2
+        in one without.
+        """
+        full, every, length = self.layers, self.full_every, self.context
+        window = min(self.window or length, length)
+        if self.window:
+            full = -(-self.layers // every) if every else 0
+        twice = full * length * (length + 1)
+        twice += (self.layers - full) * (2 * window * length - window * (window - 1))
+        return twice / (2 * length)  # one division of integers, so that it is rounded once
 
 
-class Decoder:
-    """The decoder family; its dial is the width."""
+class Decoder(Ruled):
+    """The decoder family."""
 
     name = "decoder"
+    unit = "token"
+    rules = RULES
+    own_options = OPTIONS
 
-    def dial(self, options: Mapping[str, Any]) -> range:
-        """Widths from 8 in steps of 4."""
-        del options
-        return range(8, MAX_WIDTH + 1, WIDTH_STEP)
+    def per_sequence(self, shape: Mapping[str, int]) -> int:
+        """Tokens in a sequence: the context."""
+        return shape["context"]
 
     def shape(self, dial: int, options: Mapping[str, Any]) -> dict[str, int]:
-        """Return the shape at width `dial`.
+        """Return the shape at a value of the dial.
 
-        Parameters
-        ----------
-        dial : int
-            Width d.
-        options : mapping
-            ``vocabulary``, ``context``, ``layers`` and ``ffn_ratio``.
+        Keys beyond the first six of `DecoderShape` are there only where they differ from their
+        default.
         """
-        return {
-            "vocabulary": int(options["vocabulary"]),
-            "context": int(options["context"]),
-            "layers": int(options["layers"]),
-            "width": dial,
-            "heads": _heads(dial),
-            "ffn": dial * int(options.get("ffn_ratio", 4)),
+        settings = self.settings(options)
+        core = self.rules[settings["rule"]].core(dial, settings)
+        length, most = settings["context"], settings["kv_heads"]
+        kv_heads = next((h for h in range(most, 0, -1) if core["heads"] % h == 0), 0)
+        window = settings["window"] if settings["window"] < length else 0
+        extra = {
+            "kv_heads": 0 if kv_heads == core["heads"] else kv_heads,
+            "gated": int(settings["gated"]),
+            "tied": int(settings["tied"]),
+            "norm": NORMS[settings["norm"]],
+            "biases": int(settings["biases"]),
+            "positions": int(settings["positions"]),
+            "window": window,
+            "full_every": settings["full_every"] if window else 0,
         }
+        base = {"vocabulary": settings["vocabulary"], "context": length}
+        return base | {name: value for name, value in extra.items() if value} | core
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
-        """Count a shape.
-
-        Per layer the attention holds 4 d² parameters and the feed-forward 2 d f; per token the
-        forward pass spends 2 FLOP on each parameter of body and head, and 4 T d a layer on the
-        attention scores and their reduction over the full square (Hoffmann et al. 2022, app. F).
-        """
+        """Count a shape; the formulas stand in ``docs/counting.md``."""
         s = DecoderShape(**shape)
-        body = s.layers * (4 * s.width**2 + 2 * s.width * s.ffn)
-        table = s.vocabulary * s.width
-        forward = 2.0 * (body + table) + 4.0 * s.layers * s.context * s.width
-        return Counts(body=body, head=table, embedding=table, forward=forward)
-
-
-def _heads(width: int) -> int:
-    """Most heads whose width is even and at least `HEAD_WIDTH`; one head for narrow models."""
-    fitting = [
-        h for h in range(1, width // HEAD_WIDTH + 1) if width % h == 0 and (width // h) % 2 == 0
-    ]
-    return max(fitting, default=1)
+        blocks, table = s.blocks, s.vocabulary * s.width
+        embedding, positions = (0 if s.tied else table), s.positions * s.context * s.width
+        matrices = blocks.matrices + table  # the product with the head is paid, tied or not
+        attention = blocks.scores(s.layers * s.context)
+        forward = 2.0 * matrices + attention
+        return Counts(
+            body=blocks.matrices + blocks.norms + blocks.bias,
+            head=table,
+            embedding=embedding + positions,
+            forward=forward,
+            groups={
+                "attention": blocks.attention,
+                "mlp": blocks.mlp,
+                "norms": blocks.norms,
+                "biases": blocks.bias,
+                "head": table,
+                "embedding": embedding,
+                "positions": positions,
+            },
+            attention=attention,
+            attended=blocks.scores(s.pairs),
+            spared=0.0,
+            hoffmann=forward + 2.0 * table + 3.0 * s.layers * s.heads * s.context,
+        )
 
 
 DECODER = Decoder()
-FAMILIES["decoder"] = DECODER

@@ -1,6 +1,7 @@
 """Counts of the decoder against the model that is trained and torch's own counter."""
 
 import math
+import random
 
 import pytest
 
@@ -14,6 +15,17 @@ SHAPES = [
         (96, 50, 64, 4, 3),
     ]
 ]  # fmt: skip
+RNG = random.Random(5)
+MANY = [
+    (
+        RNG.choice(range(8, 520, 4)),
+        {
+            "vocabulary": RNG.choice([16, 64, 256, 1000]), "context": RNG.choice([8, 17, 32, 64]),
+            "layers": RNG.choice([1, 2, 3, 6]), "ffn_ratio": RNG.choice([1, 2, 3, 4]),
+        },
+    )
+    for _ in range(32)
+]  # fmt: skip
 OPTIONS = {"vocabulary": 256, "context": 32, "layers": 2, "ffn_ratio": 4}
 
 
@@ -23,7 +35,7 @@ def build(shape):
     return Decoder(shape, embedding_sd=0.5)
 
 
-@pytest.mark.parametrize(("dial", "options"), SHAPES)
+@pytest.mark.parametrize(("dial", "options"), SHAPES + MANY)
 def test_parameters_by_group_are_those_of_the_model(dial, options):
     shape = DECODER.shape(dial, options)
     model, counts = build(shape), DECODER.counts(shape)
@@ -38,28 +50,17 @@ def test_parameters_by_group_are_those_of_the_model(dial, options):
     assert found["body"] + found["head"] == counts.N
 
 
-@pytest.mark.parametrize(("dial", "options"), SHAPES)
+@pytest.mark.parametrize(("dial", "options"), SHAPES + MANY)
 def test_flops_are_those_of_the_counter(dial, options):
     """Forward and backward, under the math attention that the counter can see."""
     import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
+
+    from tests.count.torch_models import counted
 
     shape = DECODER.shape(dial, options)
-    model, counts = build(shape), DECODER.counts(shape)
-    batch = 3
-    tokens = torch.randint(options["vocabulary"], (batch, options["context"]))
-    totals = []
-    with sdpa_kernel(SDPBackend.MATH):
-        with FlopCounterMode(display=False) as counter:
-            loss = model(tokens).float().logsumexp(-1).mean()
-        totals.append(counter.get_total_flops())
-        with FlopCounterMode(display=False) as counter:
-            loss.backward()
-        totals.append(counter.get_total_flops())
-    seen = batch * options["context"]
-    assert totals[0] == counts.forward * seen
-    assert sum(totals) == counts.training * seen
+    tokens = torch.zeros(3, options["context"], dtype=torch.long)
+    counts, seen = DECODER.counts(shape), 3 * options["context"]
+    assert counted(build(shape), tokens) == (counts.forward * seen, counts.training * seen)
 
 
 @pytest.mark.parametrize("dial", [*range(8, 260, 4), 1024, 8192])
@@ -109,7 +110,8 @@ def test_beyond_the_ends_by_more_than_half_a_step_there_is_no_size(half_steps):
 
 def test_families_by_name():
     assert get("decoder") is DECODER
-    assert list(FAMILIES) == ["decoder"]
+    assert list(FAMILIES) == ["decoder", "encoder", "vit", "resnet"]
+    assert all(get(name) is family and family.name == name for name, family in FAMILIES.items())
     with pytest.raises(ConfigError) as caught:
         get("decodr")
     assert caught.value.code == "SC012"
