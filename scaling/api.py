@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from scaling.fitting.comparison import Comparison
     from scaling.fitting.result import Allocation, Fit, Fits
     from scaling.laws import Law
+    from scaling.planning.inputs import Inputs
+    from scaling.planning.make import Stage
     from scaling.planning.plan import Plan
+    from scaling.planning.sections import Study
     from scaling.reporting import Report
+    from scaling.runs.manifest import Manifest
     from scaling.training.driver import Summary
 
 
@@ -297,18 +301,55 @@ def law(name: str) -> Law:
 
 
 def plan(study: str | Path | Mapping[str, Any], *, smoke: bool = False) -> Plan:
-    """Resolve a study file, or its content as a mapping, into points."""
-    from scaling.planning.plan import make_plan
+    """Resolve a study file, or its content as a mapping, into points.
+
+    Files that the study names (a calibration, tuned rates, a fit for its prior) are read.
+
+    Raises
+    ------
+    ConfigError, PlanError
+        With code, place and mend, if the study or its design cannot be used.
+    """
     from scaling.planning.study import check_study, read_study, shrink
 
+    found = isinstance(study, Mapping)
     checked = check_study(study) if isinstance(study, Mapping) else read_study(study)
-    return make_plan_of(shrink(checked) if smoke else checked, make_plan)
+    base = None if found else Path(str(study)).parent
+    return plan_of(shrink(checked) if smoke else checked, base)
 
 
-def make_plan_of(study: Any, make_plan: Any) -> Plan:
-    """Resolve the data and calibration of a checked study and plan it."""
+def plan_of(
+    study: Study, base: Path | None = None, *, stage: Stage = "main", tuned: Path | None = None
+) -> Plan:
+    """Plan a checked study on this machine's data.
+
+    Parameters
+    ----------
+    study : Study
+    base : Path, optional
+        Folder of the study file, where files that it names are looked for first.
+    stage : {"main", "tune", "check"}
+        The design, the tuning stage, or its check.
+    tuned : Path, optional
+        Result of the tuning stage.
+    """
+    from scaling.planning.make import make_plan
+
+    return make_plan(study, *sources_of(study, base, tuned), stage=stage)
+
+
+def sources_of(
+    study: Study, base: Path | None = None, tuned: Path | None = None
+) -> tuple[Manifest, Inputs]:
+    """Resolve the data of a study and read the files that it names.
+
+    Raises
+    ------
+    ConfigError
+        SC012 for a study without a source; others as in `read_inputs`.
+    """
     from scaling.errors import ConfigError, Fault
-    from scaling.planning.cost import read_calibration
+    from scaling.planning.inputs import read_inputs
     from scaling.runs.manifest import resolve
 
     if study.data.source is None:
@@ -321,10 +362,22 @@ def make_plan_of(study: Any, make_plan: Any) -> Plan:
                 "a study of a finished table needs no plan: scaling study FILE.toml fits it",
             )
         )
-    path = study.engine.calibration
-    calibration = read_calibration(path) if path is not None else None
-    planned: Plan = make_plan(study, resolve(study.data.source, study.data.options), calibration)
-    return planned
+    counted = None
+    if ":" in study.model.family:
+        counted = _counted(study, base)
+    inputs = read_inputs(study, base, tuned=tuned, counted=counted)
+    return resolve(study.data.source, study.data.options), inputs
+
+
+def _counted(study: Study, base: Path | None) -> dict[str, Any]:
+    """Count a user's model once for every value of its dial, on torch's meta device."""
+    from scaling.errors import MissingExtraError
+
+    try:
+        from scaling.training.counting import count_models
+    except ModuleNotFoundError:
+        raise MissingExtraError.of("torch", "train", "count a model of your own") from None
+    return count_models(study.model.family, study.model.options, base)
 
 
 def run(

@@ -61,6 +61,7 @@ def root(
 
 for _module in (
     "study",
+    "plan",
     "sweep",
     "import_",
     "check",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,35 +16,70 @@ from scaling.cli.common import follow_up, talk
 @app.command()
 def bench(
     file: Annotated[Path, typer.Argument(help="Study file whose shapes are measured.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Calibration file to write.")] = Path(
-        "calibration.json"
-    ),
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Calibration file to write, or to add shapes to.")
+    ] = Path("calibration.json"),
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu or cuda; the study's by default.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Processes at once; as many as a sweep by default."),
+    ] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Time a shape.")] = 1.0,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    shapes: Annotated[
+        int, typer.Option("--shapes", min=1, help="Shapes to measure at most, spread over FLOP.")
+    ] = 40,
+    force: Annotated[bool, typer.Option("--force", help="Measure everything anew.")] = False,
 ) -> None:
     """Measure on this machine what a step of every shape of a study costs."""
+    from scaling.api import plan_of
+    from scaling.errors import ConfigError, Fault
+    from scaling.planning.calibration import Calibration
+    from scaling.planning.study import read_study
+    from scaling.runs.files import write_atomic
+    from scaling.training.bench import measure
+
+    if device not in (None, "auto", "cpu", "cuda"):
+        raise ConfigError(Fault("SC004", "--device", f'"{device}"', "auto, cpu or cuda"))
+    known: dict[str, Any] | None = None
+    if out.exists() and not force:
+        Calibration.read(out)  # refuses what is not ours
+        known = json.loads(out.read_text(encoding="utf-8"))
+    study = read_study(file)
+    result = measure(
+        _one_of_each(plan_of(study, file.parent)),
+        device or study.engine.device,
+        seconds,
+        workers=workers or study.engine.workers,
+        shapes=shapes,
+        known=known,
+        listener=_say,
+    )
+    if result == known:
+        talk(f"{out} holds these shapes; --force measures them anew")
+    else:
+        write_atomic(out, json.dumps(result, indent=1) + "\n")
+        talk(f"wrote {out}: {len(result['shapes'])} shapes, {result['workers']} at once")
+    follow_up(f"scaling sweep plan {file} --calibration {out}")
+
+
+def _one_of_each(points: Any) -> list[dict[str, Any]]:
+    """One point of each shape: a plan may hold 100,000 points of a few hundred."""
     from dataclasses import asdict
 
-    from scaling.cli.sweep import planned_of
-    from scaling.errors import ConfigError, Fault, MissingExtraError
-    from scaling.planning.study import read_study
-    from scaling.runs.files import refuse_existing, write_atomic
+    found: dict[Any, Any] = {}
+    for p in points:
+        found.setdefault((p.family, tuple(sorted(p.shape.items())), p.sequences), p)
+    return [asdict(p) for p in found.values()]
 
-    refuse_existing(out, force)
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(Fault("SC004", "--device", f'"{device}"', "auto, cpu or cuda"))
-    planned = planned_of(read_study(file))
-    try:
-        from scaling.training.bench import measure
-    except ModuleNotFoundError:
-        raise MissingExtraError.of("torch", "train", "train and measure") from None
-    result = measure(
-        [asdict(p) for p in planned],
-        device,
-        seconds,
-        lambda key, s: talk(f"{1e3 * s:8.2f} ms a step  {key}"),
-    )
-    write_atomic(out, json.dumps(result, indent=1) + "\n")
-    talk(f"wrote {out}")
-    follow_up(f"scaling sweep plan {file} --calibration {out}")
+
+def _say(key: str, entry: Mapping[str, Any] | None, done: int, count: int) -> None:
+    """Talk of one shape: the time of a step, its range, the shape in its own words."""
+    point = json.loads(key)
+    shape = " ".join(f"{name} {value}" for name, value in point["shape"].items())
+    cost = "out of memory".rjust(24)
+    if entry is not None:
+        median, low, high = (1e3 * entry[n] for n in ("seconds_per_step", "low", "high"))
+        cost = f"{median:9.4g} ms ({low:.4g}-{high:.4g})"
+    talk(f"{done:>4}/{count} {cost}  {point['family']} {shape} x {point['sequences']}")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaling.cli.app import app
-from scaling.cli.common import command_line, talk, tell
+from scaling.cli.common import command_line, talk
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
-    from scaling.planning.study import DataSection, FitSection
+    from scaling.planning.sections import DataSection, FitSection
     from scaling.runs.table import RunsTable
 
 
@@ -31,14 +31,19 @@ def study(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Shrink the study to seconds, for tests.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and its cost; do nothing.")
+    ] = False,
 ) -> None:
     """Plan, train, fit and report a study; running it again continues.
 
     scaling study sweeps/quickstart.toml -o out/quickstart
     """
+    from scaling.api import plan_of
     from scaling.cli.fit import show
     from scaling.cli.report import write_report
-    from scaling.cli.sweep import planned_of, train
+    from scaling.cli.stages import prepare, rehearse, tuned_in
+    from scaling.cli.sweep import train
     from scaling.fitting.analyse import combine
     from scaling.planning.study import read_study, shrink
 
@@ -47,11 +52,16 @@ def study(
         checked, out = shrink(checked), out / "smoke"
     table = out / "results.csv"
     if checked.data.table is None:
-        planned = planned_of(checked)
-        tell([*planned.messages, *planned.write(out)])
+        if dry_run:
+            rehearse(plan_of(checked, file.parent, tuned=tuned_in(out)), out)
+            return
+        prepare(checked, file.parent, out, lambda place: train(place, engine, workers, device, []))
         train(out, engine, workers, device, [])
     else:
         table = file.parent / checked.data.table
+        if dry_run:
+            talk(f"would fit {table} and write fit.json and a report to {out}")
+            return
     made = [_fit(section, table, checked.data) for section in checked.fit]
     for read, found in made:
         show(read, found)

@@ -1,71 +1,17 @@
-"""``scaling sweep plan|run|status``."""
+"""``scaling sweep run|status``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from scaling.cli.app import sweep_app
-from scaling.cli.common import follow_up, numbers, print_json, talk, tell
+from scaling.cli.common import follow_up, print_json, talk, tell
 
-if TYPE_CHECKING:
-    from scaling.planning.plan import Plan
-    from scaling.planning.study import Study
-
-File = Annotated[
-    Path | None, typer.Argument(help="Study file; ./study.toml if left out.", show_default=False)
-]
-Out = Annotated[Path, typer.Option("-o", "--out", help="Sweep folder.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Shrink the study to seconds, for tests.")]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable output.")]
-
-
-@sweep_app.command()
-def plan(
-    file: File = None,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Write plan.jsonl and plan.csv there.")
-    ] = None,
-    flops: Annotated[
-        str | None,
-        typer.Option("--flops", help="Budgets without a file: 1e10,3e10 or LOW:HIGH:COUNT."),
-    ] = None,
-    params: Annotated[
-        str | None, typer.Option("--params", help="Sizes N without a file, same forms.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Tokens D without a file, same forms.")
-    ] = None,
-    calibration: Annotated[
-        Path | None, typer.Option("--calibration", help="What `scaling bench` wrote.")
-    ] = None,
-    smoke: Smoke = False,
-    as_json: Json = False,
-) -> None:
-    """Turn a study file into points, and say what they cost.
-
-    scaling sweep plan sweeps/quickstart.toml
-
-    scaling sweep plan --flops 1e10:1e11:3 --params 4e3:6e4:6
-    """
-    study = _study(file, flops, params, data, smoke)
-    planned = planned_of(study, calibration)
-    found = list(planned.messages)
-    if out is not None:
-        found += planned.write(out)
-    if as_json:
-        payload = planned.as_dict() | {"messages": [m.as_dict() for m in found]}
-        print_json(payload)
-        return
-    typer.echo(plan_table(planned))
-    for rule in planned.rules:
-        talk(f"  {rule}")
-    tell(found)
-    if out is not None:
-        talk(f"wrote {out / 'plan.csv'}")
-        follow_up(f"scaling sweep run {out}")
 
 
 @sweep_app.command()
@@ -86,13 +32,21 @@ def run(
         typer.Option("--retry", help="Run points of this status again: failed, diverged, too-big."),
     ] = None,
     smoke: Smoke = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained; do nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train every point that has no result yet; running it again continues.
 
     scaling sweep run sweeps/quickstart.toml -o out/quickstart
     """
-    folder = _planned_folder(file, out, smoke)
+    if dry_run:
+        _rehearse(file, out, smoke)
+        return
+    folder = _planned_folder(
+        file, out, smoke, lambda place: train(place, engine, workers, device, [])
+    )
     summary = train(folder, engine, workers, device, retry or [])
     if as_json:
         from scaling.runs.records import status as state
@@ -128,97 +82,43 @@ def status(
 # ---------------------------------------------------------------------------------------- pieces
 
 
-def _study(
-    file: Path | None, flops: str | None, params: str | None, data: str | None, smoke: bool
-) -> Study:
-    from scaling.errors import ConfigError, Fault
-    from scaling.planning.study import check_study, read_study, shrink
-
-    given = {"--flops": flops, "--params": params, "--data": data}
-    named = [name for name, value in given.items() if value is not None]
-    if not named:
-        study = read_study(file or Path("study.toml"))
-        return shrink(study) if smoke else study
-    if file is not None:
-        raise ConfigError(Fault("SC004", named[0], "goes without a study file"))
-    design: dict[str, Any]
-    if flops is not None and data is None:
-        design = {"kind": "isoflop", "budgets": numbers("--flops", flops)}
-        if params is not None:
-            design["sizes"] = numbers("--params", params)
-        else:
-            design["center"] = {"N": 1.3e4, "C": 2e10, "exponent": 0.53}
-    elif params is not None and data is not None and flops is None:
-        design = {
-            "kind": "grid",
-            "params": numbers("--params", params),
-            "data": numbers("--data", data),
-        }
-    else:
-        raise ConfigError(
-            Fault(
-                "SC004",
-                " ".join(named),
-                "does not make a design",
-                "--flops [--params] for isoFLOP, or --params with --data for a grid",
-            )
-        )
-    study = check_study({"schema": 1, "data": {"source": "stdlib"}, "design": design}, name="flags")
-    return shrink(study) if smoke else study
-
-
-def planned_of(study: Study, calibration: Path | None = None) -> Plan:
-    """Plan a checked study on this machine's data."""
-    from scaling.api import make_plan_of
-    from scaling.planning.plan import make_plan
-
-    if calibration is not None:
-        engine = study.engine.model_copy(update={"calibration": str(calibration)})
-        study = study.model_copy(update={"engine": engine})
-    return make_plan_of(study, make_plan)
-
-
-def plan_table(planned: Plan) -> str:
-    """Lay a plan out in 80 columns, with its totals."""
-    lines = [
-        f"{'budget':>9} {'N':>9} {'D':>10} {'D/N':>6} {'C':>9} {'steps':>7} {'lr':>9} "
-        f"{'seed':>4} {'s':>6}"
-    ]
-    for p in planned:
-        budget = "" if p.budget is None else f"{p.budget:.3g}"
-        seconds = "" if p.seconds is None else f"{p.seconds:.1f}"
-        lines.append(
-            f"{budget:>9} {p.N:>9} {p.D:>10} {p.D / p.N:>6.3g} {p.C:>9.3g} {p.steps:>7} "
-            f"{p.lr:>9.3g} {p.seed:>4} {seconds:>6}"
-        )
-    totals = planned.totals
-    last = f"{totals['points']} points, {totals['C']:.3g} FLOP"
-    if totals["seconds"] is not None:
-        from scaling.planning.cost import wall_seconds
-
-        costs = [p.seconds for p in planned if p.seconds is not None]
-        workers = planned.study.engine.workers or 1
-        last += f", {totals['seconds']:.0f} worker-seconds"
-        last += f", {wall_seconds(costs, workers):.0f} s on {workers}"
-    lines.append(last)
-    lines += [f"left out: N {d['N']:.3g}, {d['why']}" for d in planned.dropped]
-    return "\n".join(lines)
-
-
-def _planned_folder(file: Path, out: Path | None, smoke: bool) -> Path:
+def _planned_folder(file: Path, out: Path | None, smoke: bool, run: Any) -> Path:
     """Plan a study file into its folder, or take a folder that holds a plan."""
+    from scaling.cli.stages import due, prepare
+
+    if file.is_dir():
+        study = due(file)
+        if study is not None:
+            prepare(study, None, file, run)
+        return file
+    study, folder = _study(file, out, smoke)
+    prepare(study, file.parent, folder, run)
+    return folder
+
+
+def _study(file: Path, out: Path | None, smoke: bool) -> tuple[Any, Path]:
     from scaling.errors import ConfigError, Fault
     from scaling.planning.study import read_study, shrink
 
-    if file.is_dir():
-        return file
     if out is None:
         raise ConfigError(Fault("SC004", "-o", "missing", "a folder for the sweep"))
     study = read_study(file)
-    folder = out / "smoke" if smoke else out
-    planned = planned_of(shrink(study) if smoke else study)
-    tell(planned.write(folder))
-    return folder
+    return (shrink(study), out / "smoke") if smoke else (study, out)
+
+
+def _rehearse(file: Path, out: Path | None, smoke: bool) -> None:
+    from scaling.api import plan_of
+    from scaling.cli.stages import rehearse, tuned_in
+    from scaling.runs.records import load_plan, read_record
+
+    if not file.is_dir():
+        study, folder = _study(file, out, smoke)
+        rehearse(plan_of(study, file.parent, tuned=tuned_in(folder)), folder)
+        return
+    points = load_plan(file)
+    left = [p for p in points if read_record(file, p["id"]) is None]
+    compute = sum(p["C"] for p in left)
+    talk(f"{len(left)} of {len(points)} points would be trained, {compute:.3g} FLOP")
 
 
 def train(

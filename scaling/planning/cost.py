@@ -1,61 +1,257 @@
-"""What points cost, from a measured calibration; the plan itself measures nothing."""
+"""What points cost: seconds, GPU-hours, wall time on several workers, money and energy."""
 
 from __future__ import annotations
 
 import heapq
-import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from scaling.errors import ConfigError, Fault
-from scaling.runs.files import canonical_json
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-SCHEMA = "scaling/calibration@1"
+from scaling.planning.calibration import ASSUMED, Calibration, Times
+from scaling.planning.devices import Device, assumed, match
 
+FloatArray = NDArray[np.float64]
 
-def shape_key(shape: Mapping[str, int], sequences: int) -> str:
-    """Key of a shape in a calibration file."""
-    return canonical_json({**shape, "sequences": sequences})
-
-
-def seconds(
-    shape: Mapping[str, int], sequences: int, steps: int, calibration: Mapping[str, Any] | None
-) -> float | None:
-    """Seconds that a point takes on one worker; None if its shape was not measured."""
-    if calibration is None:
-        return None
-    entry = calibration["shapes"].get(shape_key(shape, sequences))
-    if entry is None:
-        return None
-    return float(steps * entry["seconds_per_step"] + entry["evaluation_seconds"])
+DRAWN = 0.8  # share of the rated power that training draws
+PUE = 1.2  # power of the building over that of its machines (training handbook: dry run)
 
 
-def read_calibration(path: str | Path) -> dict[str, Any]:
-    """Read what `scaling bench` wrote.
+def wall_seconds(costs: Iterable[float], workers: int, start: float = 0.0) -> float:
+    """Wall time of independent points on equal workers, longest first.
 
-    Raises
-    ------
-    ConfigError
-        SC005 or SC012.
+    Parameters
+    ----------
+    costs : iterable of float
+        Seconds of each point.
+    workers : int
+    start : float
+        Seconds that each worker needs before its first point.
+
+    Returns
+    -------
+    float
+        [s], at most 4/3 - 1/(3k) times the best order's (Graham 1969).
     """
-    try:
-        data: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(Fault("SC005", str(path), f"cannot be read: {error.strerror}")) from None
-    except ValueError:
-        data = None
-    sound = isinstance(data, dict) and data.get("schema") == SCHEMA
-    if not sound or not isinstance(data.get("shapes"), dict):
-        mend = "scaling bench STUDY.toml -o FILE makes one"
-        raise ConfigError(Fault("SC012", str(path), "is not a calibration file", SCHEMA, mend))
-    found: dict[str, Any] = data
-    return found
-
-
-def wall_seconds(costs: Iterable[float], workers: int) -> float:
-    """Wall time of independent points on equal workers, longest first."""
-    loads = [0.0] * workers
-    for item in sorted(costs, reverse=True):
+    ordered = np.sort(np.fromiter(costs, dtype=np.float64))[::-1].tolist()
+    if not ordered:
+        return 0.0
+    loads = [start] * min(workers, len(ordered))
+    for item in ordered:
         heapq.heapreplace(loads, loads[0] + item)
     return max(loads)
+
+
+def shared_compute(
+    trunk: ArrayLike, D: ArrayLike, decay: ArrayLike, flops_per_unit: ArrayLike
+) -> FloatArray:
+    """FLOP that each point adds where a trunk is trained once and every D branches off it.
+
+    The trunk runs at a constant rate to the longest (1 - decay) D; each point then pays its own
+    decay (Hägele et al. 2024). Of points with equal trunk, D and decay all but the first are free
+    only in the trunk.
+
+    Parameters
+    ----------
+    trunk : array_like
+        Name or number of each point's trunk, shape (n,).
+    D : array_like
+        Tokens or examples, shape (n,).
+    decay : array_like
+        Share of each run over which its rate decays, in [0, 1]; shape (n,) or a scalar.
+    flops_per_unit : array_like
+        FLOP a token or example, shape (n,) or a scalar.
+
+    Returns
+    -------
+    ndarray
+        Shape (n,) [FLOP]; the sum over a trunk's points is the cost of the trunk and its branches.
+    """
+    lengths = np.asarray(D, dtype=np.float64)
+    share, each = (np.broadcast_to(np.asarray(v, float), lengths.shape)
+                   for v in (decay, flops_per_unit))  # fmt: skip
+    _, group = np.unique(np.asarray(trunk), return_inverse=True)
+    stem = (1.0 - share) * lengths
+    order = np.lexsort((stem, group))
+    before = np.concatenate([[0.0], stem[order][:-1]])
+    new = np.concatenate([[True], np.diff(group[order]) != 0])
+    grown = np.empty_like(stem)
+    grown[order] = stem[order] - np.where(new, 0.0, before)
+    return np.asarray(each * (grown + share * lengths))
+
+
+# ---------------------------------------------------------------------------------------- totals
+
+
+@dataclass(frozen=True)
+class Range:
+    """An estimate with its optimistic and its pessimistic end."""
+
+    value: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> Range:
+        """Return the range in another unit."""
+        return Range(self.value * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Total:
+    """What a plan costs.
+
+    Attributes
+    ----------
+    points : int
+    flops : float
+        [FLOP].
+    workers : int
+    seconds : Range or None
+        Of all points on one worker [s]; None if any is unknown.
+    wall_seconds : Range or None
+        On `workers` workers, longest first, with their start [s].
+    gpu_hours : Range or None
+        [h]; None on a CPU.
+    money : Range or None
+        In the currency of the price that was given; None without a price.
+    kwh : Range or None
+        [kWh]; None without a known power.
+    memory : float or None
+        Largest point [bytes].
+    assumptions : tuple of str
+        What the figures rest on, one sentence each.
+    """
+
+    points: int
+    flops: float
+    workers: int
+    seconds: Range | None = None
+    wall_seconds: Range | None = None
+    gpu_hours: Range | None = None
+    money: Range | None = None
+    kwh: Range | None = None
+    memory: float | None = None
+    assumptions: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the machine-readable form: values by name, and ``range`` with [low, high]."""
+        names = ("seconds", "wall_seconds", "gpu_hours", "money", "kwh")
+        ranges = {name: getattr(self, name) for name in names}
+        return {
+            "points": self.points,
+            "C": self.flops,
+            "workers": self.workers,
+            **{name: None if r is None else _short(r.value) for name, r in ranges.items()},
+            "memory_bytes": self.memory,
+            "range": {
+                name: [_short(r.low), _short(r.high)] for name, r in ranges.items() if r is not None
+            },
+            "assumptions": list(self.assumptions),
+        }
+
+
+def total(
+    times: Times | None,
+    flops: ArrayLike,
+    workers: int,
+    *,
+    calibration: Calibration | None = None,
+    device: Device | None = None,
+    price_per_hour: float | None = None,
+    watts: float | None = None,
+    mfu: float | None = None,
+    drawn: float = DRAWN,
+    pue: float = PUE,
+    memory: float | None = None,
+) -> Total:
+    """Add up what points cost.
+
+    Parameters
+    ----------
+    times : Times or None
+        Of the points, on one worker; None if nothing is known of them.
+    flops : array_like
+        Training compute of each point [FLOP], shape (n,).
+    workers : int
+        Points that run at once: processes of this machine, or whole devices.
+    calibration : Calibration, optional
+        What the times were read from; None if they were assumed for `device`.
+    device : Device, optional
+        The accelerator; found by its name in the calibration if None.
+    price_per_hour : float, optional
+        Of one device [any currency an hour].
+    watts : float, optional
+        Rated power of one device; that of `device` if None.
+    mfu : float, optional
+        Utilisation that the times were assumed with, for the sentence that says so.
+    drawn, pue : float
+        Share of the rated power that is drawn, and what the building adds.
+    memory : float, optional
+        Of the largest point [bytes].
+
+    Returns
+    -------
+    Total
+        Its ranges take all points at their low, or all at their high end: what makes one point
+        slow, the load of the machine or a wrong throughput, makes the others slow too.
+    """
+    work = np.asarray(flops, dtype=np.float64)
+    base = Total(len(work), float(work.sum()), workers, memory=memory)
+    if times is None or not np.isfinite(times.seconds).all():
+        return base
+    start = 0.0 if calibration is None else calibration.start_seconds
+    ends = (times.seconds, times.low, times.high)
+    seconds = Range(*(float(end.sum()) for end in ends))
+    wall = Range(*(wall_seconds(end, workers, start) for end in ends))
+    if device is None and calibration is not None:
+        device = match(calibration.device)
+    on_gpu = device is not None or (calibration is not None and calibration.kind == "cuda")
+    sharing = 1 if calibration is None else calibration.workers
+    hours = seconds.times(1.0 / (3600.0 * sharing)) if on_gpu else None
+    power = watts if watts is not None else (device.watts if device is not None else None)
+    rates = (price_per_hour, None if power is None else power / 1000.0 * drawn * pue)
+    used = hours if on_gpu else wall.times(1.0 / 3600.0)
+    assert used is not None
+    money, kwh = (None if rate is None else used.times(rate) for rate in rates)
+    said = _assumptions(times, workers, calibration, device, sharing if on_gpu else 0, mfu)
+    if price_per_hour is not None:
+        said.append(f"{price_per_hour:g} an hour of {'one device' if on_gpu else 'this machine'}.")
+    if kwh is not None:
+        said.append(f"{power:g} W, {drawn:.0%} of it drawn, times {pue:g} for the building.")
+    return Total(base.points, base.flops, workers, seconds, wall, hours, money, kwh, memory,
+                 tuple(said))  # fmt: skip
+
+
+def _assumptions(
+    times: Times,
+    workers: int,
+    calibration: Calibration | None,
+    device: Device | None,
+    sharing: int,
+    mfu: float | None,
+) -> list[str]:
+    said = [f"{workers} at once, longest first."]
+    if calibration is not None:
+        said.append(
+            f"Seconds measured on {calibration.device} with {calibration.workers} working at once, "
+            f"{calibration.threads} thread(s) each; {calibration.start_seconds:.1f} s to start."
+        )
+        if calibration.workers != workers:
+            said.append(
+                f"{workers} at once were not measured: memory bandwidth, clock or a shared device "
+                "may make them slower or faster."
+            )
+        if sharing > 1:
+            said.append(f"{sharing} workers share one device.")
+    elif device is not None:
+        said.append(f"{device.title}: {device.peak:.4g} FLOP/s dense {device.precision} at most.")
+    if (times.how == ASSUMED).any():
+        said.append(assumed(mfu))
+    return said
+
+
+def _short(value: float) -> float:
+    """Six significant digits, so that the last bit never shows."""
+    return float(f"{value:.6g}")

@@ -8,130 +8,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from scaling import laws
 from scaling.errors import ConfigError, Fault, clip, listed
-from scaling.expressions import parse
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class StudySection(_Section):
-    """What the study is about."""
-
-    title: str = "Scaling study"
-    question: str = ""
-    target_flops: Positive | None = None
-
-
-class DataSection(_Section):
-    """Where the runs come from: a source to train on, or a finished table."""
-
-    task: Literal["text"] = "text"
-    source: str | None = None
-    options: dict[str, float] = Field(default_factory=dict)
-    table: str | None = None
-    map: dict[str, str] = Field(default_factory=dict)
-    where: str | None = None
-    convention: str | None = None
-    final_only: bool = False
-
-
-class ModelSection(_Section):
-    """The family of models and what all its members share."""
-
-    family: str = "decoder"
-    context: Count = 32
-    layers: Count = 2
-    ffn_ratio: Count = 4
-    vocabulary: Count | None = None
-
-
-class Center(_Section):
-    """Prior for the optimum: N*(C) = N (C / C0)^exponent, around which sizes are laid."""
-
-    N: Positive
-    C: Positive
-    exponent: Annotated[float, Field(ge=0, le=1)] = 0.5
-
-
-class DesignSection(_Section):
-    """Which points."""
-
-    kind: Literal["isoflop", "grid"]
-    budgets: list[Positive] = Field(default_factory=list)
-    sizes: Annotated[int, Field(ge=2, le=1000)] | list[Positive] = 6
-    center: Center | None = None
-    span: Annotated[float, Field(gt=1)] = 4.0
-    params: list[Positive] = Field(default_factory=list)
-    data: list[Positive] = Field(default_factory=list)
-    seeds: Count = 1
-    seeds_at_smallest: Count | None = None
-
-
-class RecipeSection(_Section):
-    """The rule for learning rate, batch and schedule, and what overrides it."""
-
-    name: str = "bytes-small"
-    overrides: dict[str, float] = Field(default_factory=dict)
-
-
-class EngineSection(_Section):
-    """Where the points are trained."""
-
-    name: Literal["local", "debug"] = "local"
-    workers: Count | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_seconds: Positive = 60.0
-    calibration: str | None = None
-
-
-class FitSection(_Section):
-    """One fit of the results."""
-
-    law: str | None = None
-    approach: list[Literal["surface", "isoflop", "envelope"]] = ["surface", "isoflop"]
-    objective: Literal["log-huber", "huber", "log-mse", "mse"] = "log-huber"
-    delta: Positive | Literal["auto"] = 1e-3
-    reduction: Literal["sum", "mean"] = "sum"
-    minimum: Literal["powers", "parabola", "cubic", "quartic", "spline"] = "powers"
-    group: str | None = None
-    where: str | None = None
-    holdout: str | None = None
-    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
-    interval: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    seed: int = 0
-    edge: Literal["refuse", "keep"] = "refuse"
-    cost: str | None = None
-    sensitivity: bool = True
-
-
-class ReportSection(_Section):
-    """What the report is called."""
-
-    title: str | None = None
-
-
-class Study(_Section):
-    """A whole study file."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    study: StudySection = StudySection()
-    data: DataSection
-    model: ModelSection = ModelSection()
-    design: DesignSection | None = None
-    recipe: RecipeSection = RecipeSection()
-    engine: EngineSection = EngineSection()
-    fit: list[FitSection] = Field(default_factory=lambda: [FitSection()], min_length=1)
-    report: ReportSection = ReportSection()
+from scaling.planning.contradictions import contradictions
+from scaling.planning.sections import Center, Study
 
 
 def read_study(path: str | Path) -> Study:
@@ -176,61 +59,10 @@ def check_study(data: Mapping[str, Any], *, name: str = "study", text: str = "")
         study = Study.model_validate(dict(data))
     except ValidationError as error:
         raise ConfigError(_faults(error.errors(), data, name, text)) from None
-    faults = _contradictions(study, name)
+    faults = contradictions(study, name)
     if faults:
         raise ConfigError(faults)
     return study
-
-
-def _contradictions(study: Study, name: str) -> list[Fault]:
-    faults = []
-    design, data = study.design, study.data
-    if (data.source is None) == (data.table is None):
-        faults.append(
-            Fault(
-                "SC012",
-                f"{name} [data]",
-                "needs either source or table",
-                'source = "stdlib" to train, table = "results.csv" to fit finished runs',
-            )
-        )
-    if data.source is not None and design is None:
-        faults.append(Fault("SC012", f"{name} [design]", "missing", 'kind = "isoflop" or "grid"'))
-    if design is not None and design.kind == "isoflop":
-        if not design.budgets:
-            faults.append(Fault("SC012", f"{name} [design] budgets", "empty", "FLOP budgets"))
-        if isinstance(design.sizes, int) and design.center is None:
-            faults.append(
-                Fault(
-                    "SC012",
-                    f"{name} [design] center",
-                    "missing",
-                    "a prior for the optimum, such as center = {N = 1.3e4, C = 2e10}",
-                    "or list sizes = [N, N, …] themselves",
-                )
-            )
-    if design is not None and design.kind == "grid" and not (design.params and design.data):
-        faults.append(
-            Fault("SC012", f"{name} [design]", "a grid needs params and data", "two lists")
-        )
-    for fit in study.fit:
-        faults += _unusable_fit(fit)
-    return faults
-
-
-def _unusable_fit(fit: FitSection) -> list[Fault]:
-    """What would stop this fit after hours of training, whatever the results are."""
-    faults: list[Fault] = []
-    try:
-        if fit.law is not None:
-            laws.get(fit.law)
-        for option in ("where", "holdout"):
-            condition = getattr(fit, option)
-            if condition is not None:
-                parse(condition, where=f"[fit] {option}")
-    except ConfigError as error:
-        faults += error.faults
-    return faults
 
 
 def _faults(

@@ -1,7 +1,8 @@
 """Training data as a manifest: what they are, counted and hashed, without torch.
 
 A manifest names a *source*. Two sources are always there: the text of Python's own standard
-library, and a Markov chain whose entropy rate is known exactly.
+library, and a Markov chain whose entropy rate is known exactly. A third, ``external``, stands for
+data that another trainer reads: its sizes are enough for a plan.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from scaling.errors import ConfigError, Fault, TrainingError
 
 Tokens = NDArray[np.uint8]
-SOURCES = ("stdlib", "markov")
+SOURCES = ("stdlib", "markov", "external")
 _SKIPPED_FOLDERS = frozenset(
     {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 )
@@ -34,9 +35,9 @@ class Manifest:
 
     Attributes
     ----------
-    source : {"stdlib", "markov"}
+    source : {"stdlib", "markov", "external"}
     hash : str
-        sha256 over the training and validation tokens.
+        sha256 over the training and validation tokens; of its options for ``external``.
     vocabulary : int
         Number of distinct token values.
     train_tokens, validation_tokens : int
@@ -68,10 +69,10 @@ def resolve(source: str, options: Mapping[str, Any] | None = None) -> Manifest:
 
     Parameters
     ----------
-    source : {"stdlib", "markov"}
+    source : {"stdlib", "markov", "external"}
     options : mapping, optional
         For ``markov``: ``symbols``, ``concentration``, ``seed``, ``tokens``,
-        ``validation_tokens``.
+        ``validation_tokens``; for ``external``: ``tokens``, ``validation_tokens``, ``vocabulary``.
 
     Raises
     ------
@@ -79,6 +80,8 @@ def resolve(source: str, options: Mapping[str, Any] | None = None) -> Manifest:
         SC012 for an unknown source or option.
     """
     chosen = _checked_options(source, options or {})
+    if source == "external":
+        return _external(chosen)
     train, validation = _tokens(source, tuple(sorted(chosen.items())))
     digest = hashlib.sha256(train.tobytes() + b"|" + validation.tobytes()).hexdigest()
     if source == "markov":
@@ -100,8 +103,18 @@ def load(manifest: Mapping[str, Any]) -> tuple[Tokens, Tokens]:
     Raises
     ------
     TrainingError
-        SC305 if this machine's data differ from those planned.
+        SC305 if this machine's data differ from those planned, SC308 for ``external`` data.
     """
+    if manifest["source"] == "external":
+        raise TrainingError(
+            Fault(
+                "SC308",
+                "[data] source",
+                '"external" data belong to another trainer',
+                "a source that this trainer reads: stdlib or markov",
+                "train the points of plan.jsonl with your own program and fit its results",
+            )
+        )
     options = tuple(sorted(_checked_options(manifest["source"], manifest["options"]).items()))
     train, validation = _tokens(manifest["source"], options)
     digest = hashlib.sha256(train.tobytes() + b"|" + validation.tobytes()).hexdigest()
@@ -118,6 +131,22 @@ def load(manifest: Mapping[str, Any]) -> tuple[Tokens, Tokens]:
     return train, validation
 
 
+def _external(options: Mapping[str, Any]) -> Manifest:
+    """Describe data that another trainer reads."""
+    text = ",".join(f"{name}={value}" for name, value in sorted(options.items()))
+    return Manifest(
+        "external",
+        hashlib.sha256(text.encode()).hexdigest(),
+        options["vocabulary"],
+        options["tokens"],
+        options["validation_tokens"],
+        f"data of another trainer: {options['tokens']:.4g} units, "
+        f"{options['validation_tokens']:.4g} held out",
+        None,
+        options,
+    )
+
+
 _MARKOV_DEFAULTS: dict[str, float | int] = {
     "symbols": 64,
     "concentration": 0.3,
@@ -126,13 +155,20 @@ _MARKOV_DEFAULTS: dict[str, float | int] = {
     "validation_tokens": 400_000,
 }
 
-_MARKOV_RANGES = {
+_EXTERNAL_DEFAULTS: dict[str, float | int] = {
+    "tokens": 10**12,
+    "validation_tokens": 10**7,
+    "vocabulary": 50_304,
+}
+_DEFAULTS = {"markov": _MARKOV_DEFAULTS, "external": _EXTERNAL_DEFAULTS}
+
+_RANGES: dict[str, tuple[float, float]] = {
     "symbols": (2, 256),
     "concentration": (1e-3, 1e3),
     "seed": (0, 2**32),
-    "tokens": (1, 10**10),
-    "validation_tokens": (1, 10**9),
+    "vocabulary": (1, 10**7),
 }
+_MOST_TOKENS = {"markov": 10**10, "external": 10**16}
 
 
 def _checked_options(source: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +176,7 @@ def _checked_options(source: str, options: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             Fault("SC012", "[data] source", f'"{source}"', "one of " + ", ".join(SOURCES))
         )
-    known = _MARKOV_DEFAULTS if source == "markov" else {}
+    known = _DEFAULTS.get(source, {})
     for name in options:
         if name not in known:
             raise ConfigError(
@@ -152,13 +188,13 @@ def _checked_options(source: str, options: Mapping[str, Any]) -> dict[str, Any]:
                 )
             )
     merged = {**known, **options}
-    return {name: _checked_number(name, value) for name, value in merged.items()}
+    return {name: _checked_number(source, name, value) for name, value in merged.items()}
 
 
-def _checked_number(name: str, value: Any) -> float | int:
-    """Return an option of the chain in its own type, so that 8 and 8.0 hash alike."""
-    low, high = _MARKOV_RANGES[name]
-    whole = isinstance(_MARKOV_DEFAULTS[name], int)
+def _checked_number(source: str, name: str, value: Any) -> float | int:
+    """Return an option in its own type, so that 8 and 8.0 hash alike."""
+    low, high = _RANGES.get(name) or (1, _MOST_TOKENS[source])
+    whole = isinstance(_DEFAULTS[source][name], int)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not low <= value <= high or (whole and value != int(value)):
         kind = "a whole number" if whole else "a number"

@@ -15,10 +15,12 @@ from typing import Any
 
 from scaling.errors import Fault, Message, MissingExtraError, TrainingError
 from scaling.runs.files import commit_once, sha256_text
+from scaling.runs.manifest import load
 from scaling.runs.records import load_plan, read_record, retry, write_results
 from scaling.training.engines.base import Engine, Event, Job
 
 RESULTS_SECONDS = 5.0
+TRAINED_SHAPE = {"vocabulary", "context", "layers", "width", "heads", "ffn"}
 Listener = Callable[[Event], None]
 
 
@@ -87,6 +89,7 @@ def run(
         if pending:
             if find_spec("torch") is None:
                 raise MissingExtraError.of("torch", "train", "train points")
+            _refuse_unknown(pending)
             runner = _engine(
                 engine,
                 out,
@@ -102,6 +105,31 @@ def run(
                 write_results(out, points)
         counts = write_results(out, points)
     return Summary(counts, time.monotonic() - began, len(pending), tuple(_messages(counts)))
+
+
+def _refuse_unknown(points: Sequence[dict[str, Any]]) -> None:
+    """Refuse points of which the model that is trained here would not be the one that was counted.
+
+    Raises
+    ------
+    TrainingError
+        SC308.
+    """
+    for point in points:
+        extra = sorted(set(point["shape"]) - TRAINED_SHAPE)
+        found = f"family {point['family']}" + (f" with {', '.join(extra)}" if extra else "")
+        if point["family"] != "decoder" or extra:
+            raise TrainingError(
+                Fault(
+                    "SC308",
+                    f"point {point['id']}",
+                    found,
+                    "a decoder of " + ", ".join(sorted(TRAINED_SHAPE)),
+                    "train plan.jsonl with your own program and fit its results",
+                )
+            )
+        if point["data"]["source"] == "external":
+            load(point["data"])  # says why not
 
 
 def _engine(

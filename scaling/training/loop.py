@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,11 @@ CHECK_EVERY = 20  # steps between looks at the loss: each look waits for the dev
 CURVE_POINTS = 50
 SMOOTHING = 0.95
 MARGIN = 0.5  # nats above the uniform prediction that count as divergence
+SHAPES: dict[str, Callable[[float], float]] = {  # of what is left of the decay, from 1 to 0
+    "linear": lambda left: left,
+    "cosine": lambda left: 0.5 - 0.5 * math.cos(math.pi * left),
+    "1-sqrt": lambda left: 1.0 - math.sqrt(1.0 - left),
+}
 
 
 class Stopped(Exception):
@@ -41,10 +46,19 @@ class Outcome:
 
 
 def learning_rate(step: int, steps: int, optimizer: Mapping[str, Any]) -> float:
-    """Rate of a step (0-based): linear warm-up, constant, linear decay to zero at the end."""
+    """Rate of a step (0-based): linear warm-up, constant, then a decay over the last steps.
+
+    The decay is linear to zero, unless the block names another ``shape`` (``cosine`` or
+    ``1-sqrt``, Hägele et al. 2024) or a ``floor``, the share of the peak that is left.
+    """
     warmup, decay = optimizer["warmup_steps"], optimizer["decay_steps"]
     rise = (step + 1) / warmup if warmup else 1.0
     fall = (steps - step) / decay if decay else 1.0
+    if fall < 1.0 and "shape" in optimizer:
+        fall = SHAPES[optimizer["shape"]](fall)
+    floor = optimizer.get("floor", 0.0)
+    if floor:
+        fall = floor + (1.0 - floor) * fall
     return float(optimizer["lr"] * min(1.0, rise, fall))
 
 
@@ -56,13 +70,12 @@ def prepare(device: torch.device) -> None:
         torch.backends.cuda.matmul.allow_tf32 = True
 
 
-def _flatten(model: torch.nn.Module) -> torch.nn.Parameter:
-    """Lay all parameters and gradients in one vector each, and return it.
+def _flatten(parameters: Sequence[torch.nn.Parameter]) -> torch.nn.Parameter:
+    """Lay parameters and their gradients in one vector each, and return it.
 
     Small models spend their time between operations: the optimiser and the clipping then need one
     call each, whatever the number of layers.
     """
-    parameters = list(model.parameters())
     flat = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
     flat.grad = torch.zeros_like(flat)
     start = 0
@@ -74,6 +87,18 @@ def _flatten(model: torch.nn.Module) -> torch.nn.Parameter:
     return flat
 
 
+def _by_factor(
+    model: torch.nn.Module, factors: Mapping[str, float]
+) -> dict[float, list[torch.nn.Parameter]]:
+    """Split parameters by the factor on their rate: of the embedding, the head and the rest."""
+    parts: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        kind = name.split(".")[0]
+        factor = factors.get(kind if kind in ("embedding", "head") else "hidden", 1.0)
+        parts.setdefault(factor, []).append(parameter)
+    return parts
+
+
 class Trainer:
     """State of one point in training."""
 
@@ -82,13 +107,18 @@ class Trainer:
         self.point, self.device = point, device
         self.task = Text(point, device)
         self.model = self.task.model()
-        self.flat = _flatten(self.model)
         o = point["optimizer"]
+        parts = _by_factor(self.model, o.get("multipliers", {}))
+        self.factors = list(parts)
+        self.flats = [_flatten(part) for part in parts.values()]
+        # A step decays by lr * weight_decay whatever the factor (Yang et al. 2022, app. B.3).
         self.optimizer = torch.optim.AdamW(
-            [self.flat],
+            [
+                {"params": [flat], "weight_decay": o["weight_decay"] / factor}
+                for flat, factor in zip(self.flats, self.factors, strict=True)
+            ],
             lr=o["lr"],
             betas=(o["beta1"], o["beta2"]),
-            weight_decay=o["weight_decay"],
             fused=True,
         )
         self.step = 0
@@ -121,20 +151,24 @@ class Trainer:
     def train_step(self) -> tuple[Tensor, Tensor]:
         """Take one optimiser step; return the batch loss and the gradient norm, on the device."""
         rate = learning_rate(self.step, int(self.point["steps"]), self.point["optimizer"])
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for group, factor in zip(self.optimizer.param_groups, self.factors, strict=True):
+            group["lr"] = rate * factor
         tokens = self.task.batch(self.step)
-        gradient = self.flat.grad
-        assert gradient is not None
-        gradient.zero_()
+        gradients = [flat.grad for flat in self.flats if flat.grad is not None]
+        for gradient in gradients:
+            gradient.zero_()
         total = torch.zeros((), device=self.device)
         for part in torch.split(tokens, self.micro):
             with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
                 loss = self.task.loss(self.model, part) * (len(part) / len(tokens))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        norm = torch.linalg.vector_norm(gradient)
-        gradient.mul_((self.point["optimizer"]["clip"] / (norm + 1e-6)).clamp_(max=1.0))
+        norm = torch.linalg.vector_norm(gradients[0])
+        for other in gradients[1:]:
+            norm = torch.hypot(norm, torch.linalg.vector_norm(other))
+        scale = (self.point["optimizer"]["clip"] / (norm + 1e-6)).clamp_(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(scale)
         self.optimizer.step()
         self.running = total if self.step == 0 else torch.lerp(total, self.running, SMOOTHING)
         self.largest_norm = torch.maximum(self.largest_norm, norm)

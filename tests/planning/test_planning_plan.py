@@ -16,7 +16,7 @@ import scaling as sc
 from scaling.count import DECODER
 from scaling.errors import ConfigError, OutputError, PlanError, ScalingError
 from scaling.planning import recipes
-from scaling.planning.plan import make_plan
+from scaling.planning.make import make_plan
 from scaling.planning.study import check_study
 from scaling.runs.files import canonical_json
 from scaling.runs.manifest import Manifest
@@ -44,8 +44,8 @@ def grid(**changes):
     return {"kind": "grid", "params": [8e3, 3e4], "data": [2e5, 4e5], **changes}
 
 
-def planned(design, manifest=DATA, calibration=None, **sections):
-    return make_plan(study(design, **sections), manifest, calibration)
+def planned(design, manifest=DATA, inputs=None, **sections):
+    return make_plan(study(design, **sections), manifest, inputs)
 
 
 # --------------------------------------------------------------------------------------- isoFLOP

@@ -14,9 +14,9 @@ ROTARY_BASE = 100.0  # contexts are short: lower frequencies would never turn
 class Block(nn.Module):
     """Pre-norm attention and ReLU² feed-forward; norms carry no weights."""
 
-    def __init__(self, width: int, heads: int, ffn: int) -> None:
+    def __init__(self, width: int, heads: int, ffn: int, scale: float | None) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.scale = heads, scale
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.proj = nn.Linear(width, width, bias=False)
         self.up = nn.Linear(width, ffn, bias=False)
@@ -31,7 +31,7 @@ class Block(nn.Module):
         rotated = torch.addcmul(halves * cos, halves.flip(-2), sin).flatten(-2)
         q, k = rotated.transpose(1, 3).unbind(2)  # (B, heads, T, d/heads)
         v = qkv[:, :, 2].flatten(-2).transpose(1, 2)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=self.scale)
         x = x + self.proj(y.transpose(1, 2).reshape(batch, length, width))
         hidden = F.relu(self.up(F.layer_norm(x, (width,))))
         out: Tensor = x + self.down(hidden.square())
@@ -47,17 +47,24 @@ class Decoder(nn.Module):
         ``vocabulary, context, layers, width, heads, ffn``.
     embedding_sd : float
         Standard deviation of the embeddings at the start.
+    attention_base : float, optional
+        Scores are divided by ``width of a head / √attention_base``, so by the root of the width
+        where that is `attention_base` (Yang et al. 2022, def. 4.1); by the root at every width if
+        None.
     """
 
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, shape: Mapping[str, int], embedding_sd: float) -> None:
+    def __init__(
+        self, shape: Mapping[str, int], embedding_sd: float, attention_base: float | None = None
+    ) -> None:
         super().__init__()
         width, heads = shape["width"], shape["heads"]
+        scale = None if attention_base is None else attention_base**0.5 * heads / width
         self.embedding = nn.Embedding(shape["vocabulary"], width)
         self.blocks = nn.ModuleList(
-            Block(width, heads, shape["ffn"]) for _ in range(shape["layers"])
+            Block(width, heads, shape["ffn"], scale) for _ in range(shape["layers"])
         )
         self.head = nn.Linear(width, shape["vocabulary"], bias=False)
         half = width // heads // 2

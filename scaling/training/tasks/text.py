@@ -70,7 +70,7 @@ class Text:
     def model(self) -> Decoder:
         """Build the model of the point's shape from the point's seed; check its count."""
         torch.manual_seed(int(self.point["seed"]))
-        model = Decoder(self.point["shape"], float(self.point["init"]["embedding_sd"]))
+        model = Decoder(self.point["shape"], **self.point["init"])
         built = sum(p.numel() for p in model.parameters())
         planned = self.point["N"] + self.point["N_embedding"]
         if built != planned:

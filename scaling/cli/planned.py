@@ -1,0 +1,244 @@
+"""What planning commands share: the study of a file or of options, and plans as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling.cli.common import number, numbers
+
+if TYPE_CHECKING:
+    from scaling.planning.cost import Range, Total
+    from scaling.planning.plan import Plan
+    from scaling.planning.preflight import Preflight
+    from scaling.planning.resolve import Point
+    from scaling.planning.sections import Study
+    from scaling.planning.suggest import Addition, Suggestions
+
+SHOWN, LAST = 60, 10
+GIB = 2**30
+UNNAMED = {"N": 1.3e4, "C": 2e10, "exponent": 0.53}  # of the standard library's bytes
+
+
+def study_of(
+    file: Path | None, flops: str | None, params: str | None, data: str | None, smoke: bool
+) -> Study:
+    """Return the study of a file, or the one that ``--flops``, ``--params`` and ``--data`` make."""
+    from scaling.errors import ConfigError, Fault
+    from scaling.planning.study import check_study, read_study, shrink
+
+    given = {"--flops": flops, "--params": params, "--data": data}
+    named = [name for name, value in given.items() if value is not None]
+    if not named:
+        study = read_study(file or Path("study.toml"))
+        return shrink(study) if smoke else study
+    if file is not None:
+        raise ConfigError(Fault("SC004", named[0], "goes without a study file"))
+    lists = {
+        key: [] if value is None else numbers(name, value)
+        for key, (name, value) in zip(("budgets", "params", "data"), given.items(), strict=True)
+    }
+    design: dict[str, Any]
+    if flops is not None and data is None:
+        design = {"kind": "isoflop", "budgets": lists["budgets"]}
+        if params is not None:
+            design["sizes"] = lists["params"]
+        else:
+            design["center"] = UNNAMED
+    elif len(named) > 1:
+        design = {"kind": "grid", **{key: value for key, value in lists.items() if value}}
+    else:
+        raise ConfigError(
+            Fault(
+                "SC004",
+                " ".join(named),
+                "does not make a design",
+                "--flops [--params] for isoFLOP, or two of --params, --data, --flops for a grid",
+            )
+        )
+    study = check_study({"schema": 1, "data": {"source": "stdlib"}, "design": design}, name="flags")
+    return shrink(study) if smoke else study
+
+
+def changed(study: Study, design: Mapping[str, Any], engine: Mapping[str, Any]) -> Study:
+    """Put options of the command line into the place of what the study says."""
+    given = {k: v for k, v in design.items() if v is not None}
+    if given and study.design is not None:
+        fresh = {"budget_flops": None, "budget_gpu_hours": None, **given}
+        study = study.model_copy(update={"design": study.design.model_copy(update=fresh)})
+    own = {k: v for k, v in engine.items() if v is not None}
+    return study.model_copy(update={"engine": study.engine.model_copy(update=own)})
+
+
+def positive(option: str, text: str | None) -> float | None:
+    """Parse an option that must be above 0; None if it was not given."""
+    from scaling.errors import ConfigError, Fault
+
+    if text is None:
+        return None
+    value = number(option, text)
+    if not 0.0 < value < float("inf"):
+        raise ConfigError(Fault("SC004", option, f'"{text}"', "a number above 0, such as 1e18"))
+    return value
+
+
+# ------------------------------------------------------------------------------------------ plans
+
+
+def plan_table(planned: Plan) -> str:
+    """Lay a plan out in 80 columns, with what it leaves out and what it costs."""
+    head = (
+        f"{'budget':>9} {'N':>11} {'D':>12} {'D/N':>7} {'C':>9} {'steps':>7} {'lr':>9} "
+        f"{'seed':>4} {'s':>6}"
+    )
+    lines = [head]
+    points = planned.points
+    if len(points) <= SHOWN:
+        lines += [_row(p) for p in points]
+    else:
+        lines += [_row(p) for p in points[: SHOWN - LAST]]
+        lines.append(
+            f"… {len(points) - SHOWN} more: -o OUT writes all to plan.csv, --json prints them"
+        )
+        lines += [_row(p) for p in points[-LAST:]]
+    lines += _left_out(planned.dropped)
+    return "\n".join([*lines, "", *total_lines(planned.total, sum(p.C_6nd for p in points))])
+
+
+def _row(p: Point) -> str:
+    budget = "" if p.budget is None else f"{p.budget:.3g}"
+    seconds = "" if p.seconds is None else f"{p.seconds:.3g}"
+    return (
+        f"{budget:>9} {p.N:>11} {p.D:>12} {p.D / p.N:>7.3g} {p.C:>9.3g} {p.steps:>7} "
+        f"{p.lr:>9.3g} {p.seed:>4} {seconds:>6}"
+    )
+
+
+def _left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
+    """One line a reason, with how many cells it holds for."""
+    reasons: dict[str, list[float]] = {}
+    for cell in dropped:
+        reasons.setdefault(str(cell["why"]), []).append(float(cell["N"]))
+    lines = []
+    for why, sizes in list(reasons.items())[:12]:
+        ends = f"N {min(sizes):.3g}" + (f" to {max(sizes):.3g}" if len(set(sizes)) > 1 else "")
+        times = "" if len(sizes) == 1 else f" ({len(sizes)} cells)"
+        lines.append(f"left out: {ends}{times}: {why}")
+    if len(reasons) > 12:
+        lines.append(f"… {len(reasons) - 12} more reasons")
+    return lines
+
+
+def total_lines(total: Total, six_nd: float) -> list[str]:
+    """Say what a plan costs, one line a resource, each with its range."""
+    lines = [f"{total.points} points, {total.flops:.4g} FLOP (6ND: {six_nd:.4g})"]
+    if total.seconds is not None and total.wall_seconds is not None:
+        wall = f"{_span(total.wall_seconds, duration)} on {total.workers}"
+        workers = "worker" if total.workers == 1 else "workers"
+        lines.append(f"time: {wall} {workers}, {_span(total.seconds, duration)} of work")
+    if total.gpu_hours is not None:
+        lines.append(f"device hours: {_span(total.gpu_hours, short)}")
+    if total.money is not None:
+        lines.append(f"money: {_span(total.money, short)}")
+    if total.kwh is not None:
+        lines.append(f"energy: {_span(total.kwh, short)} kWh")
+    if total.memory is not None:
+        lines.append(f"memory: up to {total.memory / GIB:.3g} GiB a point")
+    return lines
+
+
+def _span(value: Range, show: Any) -> str:
+    return f"{show(value.value)} ({show(value.low)} to {show(value.high)})"
+
+
+def short(value: float) -> str:
+    """Three significant digits."""
+    return f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes, hours or days, whichever reads best."""
+    for unit, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2.0 * unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.3g} s"
+
+
+# ------------------------------------------------------------------------------------- pre-flight
+
+
+def preflight_lines(found: Preflight, additions: tuple[Addition, ...], spent: float) -> list[str]:
+    """Lay a pre-flight out in 80 columns."""
+    first = found.outlooks[0]
+    lines = [
+        f"Pre-flight: {first.studies} studies simulated under each law that may be true, noise",
+        f"{found.noise:.2%} of the loss, fitted by {first.fitted}. Expected {found.level:.0%} "
+        f"intervals at C = {found.target:.3g}:",
+        f"{'a':>24} {'N*':>30} {'loss':>24}".rstrip(),
+    ]
+    for o in found.outlooks[:8]:
+        lines.append(f"if {o.source}:")
+        if not o.expected:
+            lines.append(f"  not identified in {o.failed} of {o.studies} studies")
+            continue
+        shown = [
+            f"{e.median:{form}} ({e.low:{form}} to {e.high:{form}})"
+            for name, form in (("a", ".3f"), ("N", ".3g"), ("loss", ".4g"))
+            if (e := o.expected.get(name)) is not None
+        ]
+        widths = (24, 30, 24)
+        lines.append(" ".join(f"{c:>{w}}" for c, w in zip(shown, widths, strict=False)))
+        lines += _bias(o.expected)
+    if len(found.outlooks) > 8:
+        lines.append(f"… {len(found.outlooks) - 8} more laws (--json prints all)")
+    if found.brackets:
+        chances = [f"{b:.3g} {p:.0%}" for b, p in found.brackets.items()]
+        lines.append("Minimum inside its sizes: " + ", ".join(chances[:6]) + _more(chances, 6))
+    return lines + menu_lines(additions, spent)
+
+
+def _bias(expected: Mapping[str, Any]) -> list[str]:
+    """Say where the interval misses what is true, as it does when another law is fitted."""
+    missed = [
+        f"{name} {e.truth:.3g}" for name, e in expected.items() if not e.low <= e.truth <= e.high
+    ]
+    return [f"  but these intervals miss what is true: {', '.join(missed)}"] if missed else []
+
+
+def _more(items: list[str], shown: int) -> str:
+    return f", … ({len(items) - shown} more)" if len(items) > shown else ""
+
+
+def menu_lines(additions: tuple[Addition, ...], spent: float) -> list[str]:
+    """One line for each single run that would help most at its cost."""
+    if not additions:
+        return []
+    lines = ["One more run that would help most, by what it costs:"]
+    for a in additions:
+        lines.append(
+            f"  N {a.N:.3g}, D {a.D:.3g}: {a.C / spent:.2%} of the compute, "
+            f"{a.reduction or 0.0:.0%} less variance"
+        )
+    return lines
+
+
+def suggestion_lines(found: Suggestions) -> list[str]:
+    """Lay suggestions out in 80 columns."""
+    lines = [
+        f"Standard errors at C = {found.target:.3g} ({found.belief}):",
+        f"  {'':<10} {'a':>9} {'ln N*':>9} {'ln loss':>9}",
+        _errors("now", found.before),
+    ]
+    if found.chosen:
+        lines.append(_errors("with these", found.after))
+        lines.append(f"{'N':>12} {'D':>14} {'D/N':>8} {'C':>9} {'runs':>5}")
+        for a in found.chosen:
+            lines.append(f"{a.N:>12.6g} {a.D:>14.8g} {a.D / a.N:>8.3g} {a.C:>9.3g} {a.runs:>5}")
+        share = found.cost / found.spent
+        lines.append(f"{found.cost:.4g} FLOP, {share:.1%} of what the runs so far cost")
+    return lines + menu_lines(found.menu, found.spent)
+
+
+def _errors(name: str, se: Mapping[str, float]) -> str:
+    return f"  {name:<10} " + " ".join(f"{value:>9.3g}" for value in se.values())

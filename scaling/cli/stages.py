@@ -1,0 +1,132 @@
+"""A sweep in its stages: tuning runs and their check first, where a study asks for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from scaling.cli.common import talk, tell
+from scaling.cli.planned import duration, plan_table
+
+if TYPE_CHECKING:
+    from scaling.planning.plan import Plan
+    from scaling.planning.sections import Study
+
+Run = Callable[[Path], Any]
+
+
+def tuned_in(out: Path | None) -> Path | None:
+    """The result of a tuning stage in a sweep folder, if it is there."""
+    if out is None:
+        return None
+    path = out / "tuning" / "tuned.json"
+    return path if path.is_file() else None
+
+
+def write_plan(planned: Plan, out: Path, base: Path | None) -> list[Any]:
+    """Write a plan, and that of its tuning stage where one comes first; return what to say."""
+    from scaling.api import plan_of
+
+    found: list[Any] = []
+    if planned.study.tuning is not None and tuned_in(out) is None:
+        found += plan_of(planned.study, base, stage="tune").write(out / "tuning")
+    return found + planned.write(out)
+
+
+def prepare(study: Study, base: Path | None, out: Path, run: Run) -> Plan:
+    """Run the tuning stage if one is due, then plan the design and write it to `out`.
+
+    Raises
+    ------
+    PlanError
+        SC215 or SC217 if the rates tried do not bracket their optima.
+    Exit
+        With code 1 if the tuned law fails its check.
+    """
+    from scaling.api import plan_of
+
+    tuned = tuned_in(out)
+    if study.tuning is not None and tuned is None:
+        tuned = _tune(study, base, out / "tuning", run)
+    planned = plan_of(study, base, tuned=tuned)
+    tell([*planned.messages, *planned.write(out)])
+    return planned
+
+
+def due(folder: Path) -> Study | None:
+    """The study of a folder whose tuning stage is not settled yet, else None."""
+    from scaling.planning.sections import Study as Whole
+
+    path = folder / "study.json"
+    if not (folder / "tuning" / "plan.jsonl").is_file() or tuned_in(folder) is not None:
+        return None
+    study = Whole.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
+    return study if study.tuning is not None else None
+
+
+def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
+    """Train the tuning runs, settle the law of the rate, check it, and keep it."""
+    from scaling.api import plan_of
+    from scaling.planning.tuning import check_rate, settle
+    from scaling.runs.files import write_atomic
+
+    planned = plan_of(study, base, stage="tune")
+    talk(f"tuning the learning rate: {len(planned)} runs")
+    tell(planned.write(folder))
+    run(folder)
+    settled = settle(list(_rows(folder, planned, "tune")), recipe=planned.points[0].recipe)
+    talk(f"rate = {settled.formula}, exponent {settled.describe()}")
+    kept = folder / "law.json"
+    write_atomic(kept, json.dumps(settled.as_dict(), indent=1) + "\n")
+    if study.tuning is not None and study.tuning.check is not None:
+        check = plan_of(study, base, stage="check", tuned=kept)
+        talk(f"checking it at N = {check.points[0].N}: {len(check)} runs")
+        tell(replace(planned, points=(*planned.points, *check.points)).write(folder))
+        run(folder)
+        settled = check_rate(settled, list(_rows(folder, check, "check")))
+        write_atomic(kept, json.dumps(settled.as_dict(), indent=1) + "\n")
+    tell(settled.messages)
+    if any(message.code == "SC216" for message in settled.messages):
+        talk(f'to go on with it: [recipe] tuned = "{kept}", and no [tuning]')
+        raise typer.Exit(1)
+    path = folder / "tuned.json"
+    write_atomic(path, json.dumps(settled.as_dict(), indent=1) + "\n")
+    return path
+
+
+def _rows(folder: Path, planned: Plan, stage: str) -> Iterator[dict[str, Any]]:
+    from scaling.runs.records import read_record
+
+    for point in planned:
+        record = read_record(folder, point.id)
+        if record is not None:
+            yield {
+                "N": point.N,
+                "D": point.D,
+                "lr": point.lr,
+                "seed": point.seed,
+                "stage": stage,
+                "loss": record["loss"],
+                "status": record["status"],
+            }
+
+
+def rehearse(planned: Plan, out: Path) -> None:
+    """Say what a run would do, and do nothing."""
+    from scaling.runs.records import read_record
+
+    typer.echo(plan_table(planned))
+    tell(planned.messages)
+    done = [p for p in planned if read_record(out, p.id) is not None]
+    left = [p for p in planned if read_record(out, p.id) is None]
+    text = f"{len(done)} of {len(planned)} points have a record; {len(left)} would be trained, "
+    text += f"{sum(p.C for p in left):.3g} FLOP"
+    seconds = [p.seconds for p in left if p.seconds is not None]
+    if left and len(seconds) == len(left):
+        text += f", {duration(sum(seconds))} of work"
+    talk(f"{text}; nothing was written")

@@ -1,0 +1,145 @@
+"""What in a study cannot be meant together, each part being well formed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scaling import laws
+from scaling.errors import ConfigError, Fault, listed
+from scaling.expressions import parse
+from scaling.planning.sections import DesignSection, FitSection, Study
+
+EVERY_KIND = {
+    "kind",
+    "center",
+    "seeds",
+    "seeds_at_smallest",
+    "extra",
+    "max_epochs",
+    "trunks",
+    "budget_flops",
+    "budget_gpu_hours",
+}
+OF_KIND = {
+    "isoflop": ("budgets", "sizes", "span"),
+    "grid": ("params", "data", "budgets"),
+    "ladder": ("params", "budgets", "multipliers", "ratio"),
+    "l-shape": ("params", "data", "corner"),
+    "sobol": ("box", "count"),
+    "ratio": ("params", "ratio"),
+    "points": ("points",),
+    "optimal": ("box", "count", "decision"),
+}
+NEEDED = {
+    "isoflop": (("budgets", "FLOP budgets"),),
+    "l-shape": (("params", "a list of N"), ("data", "a list of D")),
+    "sobol": (("box", "ranges of two or three of N, D and C"),),
+    "ratio": (("params", "a list of N"), ("ratio", "D/N")),
+    "points": (("points", "a list of [N, D]"),),
+}
+
+
+def contradictions(study: Study, name: str) -> list[Fault]:
+    """List what contradicts itself in a study file called `name`."""
+    faults = list(_data(study, name))
+    if study.design is not None:
+        faults += _design(study, study.design, name)
+    if study.prior is not None and study.prior.fit is not None and study.prior.laws:
+        faults.append(Fault("SC012", f"{name} [prior]", "has fit and laws", "one of the two"))
+    if study.tuning is not None and study.recipe.tuned is not None:
+        where = f"{name} [tuning]"
+        faults.append(Fault("SC012", where, "[recipe] tuned names its result", "one of the two"))
+    for fit in study.fit:
+        faults += _fit(fit)
+    return faults
+
+
+def _data(study: Study, name: str) -> Iterator[Fault]:
+    data = study.data
+    if (data.source is None) == (data.table is None):
+        yield Fault(
+            "SC012",
+            f"{name} [data]",
+            "needs either source or table",
+            'source = "stdlib" to train, table = "results.csv" to fit finished runs',
+        )
+    if data.source is not None and study.design is None:
+        yield Fault("SC012", f"{name} [design]", "missing", 'kind = "isoflop" or "grid"')
+
+
+def _design(study: Study, design: DesignSection, name: str) -> Iterator[Fault]:
+    where = f"{name} [design]"
+    useful = EVERY_KIND.union(OF_KIND[design.kind])
+    for key in sorted(design.model_fields_set - useful):
+        expected = listed(sorted(useful - {"kind"}), limit=20)
+        yield Fault("SC012", f"{where} {key}", f'has no use in kind = "{design.kind}"', expected)
+    for key, expected in NEEDED.get(design.kind, ()):
+        if not getattr(design, key):
+            yield Fault("SC012", f"{where} {key}", "missing", expected)
+    if design.budget_flops is not None and design.budget_gpu_hours is not None:
+        yield Fault("SC012", where, "has budget_flops and budget_gpu_hours", "one of the two")
+    yield from _box(design, where)
+    yield from _of_kind(study, design, where)
+
+
+def _box(design: DesignSection, where: str) -> Iterator[Fault]:
+    if design.box is None:
+        return
+    ranges = {k: v for k in ("N", "D", "C") if (v := getattr(design.box, k)) is not None}
+    for key, (low, high) in ranges.items():
+        if not low < high:
+            found = f"[{low:g}, {high:g}]"
+            yield Fault("SC012", f"{where} box {key}", found, "[low, high] with low below high")
+    least = 2 if design.kind == "sobol" else 1
+    if len(ranges) < least or (design.kind == "optimal" and not {"C", "D"} & set(ranges)):
+        expected = "ranges of two or three of N, D and C"
+        if design.kind == "optimal":
+            expected = "a range of C or D, and of N if you like"
+        yield Fault("SC012", f"{where} box", f"has {listed(list(ranges)) or 'nothing'}", expected)
+
+
+def _of_kind(study: Study, design: DesignSection, where: str) -> Iterator[Fault]:
+    believes = design.center is not None or study.prior is not None
+    given = sum(bool(v) for v in (design.params, design.data, design.budgets))
+    if design.kind == "grid" and given < 2:
+        yield Fault("SC012", where, "a grid needs two of params, data and budgets", "two lists")
+    if design.kind == "isoflop" and isinstance(design.sizes, int) and not believes:
+        yield Fault(
+            "SC012",
+            f"{where} center",
+            "missing",
+            "a prior for the optimum, such as center = {N = 1.3e4, C = 2e10}, or a [prior]",
+            "or list sizes = [N, N, …] themselves",
+        )
+    if design.kind == "ladder":
+        if bool(design.params) == bool(design.budgets):
+            found = "has params and budgets" if design.params else "has neither"
+            yield Fault("SC012", where, f"a ladder {found}", "params, or budgets")
+        if design.ratio is None and not believes:
+            expected = "ratio = 20 (D/N), a center or a [prior]"
+            yield Fault("SC012", f"{where} ratio", "missing", expected)
+        if design.ratio is not None and design.budgets and not believes:
+            expected = "params, or a center or a [prior] that says where the optima are"
+            yield Fault("SC012", f"{where} budgets", "no optimum is believed", expected)
+    if design.kind == "optimal":
+        if design.budget_flops is None and design.budget_gpu_hours is None:
+            expected = "what may be spent, or budget_gpu_hours"
+            yield Fault("SC012", f"{where} budget_flops", "missing", expected)
+        if study.study.target_flops is None:
+            found, expected = "missing", "the compute at which N* and the loss are wanted"
+            yield Fault("SC012", f"{where[:-9]} [study] target_flops", found, expected)
+
+
+def _fit(fit: FitSection) -> list[Fault]:
+    """What would stop this fit after hours of training, whatever the results are."""
+    faults: list[Fault] = []
+    try:
+        if fit.law is not None:
+            laws.get(fit.law)
+        for option in ("where", "holdout"):
+            condition = getattr(fit, option)
+            if condition is not None:
+                parse(condition, where=f"[fit] {option}")
+    except ConfigError as error:
+        faults += error.faults
+    return faults

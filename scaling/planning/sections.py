@@ -1,0 +1,200 @@
+"""The sections of a study file: what may stand there, and of which kind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Range = Annotated[list[Positive], Field(min_length=2, max_length=2)]
+Value = bool | int | float | str | list[int]
+
+
+class Section(BaseModel):
+    """A part of a study: frozen, strict, and without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StudySection(Section):
+    """What the study is about."""
+
+    title: str = "Scaling study"
+    question: str = ""
+    target_flops: Positive | None = None
+
+
+class DataSection(Section):
+    """Where the runs come from: a source to train on, or a finished table."""
+
+    task: Literal["text"] = "text"
+    source: str | None = None
+    options: dict[str, float] = Field(default_factory=dict)
+    table: str | None = None
+    map: dict[str, str] = Field(default_factory=dict)
+    where: str | None = None
+    convention: str | None = None
+    final_only: bool = False
+
+
+class ModelSection(Section):
+    """The family of models, the rule by which they grow, and what all its members share."""
+
+    family: str = "decoder"
+    rule: str | None = None
+    tolerance: Positive | None = None
+    context: Count = 32
+    layers: Count | None = None
+    ffn_ratio: Positive | None = None
+    vocabulary: Count | None = None
+    options: dict[str, Value] = Field(default_factory=dict)
+    counts: str | None = None
+
+
+class Center(Section):
+    """Prior for the optimum: N*(C) = N (C / C0)^exponent, around which sizes are laid."""
+
+    N: Positive
+    C: Positive
+    exponent: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class Box(Section):
+    """Ranges inside which a design may lay its points."""
+
+    N: Range | None = None
+    D: Range | None = None
+    C: Range | None = None
+
+
+Kind = Literal["isoflop", "grid", "ladder", "l-shape", "sobol", "ratio", "points", "optimal"]
+
+
+class DesignSection(Section):
+    """Which points.
+
+    ``budgets``, ``params`` and ``data`` are lists of C, N and D; the other keys belong to the kinds
+    that `scaling.planning.designs` describes.
+    """
+
+    kind: Kind
+    budgets: list[Positive] = Field(default_factory=list)
+    params: list[Positive] = Field(default_factory=list)
+    data: list[Positive] = Field(default_factory=list)
+    sizes: Annotated[int, Field(ge=2, le=1000)] | list[Positive] = 6
+    center: Center | None = None
+    span: Annotated[float, Field(gt=1)] = 4.0
+    multipliers: list[Positive] = Field(default_factory=lambda: [0.25, 0.5, 1.0, 2.0, 4.0])
+    ratio: Positive | None = None
+    corner: Literal["small", "large"] = "small"
+    box: Box | None = None
+    count: Annotated[int, Field(ge=1, le=100_000)] = 35
+    budget_flops: Positive | None = None
+    budget_gpu_hours: Positive | None = None
+    decision: Literal["size", "loss", "exponent", "all"] = "all"
+    points: list[Annotated[list[Positive], Field(min_length=2, max_length=3)]] = Field(
+        default_factory=list
+    )
+    extra: list[Annotated[list[Positive], Field(min_length=2, max_length=3)]] = Field(
+        default_factory=list
+    )
+    seeds: Count = 1
+    seeds_at_smallest: Count | None = None
+    max_epochs: Positive | None = None
+    trunks: bool = False
+
+
+class TruthSection(Section):
+    """One law that may be true: published values by their name, or a law with its parameters."""
+
+    published: str | None = None
+    law: str | None = None
+    params: dict[str, float] = Field(default_factory=dict)
+    weight: Positive = 1.0
+
+
+class PriorSection(Section):
+    """What is believed of the law and of the noise before anything is spent."""
+
+    fit: str | None = None
+    laws: list[TruthSection] = Field(default_factory=list)
+    noise: Positive | None = None
+    noise_growth: Annotated[float, Field(ge=0, le=1)] = 0.0
+    trunk_noise: Annotated[float, Field(ge=0)] = 0.0
+
+
+class RecipeSection(Section):
+    """The rules for learning rate, batch and schedule, and what overrides them."""
+
+    name: str = "bytes-small"
+    overrides: dict[str, float | str] = Field(default_factory=dict)
+    tuned: str | None = None
+
+
+class TuningSection(Section):
+    """Learning rates tried at a few small sizes, whose optima give the rate of all others."""
+
+    sizes: Annotated[list[Positive], Field(min_length=2)]
+    factors: Annotated[list[Positive], Field(min_length=3)] = [0.25, 0.5, 1.0, 2.0, 4.0]
+    ratio: Positive = 20.0
+    seeds: Count = 1
+    check: Positive | None = None
+
+
+class EngineSection(Section):
+    """Where the points are trained, and what that costs."""
+
+    name: Literal["local", "debug"] = "local"
+    workers: Count | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_seconds: Positive = 60.0
+    calibration: str | None = None
+    accelerator: str | None = None
+    mfu: Annotated[float, Field(gt=0, le=1)] | None = None
+    price_per_hour: Positive | None = None
+    memory_gib: Positive | None = None
+
+
+class FitSection(Section):
+    """One fit of the results."""
+
+    law: str | None = None
+    approach: list[Literal["surface", "isoflop", "envelope"]] = ["surface", "isoflop"]
+    objective: Literal["log-huber", "huber", "log-mse", "mse"] = "log-huber"
+    delta: Positive | Literal["auto"] = 1e-3
+    reduction: Literal["sum", "mean"] = "sum"
+    minimum: Literal["powers", "parabola", "cubic", "quartic", "spline"] = "powers"
+    group: str | None = None
+    where: str | None = None
+    holdout: str | None = None
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    interval: Share = 0.95
+    seed: int = 0
+    edge: Literal["refuse", "keep"] = "refuse"
+    cost: str | None = None
+    sensitivity: bool = True
+
+
+class ReportSection(Section):
+    """What the report is called."""
+
+    title: str | None = None
+
+
+class Study(Section):
+    """A whole study file."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    study: StudySection = StudySection()
+    data: DataSection
+    model: ModelSection = ModelSection()
+    design: DesignSection | None = None
+    prior: PriorSection | None = None
+    recipe: RecipeSection = RecipeSection()
+    tuning: TuningSection | None = None
+    engine: EngineSection = EngineSection()
+    fit: list[FitSection] = Field(default_factory=lambda: [FitSection()], min_length=1)
+    report: ReportSection = ReportSection()
