@@ -387,7 +387,8 @@ def main():
         "What a design must know: predicted errors of a and ln N* at a third of the compute, over "
         "the\nbaseline's:",
         common.table(("truth", "known", "a", "ln N*"), knowledge_rows(settings), text=2),
-        "The coupled law fitted to every truth, predicted:",
+        "The coupled law fitted to every truth, predicted; a design for a and ln N* tells little "
+        "of k:",
         common.table(
             ("truth", "design", "se(a)", "se(ln N*)", "se(k)"), unlike_fit_rows(settings), text=2
         ),
@@ -396,7 +397,9 @@ def main():
         f"Noise that is .004 at 1e18 and grows as C^-{GROWTH:g} to smaller runs; predicted errors "
         "at a third of\nthe compute, over the baseline's:",
         common.table(("truth", "design knows", "a", "ln N*"), noise_rows(settings), text=2),
-        "The additive law fitted to the coupled truth, no noise: errors and residuals of ln loss:",
+        "The additive law fitted to the coupled truth without noise: errors, and the root mean "
+        "square of\nthe residuals of ln loss, which must stand out of the noise for the coupling "
+        "to show:",
         common.table(
             ("design", "a", "ln N*", "rms"), bias_rows(settings["coupled, k free"]), text=1
         ),
@@ -419,6 +422,8 @@ def notes(args, seconds):
         "Limit: for the truth itself and one quantity, no choice of at most 35 runs in the box, "
         "not even in fractions of runs, has a smaller standard error; certified to .3% of ln "
         "variance.",
+        "Predictions are to first order: where they and the simulation differ, as for the L-shape "
+        "with k free, the runs hardly determine the law.",
         "L-shape, factorial and Sobol designs end at a largest C that sets their cost; where they "
         "cannot cost as much as the baseline the largest they can is shown.",
     ]

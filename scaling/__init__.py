@@ -21,9 +21,11 @@ _HOME = {
     "law": "scaling.api",
     "load": "scaling.api",
     "plan": "scaling.api",
+    "preflight": "scaling.api",
     "read": "scaling.api",
     "report": "scaling.api",
     "run": "scaling.api",
+    "suggest": "scaling.api",
 }
 
 __all__ = [
@@ -38,13 +40,28 @@ __all__ = [
     "law",
     "load",
     "plan",
+    "preflight",
     "read",
     "report",
     "run",
+    "suggest",
 ]
 
 if TYPE_CHECKING:
-    from scaling.api import compare, envelope, fit, isoflop, law, load, plan, read, report, run
+    from scaling.api import (
+        compare,
+        envelope,
+        fit,
+        isoflop,
+        law,
+        load,
+        plan,
+        preflight,
+        read,
+        report,
+        run,
+        suggest,
+    )
     from scaling.fitting.result import Fit, Fits
     from scaling.laws import Law
     from scaling.planning.plan import Plan

@@ -16,9 +16,11 @@ NAMES = (
     "law",
     "load",
     "plan",
+    "preflight",
     "read",
     "report",
     "run",
+    "suggest",
 )
 NOT_IMPORTED = ("scaling.__main__",)  # runs the program
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from scaling.cli.app import app
-from scaling.cli.common import follow_up, talk
+from scaling.cli.common import DryRun, follow_up, talk
 
 
 @app.command()
@@ -31,8 +31,29 @@ def bench(
         int, typer.Option("--shapes", min=1, help="Shapes to measure at most, spread over FLOP.")
     ] = 40,
     force: Annotated[bool, typer.Option("--force", help="Measure everything anew.")] = False,
+    coordinates: Annotated[
+        bool,
+        typer.Option(
+            "--coordinates",
+            help="Instead check whether one rate serves all widths (muP); writes nothing.",
+        ),
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the coordinate check machine-readable.")
+    ] = False,
 ) -> None:
-    """Measure on this machine what a step of every shape of a study costs."""
+    """Measure on this machine what a step of every shape of a study costs.
+
+    scaling bench study.toml -o calibration.json
+
+    scaling bench study.toml --coordinates
+    """
+    if coordinates:
+        from scaling.cli.coordinates import coordinates as check
+
+        check(file, device, as_json=as_json)
+        return
     from scaling.api import plan_of
     from scaling.errors import ConfigError, Fault
     from scaling.planning.calibration import Calibration
@@ -47,8 +68,12 @@ def bench(
         Calibration.read(out)  # refuses what is not ours
         known = json.loads(out.read_text(encoding="utf-8"))
     study = read_study(file)
+    wanted = _one_of_each(plan_of(study, file.parent))
+    if dry_run:
+        talk(f"{min(shapes, len(wanted))} of {len(wanted)} shapes would be measured into {out}")
+        return
     result = measure(
-        _one_of_each(plan_of(study, file.parent)),
+        wanted,
         device or study.engine.device,
         seconds,
         workers=workers or study.engine.workers,

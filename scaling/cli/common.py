@@ -7,13 +7,16 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from scaling.errors import ConfigError, Fault, Message
 
 MAX_LEVELS = 1000
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done; write and spend nothing.")
+]
 
 
 def talk(text: str = "") -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scaling.cli.app import data_app
-from scaling.cli.common import follow_up, print_json, talk
+from scaling.cli.common import DryRun, follow_up, print_json, talk
 
 if TYPE_CHECKING:
     from scaling.runs.public import DataSet
@@ -54,6 +54,7 @@ def fetch_data(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     cache: Cache = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Fetch public runs from their origin, checked by sha256, and say whom to cite.
@@ -69,6 +70,11 @@ def fetch_data(
     chosen = _chosen(names, cache)
     if out is not None:
         _refuse_existing([out / table.name for found in chosen for table in found.files], force)
+    if dry_run:
+        for found in chosen:
+            origin = f"github.com/{found.repo} at {found.commit[:12]}"
+            talk(f"{found.name} ({state(found, cache)}) would be fetched from {origin}")
+        return
     rows, commands = [], []
     for found in chosen:
         paths = fetch_set(found.name, cache)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scaling.cli.app import app
-from scaling.cli.common import command_line, follow_up, number, pairs, talk, tell
+from scaling.cli.common import DryRun, command_line, follow_up, number, pairs, talk, tell
 from scaling.cli.reading import Group, Texts, read_runs, reads_runs, tell_reading
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def fit(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
     full: Annotated[bool, typer.Option("--full", help="With --json: rows and draws too.")] = False,
+    dry_run: DryRun = False,
     *,
     how: How,
 ) -> None:
@@ -157,13 +158,15 @@ def fit(
         sensitivity=sensitivity,
         command=command_line(),
     )
-    if out is not None:
+    if out is not None and not dry_run:
         fits.save(out)
     if as_json:
         typer.echo(fits.to_json(full=full), nl=False)
     else:
         show(table, fits)
-    if out is not None:
+    if out is not None and dry_run:
+        talk(f"would write {out}")
+    elif out is not None:
         talk(f"wrote {out}")
         follow_up(f"scaling report {out} -o report.html")
     refused = [item for item in fits.fits if not item.identified]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaling.cli.app import app
-from scaling.cli.common import follow_up, print_json, talk
+from scaling.cli.common import DryRun, follow_up, print_json, talk
 from scaling.cli.reading import reads_runs, settle, tell_reading
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def import_(
     ] = Path("-"),
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
+    dry_run: DryRun = False,
     *,
     how: How,
 ) -> None:
@@ -71,13 +72,16 @@ def import_(
     own = {c for t in tables.values() for c in set(t.columns) - derived_columns(t)}
     whole = stacked({name: canonical_frame(t, kept=own) for name, t in tables.items()})
     tell_reading(tables.values())
+    wrote = "would write" if dry_run else "wrote"
     if to_file:
-        write_atomic(out, to_csv(whole))
-        talk(f"wrote {out}: {len(whole)} run{'' if len(whole) == 1 else 's'}")
+        if not dry_run:
+            write_atomic(out, to_csv(whole))
+        talk(f"{wrote} {out}: {len(whole)} run{'' if len(whole) == 1 else 's'}")
     if to_file and curves:
         stack = _points(curves)
-        write_atomic(beside, to_csv(stack))
-        talk(f"wrote {beside}: {len(stack)} points of {stack['run'].nunique()} runs")
+        if not dry_run:
+            write_atomic(beside, to_csv(stack))
+        talk(f"{wrote} {beside}: {len(stack)} points of {stack['run'].nunique()} runs")
     elif curves:
         talk("  curves are written with -o FILE only")
     if as_json:
@@ -93,7 +97,7 @@ def import_(
         )
     elif not to_file:
         typer.echo(to_csv(whole), nl=False)
-    if to_file:
+    if to_file and not dry_run:
         follow_up(f"scaling fit {out}")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scaling.cli.app import sweep_app
-from scaling.cli.common import follow_up, print_json, talk, tell
+from scaling.cli.common import DryRun, follow_up, print_json, talk, tell
 from scaling.cli.planned import (
     changed,
     plan_table,
@@ -86,9 +86,7 @@ def plan(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Shrink the study to seconds, for tests.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print all, write nothing, even with -o.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Turn a study file into points, and say what they cost and what they will tell.

@@ -144,7 +144,7 @@ def total_lines(total: Total, six_nd: float) -> list[str]:
     if total.kwh is not None:
         lines.append(f"energy: {_span(total.kwh, short)} kWh")
     if total.memory is not None:
-        lines.append(f"memory: up to {total.memory / GIB:.3g} GiB a point")
+        lines.append(f"memory: up to {total.memory / GIB:.3g} GiB a point, at a batch that fits")
     return lines
 
 
@@ -177,33 +177,35 @@ def preflight_lines(found: Preflight, additions: tuple[Addition, ...], spent: fl
         f"intervals at C = {found.target:.3g}:",
         f"{'a':>24} {'N*':>30} {'loss':>24}".rstrip(),
     ]
-    for o in found.outlooks[:8]:
+    shown = _spread(len(found.outlooks))
+    for o in (found.outlooks[i] for i in shown):
         lines.append(f"if {o.source}:")
         if not o.expected:
             lines.append(f"  not identified in {o.failed} of {o.studies} studies")
             continue
-        shown = [
+        texts = [
             f"{e.median:{form}} ({e.low:{form}} to {e.high:{form}})"
             for name, form in (("a", ".3f"), ("N", ".3g"), ("loss", ".4g"))
             if (e := o.expected.get(name)) is not None
         ]
         widths = (24, 30, 24)
-        lines.append(" ".join(f"{c:>{w}}" for c, w in zip(shown, widths, strict=False)))
-        lines += _bias(o.expected)
-    if len(found.outlooks) > 8:
-        lines.append(f"… {len(found.outlooks) - 8} more laws (--json prints all)")
+        lines.append(" ".join(f"{c:>{w}}" for c, w in zip(texts, widths, strict=False)))
+        if o.missed:
+            missed = ", ".join(f"{k} {o.expected[k].truth:.3g}" for k in o.missed)
+            lines.append(f"  but these intervals miss what is true: {missed}")
+    if len(shown) < len(found.outlooks):
+        lines.append(f"… {len(found.outlooks) - len(shown)} more laws (--json prints all)")
     if found.brackets:
         chances = [f"{b:.3g} {p:.0%}" for b, p in found.brackets.items()]
         lines.append("Minimum inside its sizes: " + ", ".join(chances[:6]) + _more(chances, 6))
     return lines + menu_lines(additions, spent)
 
 
-def _bias(expected: Mapping[str, Any]) -> list[str]:
-    """Say where the interval misses what is true, as it does when another law is fitted."""
-    missed = [
-        f"{name} {e.truth:.3g}" for name, e in expected.items() if not e.low <= e.truth <= e.high
-    ]
-    return [f"  but these intervals miss what is true: {', '.join(missed)}"] if missed else []
+def _spread(count: int, most: int = 4) -> list[int]:
+    """Places of at most four laws, spread over all."""
+    if count <= most:
+        return list(range(count))
+    return [round(i * (count - 1) / (most - 1)) for i in range(most)]
 
 
 def _more(items: list[str], shown: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scaling.cli.app import app
-from scaling.cli.common import command_line, talk
+from scaling.cli.common import DryRun, command_line, talk
 from scaling.cli.reading import read_runs, reads_runs, stored_fit, tell_reading
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def report(
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Title of the report.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    dry_run: DryRun = False,
     *,
     how: How,
 ) -> None:
@@ -51,6 +52,9 @@ def report(
     if target_flops is not None and not target_flops > 0:
         raise ConfigError(Fault("SC004", "--target-flops", str(target_flops), "above 0"))
     fits = _fits(source, how)
+    if dry_run:
+        talk("would write " + " and ".join(str(path) for path in targets))
+        return
     write_report(fits, targets, study_of(source), title, target_flops)
 
 

@@ -72,6 +72,7 @@ def due(folder: Path) -> Study | None:
 def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
     """Train the tuning runs, settle the law of the rate, check it, and keep it."""
     from scaling.api import plan_of
+    from scaling.errors import PlanError
     from scaling.planning.tuning import check_rate, settle
     from scaling.runs.files import write_atomic
 
@@ -79,7 +80,13 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
     talk(f"tuning the learning rate: {len(planned)} runs")
     tell(planned.write(folder))
     run(folder)
-    settled = settle(list(_rows(folder, planned, "tune")), recipe=planned.points[0].recipe)
+    noise = _noise(study)
+    rows = list(_rows(folder, planned, "tune"))
+    try:
+        settled = settle(rows, recipe=planned.points[0].recipe, noise=noise)
+    except PlanError:
+        talk("widen [tuning] factors as said below and run again; finished runs are kept")
+        raise
     talk(f"rate = {settled.formula}, exponent {settled.describe()}")
     kept = folder / "law.json"
     write_atomic(kept, json.dumps(settled.as_dict(), indent=1) + "\n")
@@ -88,7 +95,7 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
         talk(f"checking it at N = {check.points[0].N}: {len(check)} runs")
         tell(replace(planned, points=(*planned.points, *check.points)).write(folder))
         run(folder)
-        settled = check_rate(settled, list(_rows(folder, check, "check")))
+        settled = check_rate(settled, list(_rows(folder, check, "check")), noise=noise)
         write_atomic(kept, json.dumps(settled.as_dict(), indent=1) + "\n")
     tell(settled.messages)
     if any(message.code == "SC216" for message in settled.messages):
@@ -97,6 +104,17 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
     path = folder / "tuned.json"
     write_atomic(path, json.dumps(settled.as_dict(), indent=1) + "\n")
     return path
+
+
+def _noise(study: Study) -> float | None:
+    """Scatter of ln loss, where no seeds are repeated that would show it."""
+    from scaling.planning import recipes
+
+    assert study.tuning is not None
+    if study.tuning.seeds > 1:
+        return None
+    own = None if study.prior is None else study.prior.noise
+    return own or recipes.get(study.recipe.name, study.recipe.overrides).noise
 
 
 def _rows(folder: Path, planned: Plan, stage: str) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaling.cli.app import app
-from scaling.cli.common import command_line, talk
+from scaling.cli.common import DryRun, command_line, talk
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
@@ -31,9 +31,7 @@ def study(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Shrink the study to seconds, for tests.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and its cost; do nothing.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Plan, train, fit and report a study; running it again continues.
 

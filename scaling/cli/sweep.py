@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from scaling.cli.app import sweep_app
-from scaling.cli.common import follow_up, print_json, talk, tell
+from scaling.cli.common import DryRun, follow_up, print_json, talk, tell
 
 Smoke = Annotated[bool, typer.Option("--smoke", help="Shrink the study to seconds, for tests.")]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable output.")]
@@ -32,9 +32,7 @@ def run(
         typer.Option("--retry", help="Run points of this status again: failed, diverged, too-big."),
     ] = None,
     smoke: Smoke = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be trained; do nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train every point that has no result yet; running it again continues.

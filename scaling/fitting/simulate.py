@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scaling.fitting.data import Data
 from scaling.fitting.estimate import ROBUST
 from scaling.fitting.intervals import STARTS, small_sample_factor
-from scaling.fitting.objectives import Loss
+from scaling.fitting.objectives import make
 from scaling.fitting.seeds import Seeds
 from scaling.fitting.solve import refine
 from scaling.laws import Law
@@ -112,7 +112,7 @@ def simulate(
     """
     if delta == "auto":
         delta = ROBUST * float(np.median(np.abs(errors))) or 1e-3
-    loss = Loss(objective, float(delta))  # type: ignore[arg-type]
+    loss = make(objective, float(delta))
     studies, n = errors.shape
     data = Data(law, x, np.exp(log_loss), loss, {}, {})
     ones = np.ones(n)

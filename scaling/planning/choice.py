@@ -20,7 +20,8 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SIZES, LENGTHS = 28, 56  # levels of N and of D that candidates are laid on
 CHEAPEST, DEAREST = 1e-4, 0.25  # share of the budget that one run may cost
-FEWEST_STEPS = 100  # of a candidate: shorter runs are told by their schedule
+FEWEST_STEPS = 200  # of a candidate: shorter runs are told by their schedule
+WIDE = 4.0  # how far N and D may be from the believed optimum where a box does not say
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,10 @@ def choose(
     flops = budget if unit == "flops" else _flops_of(design, pricing, budget)
     box = box_of(design, flops)
     cheap = np.array([CHEAPEST, DEAREST]) * flops if box.C is None else np.array(box.C)
-    span = np.exp(prior.weights @ np.log(prior.optimum(cheap)[0])) * [1 / 16, 16]
-    laid = candidates(asked, box, span)
+    best = [np.exp(prior.weights @ np.log(x)) for x in prior.optimum(cheap)[:2]]
+    around = [(float(x[0]) / WIDE, float(x[1]) * WIDE) for x in best]
+    box = box.model_copy(update={"D": box.D or list(around[1])})
+    laid = candidates(asked, box, np.array(around[0]))
     price = pricing.compute(laid)
     if unit != "flops":
         price = pricing.hours(laid)

@@ -78,6 +78,9 @@ def _design(study: Study, design: DesignSection, name: str) -> Iterator[Fault]:
             yield Fault("SC012", f"{where} {key}", "missing", expected)
     if design.budget_flops is not None and design.budget_gpu_hours is not None:
         yield Fault("SC012", where, "has budget_flops and budget_gpu_hours", "one of the two")
+    for key in ("points", "extra"):
+        for seeds in (p[2] for p in getattr(design, key) if len(p) > 2 and p[2] % 1.0):
+            yield Fault("SC012", f"{where} {key}", f"{seeds:g} seeds", "a whole number of seeds")
     yield from _box(design, where)
     yield from _of_kind(study, design, where)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scaling.errors import Message
 from scaling.planning.calibration import ASSUMED, Calibration, Times
 from scaling.planning.devices import Device, assumed, match
 
@@ -179,7 +180,7 @@ def total(
     calibration : Calibration, optional
         What the times were read from; None if they were assumed for `device`.
     device : Device, optional
-        The accelerator; found by its name in the calibration if None.
+        The accelerator, where the times were assumed; a calibration names its own.
     price_per_hour : float, optional
         Of one device [any currency an hour].
     watts : float, optional
@@ -205,9 +206,10 @@ def total(
     ends = (times.seconds, times.low, times.high)
     seconds = Range(*(float(end.sum()) for end in ends))
     wall = Range(*(wall_seconds(end, workers, start) for end in ends))
-    if device is None and calibration is not None:
-        device = match(calibration.device)
-    on_gpu = device is not None or (calibration is not None and calibration.kind == "cuda")
+    on_gpu = device is not None
+    if calibration is not None:
+        on_gpu = calibration.kind == "cuda"
+        device = (match(calibration.device) or device) if on_gpu else None
     sharing = 1 if calibration is None else calibration.workers
     hours = seconds.times(1.0 / (3600.0 * sharing)) if on_gpu else None
     power = watts if watts is not None else (device.watts if device is not None else None)
@@ -224,6 +226,32 @@ def total(
                  tuple(said))  # fmt: skip
 
 
+def concerns(calibration: Calibration, workers: int, device: Device | None) -> list[Message]:
+    """SC226 for each way in which a calibration is not of the conditions that are planned for.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    workers : int
+        Points that are to run at once.
+    device : Device or None
+        The accelerator that the study names.
+    """
+    found = []
+    if device is not None and calibration.device not in device.names:
+        text = f"The study names {device.title}, but its seconds were measured on "
+        text += f"{calibration.device}; they are those of {calibration.device}."
+        found.append(Message("SC226", text, mend="plan without the calibration, or bench there"))
+    if workers != calibration.workers:
+        text = (
+            f"Seconds were measured with {calibration.workers} at once, and {workers} are to run: "
+        )
+        text += "memory bandwidth, clock or a shared device may change them."
+        mend = f"scaling bench FILE.toml --workers {workers} -o ANOTHER.json"
+        found.append(Message("SC226", text, mend=mend))
+    return found
+
+
 def _assumptions(
     times: Times,
     workers: int,
@@ -238,11 +266,6 @@ def _assumptions(
             f"Seconds measured on {calibration.device} with {calibration.workers} working at once, "
             f"{calibration.threads} thread(s) each; {calibration.start_seconds:.1f} s to start."
         )
-        if calibration.workers != workers:
-            said.append(
-                f"{workers} at once were not measured: memory bandwidth, clock or a shared device "
-                "may make them slower or faster."
-            )
         if sharing > 1:
             said.append(f"{sharing} workers share one device.")
     elif device is not None:

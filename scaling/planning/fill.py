@@ -15,6 +15,7 @@ from scaling.planning.sections import Box, DesignSection
 
 HALF = 0.5  # exponent a where nothing is believed of the optimum
 REACH = 30.0  # of ln f, to either side
+FINE = 0.5  # step in ln f of a closer look
 HALVINGS = 60
 DIGITS = 6
 
@@ -86,21 +87,7 @@ def fill(
     def cost(log_factor: float) -> float:
         return spent(scaled(design, _short(np.exp(log_factor)), exponent))
 
-    low, high = _bracket(cost, budget)
-    if low is None:
-        cheapest = min((c for c in map(cost, np.arange(-REACH, REACH, 0.5)) if c > 0), default=None)
-        least = (
-            "nothing of it can be trained" if cheapest is None else f"from {cheapest:.3g} {unit}"
-        )
-        raise PlanError(
-            Fault(
-                "SC236",
-                "a budget",
-                f"{budget:.4g} {unit} are too few for this design",
-                least,
-                "fewer or smaller points, or more to spend",
-            )
-        )
+    low, high = _bracket(cost, budget) or _cheapest(cost, budget, unit)
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
         if high - low < 1e-6:
@@ -113,7 +100,7 @@ def fill(
     return found, Message("SC235", text, "info")
 
 
-def _bracket(cost: Callable[[float], float], budget: float) -> tuple[float | None, float]:
+def _bracket(cost: Callable[[float], float], budget: float) -> tuple[float, float] | None:
     """A factor that costs no more than the budget, and one above it that costs more.
 
     Cells that are too small to be trained cost nothing, so only positive costs count.
@@ -133,7 +120,27 @@ def _bracket(cost: Callable[[float], float], budget: float) -> tuple[float | Non
         at += step
         if 0 < cost(at) <= budget:
             return at, at + step
-    return None, 0.0
+    return None
+
+
+def _cheapest(cost: Callable[[float], float], budget: float, unit: str) -> tuple[float, float]:
+    """The factor at which least is to be paid, looked for more closely; and one above it."""
+    factors = np.arange(-REACH, REACH, FINE)
+    costs = np.array([cost(at) for at in factors])
+    costs[costs <= 0] = np.inf
+    i = int(costs.argmin())
+    if costs[i] <= budget:
+        return float(factors[i]), float(factors[i] + FINE)
+    least = f"from {costs[i]:.4g} {unit}"
+    raise PlanError(
+        Fault(
+            "SC236",
+            "a budget",
+            f"{budget:.4g} {unit} are too few for this design",
+            "nothing of it can be trained" if costs[i] == np.inf else least,
+            "fewer or smaller points, or more to spend",
+        )
+    )
 
 
 def _short(value: float) -> float:

@@ -123,6 +123,9 @@ def _family(counted: Mapping[str, Any]) -> count.Family:
         raise ConfigError(
             Fault("SC012", "[model] counts", f"has {found}", ", ".join(sorted(expected)))
         )
-    return count.UserFamily(
-        counted["name"], counted["unit"], counted["per_sequence"], counted["sizes"]
-    )
+    name, sizes = counted["name"], counted["sizes"]
+    if not isinstance(name, str) or not isinstance(sizes, list):
+        key = "name" if not isinstance(name, str) else "sizes"
+        found, wanted = repr(counted[key])[:40], "name: a text; sizes: a list"
+        raise ConfigError(Fault("SC012", f"[model] counts {key}", found, wanted))
+    return count.UserFamily(name, counted["unit"], counted["per_sequence"], sizes)

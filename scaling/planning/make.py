@@ -147,6 +147,8 @@ class Planner:
 
     def _exponent(self) -> float:
         """How a factor of compute is divided between N and D."""
+        if self.design.ratio is not None and self.design.kind in ("ratio", "ladder"):
+            return HALF
         if self.design.center is not None:
             return self.design.center.exponent
         if self.prior is None or not self.design.budgets:
@@ -216,8 +218,7 @@ def make_plan(
     left_out += repeated
     if not ordered:
         raise _impossible(planner, left_out)
-    workers = study.engine.workers or 1
-    total = planner.pricing.total(laid, workers)
+    total = planner.pricing.total(laid)
     if stage == "main":
         asked_for = {p.id: float(n) for p, n in zip(ordered, laid.cells.N, strict=True)}
         believed = planner.ground.optimum
@@ -319,7 +320,7 @@ def _stages(planner: Planner) -> list[Message]:
 
 def _about_cost(planner: Planner, laid: Laid) -> list[Message]:
     times = planner.pricing.times(laid)
-    found = [] if times is None else times.messages()
+    found = planner.pricing.concerns() + ([] if times is None else times.messages())
     if times is None or np.isnan(times.seconds).any():
         text = "Seconds are unknown: `scaling bench` measures this machine."
         found.append(Message("SC206", text, "info"))

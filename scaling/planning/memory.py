@@ -24,7 +24,7 @@ from scaling.planning.devices import Device
 Precision = Literal["float32", "bf16-mixed"]
 STATE = 16  # bytes a parameter
 COPY = 2  # bytes a parameter of the 16-bit copies that mixed precision multiplies with
-EVALUATION_BATCH = 256  # sequences that are evaluated at once
+EVALUATION_BATCH, EVALUATION_LOGITS = 256, 2**21  # most at once, as our text task evaluates
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def _memory(
     # The logits of the batch before are still there: beside the hidden layers, or beside the new
     # logits and their log probabilities.
     most = max(saved.hidden + saved.outputs, 3 * saved.outputs)
-    evaluation = EVALUATION_BATCH * 4 * most
+    at_once = max(1.0, min(EVALUATION_BATCH, EVALUATION_LOGITS // max(1.0, saved.outputs)))
+    evaluation = at_once * 4 * most
     return Memory(state, activations, max(training, evaluation - activations), data)
 
 

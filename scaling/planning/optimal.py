@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 POWERS = (0.0, 0.3, 0.6, 1.0)  # of the cost, by which greedy starts divide
 REFINED = 2  # starts that are improved by swaps
 DISTINCT = 4
-TOLLS = (0.3, 0.6)  # of ln variance for the whole budget, from which searches go up
+TOLLS = (0.2, 0.4, 0.8)  # of ln variance for the whole budget, from which searches go up
 MOST = 35
 
 

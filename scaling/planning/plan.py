@@ -166,7 +166,7 @@ def _compare_with_old(path: Path, ids: set[str]) -> list[Message]:
         raise OutputError(
             Fault("SC002", str(path), "exists and is not a plan", mend="choose another -o")
         ) from None
-    if old == ids or not old:
+    if old <= ids:  # nothing leaves results.csv
         return []
     shared, left = len(old & ids), len(old - ids)
     text = f"The folder held another plan: {shared} points are shared and kept, {left} of the old "

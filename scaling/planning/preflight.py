@@ -81,6 +81,11 @@ class Outlook:
     failed: int
     expected: Mapping[str, Expected]
 
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """Quantities whose interval does not hold what is true."""
+        return tuple(k for k, e in self.expected.items() if not e.low <= e.truth <= e.high)
+
 
 @dataclass(frozen=True)
 class Preflight:
@@ -212,6 +217,10 @@ def _outlook(
     target: float,
     section: FitSection,
 ) -> Outlook:
+    different = len(np.unique(np.stack([size, data]), axis=1).T)
+    if different < len(fitted.names) or len(size) <= len(fitted.names):  # no such fit is made
+        studies = len(errors)
+        return Outlook(truth.source, truth.weight, fitted.name, studies, studies, {})
     found = simulate(
         fitted,
         {"N": size, "D": data},
@@ -275,6 +284,10 @@ def _brackets(plan: Plan, size: Array, data: Array, losses: Array) -> dict[float
     return out
 
 
+def _others(missed: Sequence[Outlook]) -> str:
+    return f" (or {len(missed) - 1} laws like it)" if len(missed) > 1 else ""
+
+
 def _messages(outlooks: Sequence[Outlook], brackets: Mapping[float, float]) -> list[Message]:
     found = []
     lost = [o for o in outlooks if o.failed > UNSURE * o.studies]
@@ -283,6 +296,16 @@ def _messages(outlooks: Sequence[Outlook], brackets: Mapping[float, float]) -> l
         share = worst.failed / worst.studies
         text = f"In {share:.0%} of the studies under {worst.source} no N* follows from the fit."
         found.append(Message("SC242", text, mend="a wider or longer plan; see the additions"))
+    missed = [o for o in outlooks if o.missed]
+    if missed:
+        share = sum(o.weight for o in missed)
+        worst = missed[-1]
+        text = (
+            f"If {worst.source} is true{_others(missed)}, the intervals of {worst.fitted} miss "
+            f"{', '.join(worst.missed)}; such laws have {share:.0%} of the belief."
+        )
+        mend = 'a second [[fit]] with law = "coupled", which holds the additive law'
+        found.append(Message("SC244", text, mend=mend))
     risky = {b: p for b, p in brackets.items() if p < 1.0 - UNSURE}
     if risky:
         listed = ", ".join(f"{b:.3g} ({p:.0%})" for b, p in list(risky.items())[:6])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scaling.errors import Fault, Message, PlanError
 from scaling.planning import cost, devices
 from scaling.planning.calibration import Calibration, Times, shape_key
-from scaling.planning.memory import Precision, fits, largest_size, memory, too_large
+from scaling.planning.memory import Precision, largest_size, memory, too_large
 from scaling.planning.resolve import Asked, Laid
 from scaling.planning.sections import EngineSection
 
@@ -64,36 +64,42 @@ class Pricing:
         """Seconds of each point on one worker; None if nothing says how fast it is."""
         if laid.settings is None:
             return None
-        steps = laid.settings.steps[laid.rows]
+        share = self.compute(laid) / laid.C  # below 1 where a trunk is trained once
+        steps = laid.settings.steps[laid.rows] * share
         if self.calibration is not None:
-            times = self._measured(self.calibration, laid, steps)
-        elif self.device is not None:
-            times = devices.device_times(self.device, laid.C, laid.N, steps, self.engine.mfu)
-        else:
+            return self._measured(self.calibration, laid, steps)
+        if self.device is None:
             return None
-        if not self.trunks:
-            return times
-        share = self.compute(laid) / laid.C
-        return Times(share * times.seconds, share * times.low, share * times.high, times.how)
+        return devices.device_times(self.device, laid.C * share, laid.N, steps, self.engine.mfu)
 
-    def _measured(self, calibration: Calibration, laid: Laid, steps: NDArray[np.int64]) -> Times:
-        assert laid.settings is not None
-        member, sequences = laid.members.of[laid.rows], laid.settings.sequences[laid.rows]
-        kinds, which = np.unique(np.stack([member, sequences], axis=1), axis=0, return_inverse=True)
+    def _measured(self, calibration: Calibration, laid: Laid, steps: Array) -> Times:
+        kinds, which = self._kinds(laid)
         family = self.asked.sizes.family
         shapes, counts = laid.members.shapes, laid.members.counts
-        keys = [shape_key(family.name, shapes[k], int(s)) for k, s in kinds]
-        flops = [counts[k].training * int(s) * family.per_sequence(shapes[k]) for k, s in kinds]
+        keys = [shape_key(family.name, shapes[k], s) for k, s in kinds]
+        flops = [counts[k].training * s * family.per_sequence(shapes[k]) for k, s in kinds]
         rates = calibration.rates(keys, [family.name] * len(keys), flops)
-        return rates.times(which.ravel(), steps, self.asked.recipe.evaluation_sequences)
+        return rates.times(which, steps, self.asked.recipe.evaluation_sequences)
+
+    def _kinds(self, laid: Laid) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
+        """Distinct (member, sequences a step), and which of them each point is."""
+        assert laid.settings is not None
+        both = np.stack([laid.members.of[laid.rows], laid.settings.sequences[laid.rows]], axis=1)
+        kinds, which = np.unique(both, axis=0, return_inverse=True)
+        return [(int(k), int(s)) for k, s in kinds], which.ravel()
 
     # ------------------------------------------------------------------------------------ memory
 
     @property
+    def _on_gpu(self) -> bool:
+        """Whether what is priced or measured is an accelerator."""
+        if self.calibration is not None:
+            return self.calibration.kind == "cuda"
+        return self.device is not None or self.engine.device == "cuda"
+
+    @property
     def _precision(self) -> Precision:
-        on_gpu = self.device is not None or self.engine.device == "cuda"
-        on_gpu |= self.calibration is not None and self.calibration.kind == "cuda"
-        return "bf16-mixed" if on_gpu else "float32"
+        return "bf16-mixed" if self._on_gpu or self.device is not None else "float32"
 
     @property
     def limit(self) -> tuple[float, str] | None:
@@ -102,26 +108,41 @@ class Pricing:
             return self.engine.memory_gib * GIB, f"[engine] memory_gib = {self.engine.memory_gib:g}"
         return None if self.device is None else (self.device.usable, self.device.title)
 
-    def memory(self, laid: Laid, *, whole: bool = True) -> NDArray[np.int64]:
-        """Bytes of each point: with its whole batch at once, or with one sequence at a time."""
+    def memory(self, laid: Laid) -> NDArray[np.int64]:
+        """Bytes of each point: with the largest micro-batch that fits, or its whole batch."""
         if laid.settings is None:
             return np.zeros(0, dtype=np.int64)
-        member = laid.members.of[laid.rows]
-        sequences = laid.settings.sequences[laid.rows] if whole else np.ones_like(member)
-        kinds, which = np.unique(np.stack([member, sequences], axis=1), axis=0, return_inverse=True)
-        family, members = self.asked.sizes.family.name, laid.members
-        found = [
-            memory(
-                family,
-                members.shapes[k],
-                members.counts[k].N + members.counts[k].embedding,
-                int(s),
-                precision=self._precision,
-            ).total
-            for k, s in kinds
-        ]
-        bytes_: NDArray[np.int64] = np.rint(np.array(found)).astype(np.int64)
-        return bytes_[which.ravel()]
+        kinds, which = self._kinds(laid)
+        found = np.array([self._fitting(laid, *kind) for kind in kinds])
+        return found[which]
+
+    def _fitting(self, laid: Laid, member: int, sequences: int) -> int:
+        """Bytes with the largest divisor of the batch that fits; with one sequence if none does."""
+        limit = np.inf if self.limit is None else self.limit[0]
+        for micro in (d for d in range(sequences, 0, -1) if sequences % d == 0):
+            need = self._need(laid, member, micro)
+            if need <= limit:
+                break
+        return need
+
+    def _need(self, laid: Laid, member: int, sequences: int) -> int:
+        manifest, counts = self.asked.manifest, laid.members.counts[member]
+        own = manifest.source != "external"  # our sources lie on the device, a byte a token
+        found = memory(
+            self.asked.sizes.family.name,
+            laid.members.shapes[member],
+            counts.total,
+            sequences,
+            data=float(manifest.train_tokens + manifest.validation_tokens) if own else 0.0,
+            precision=self._precision,
+        )
+        return round(found.total)
+
+    def fitting(self, laid: Laid) -> NDArray[np.bool_]:
+        """Whether each point fits into memory, with one sequence at a time if it must."""
+        if self.limit is None or not len(laid):
+            return np.ones(len(laid), dtype=bool)
+        return np.asarray(self.memory(laid) <= self.limit[0])
 
     def without_too_large(self, laid: Laid) -> tuple[Laid, list[Message]]:
         """Leave out the points that do not fit even with one sequence at a time; say so.
@@ -131,34 +152,39 @@ class Pricing:
         PlanError
             SC224 if none fits.
         """
-        if self.limit is None or not len(laid):
+        good = self.fitting(laid)
+        if self.limit is None or good.all():
             return laid, []
-        bytes_, where = self.limit
-        need = self.memory(laid, whole=False)
-        good = need <= bytes_ if self.device is None else fits(need, self.device)
-        if good.all():
-            return laid, []
+        limit, where = self.limit
+        need = self.memory(laid)
         sizes = self.asked.sizes
-        largest = largest_size(sizes.family, sizes.options, bytes_, precision=self._precision)
-        message = too_large(laid.N, need, bytes_, largest, where)
+        largest = largest_size(sizes.family, sizes.options, limit, precision=self._precision)
+        message = too_large(laid.N, need, limit, largest, where)
         assert message is not None
         if not good.any():
             raise PlanError(Fault("SC224", "[design]", message.text, mend=message.mend))
-        why = f"needs {need.max() / GIB:.3g} GiB, more than {where}"
+        why = f"needs up to {need.max() / GIB:.3g} GiB, more than {where}"
         return laid.only(good, why), [message]
 
     # ------------------------------------------------------------------------------------- total
 
-    def total(self, laid: Laid, workers: int) -> cost.Total:
+    @property
+    def workers(self) -> int:
+        """Points that run at once: as the study says, else as was measured, else one."""
+        measured = 1 if self.calibration is None else self.calibration.workers
+        return self.engine.workers or measured
+
+    def total(self, laid: Laid) -> cost.Total:
         """Add everything up."""
         used = int(self.memory(laid).max()) if len(laid) else None
         return cost.total(
             self.times(laid),
             self.compute(laid),
-            workers,
+            self.workers,
             calibration=self.calibration,
             device=self.device,
             price_per_hour=self.engine.price_per_hour,
+            mfu=self.engine.mfu,
             memory=used,
         )
 
@@ -182,10 +208,25 @@ class Pricing:
                 )
             )
         shared = 1 if self.calibration is None else self.calibration.workers
-        on_gpu = self.device is not None or self._precision == "bf16-mixed"
-        return times.seconds / (3600.0 * (shared if on_gpu else 1))
+        return times.seconds / (3600.0 * (shared if self._on_gpu else 1))
+
+    def concerns(self) -> list[Message]:
+        """In what a calibration is not of the conditions that are planned for."""
+        if self.calibration is None:
+            return []
+        return cost.concerns(self.calibration, self.workers, self.device)
 
     def spent(self, laid: Laid, unit: str) -> float:
-        """What a layout costs in ``flops`` or ``hours``."""
+        """What the points of a layout cost in ``flops`` or ``hours``.
+
+        Cells that come out as the same point are paid once, those that do not fit into memory
+        not at all.
+        """
+        laid = laid.taken(np.flatnonzero(self.fitting(laid)))
+        if laid.settings is not None:
+            member, rate = laid.members.of[laid.rows], laid.settings.lr[laid.rows]
+            cells = laid.cells
+            same = np.stack([member, laid.D, cells.seed, rate * cells.factor], axis=1)
+            laid = laid.taken(np.sort(np.unique(same, axis=0, return_index=True)[1]))
         each = self.compute(laid) if unit == "flops" else self.hours(laid)
         return float(each.sum()) if len(laid) else 0.0

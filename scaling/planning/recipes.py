@@ -280,6 +280,7 @@ def _recipe(entry: Mapping[str, Any]) -> Recipe:
         schedule=entry.get("schedule", "linear"),
         tuned=(float(low), float(high)),
         noise=float(entry.get("noise", NOISE)),
+        reach=float(entry.get("reach", 1.0)),
     )
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from scaling.errors import ConfigError, Fault, clip, listed
 from scaling.planning.contradictions import contradictions
-from scaling.planning.sections import Center, Study
+from scaling.planning.sections import Center, DesignSection, Study, TuningSection
 
 
 def read_study(path: str | Path) -> Study:
@@ -154,27 +154,25 @@ def _line_of(path: Sequence[str], text: str) -> str:
 
 
 SMOKE_BUDGETS = [4e8, 8e8, 1.6e9]
+SMOKE_SIZES = [4e3, 7e3, 1.2e4]
 
 
 def shrink(study: Study) -> Study:
     """Return the study at a size that runs in seconds, for tests; its results mean nothing."""
-    design = study.design
-    if design is None:
+    if study.design is None:
         return study
-    if design.kind == "isoflop":
-        small = design.model_copy(
-            update={
-                "budgets": SMOKE_BUDGETS,
-                "sizes": 4,
-                "span": 2.0,
-                "seeds": 1,
-                "seeds_at_smallest": None,
-                "center": Center(N=7e3, C=8e8, exponent=0.3),
-            }
+    if study.design.kind == "isoflop":
+        small = DesignSection(
+            kind="isoflop",
+            budgets=SMOKE_BUDGETS,
+            sizes=4,
+            span=2.0,
+            center=Center(N=7e3, C=8e8, exponent=0.3),
         )
     else:
-        small = design.model_copy(
-            update={"params": [4e3, 7e3, 1.2e4], "data": [8e3, 1.6e4, 3.2e4], "seeds": 1}
-        )
+        small = DesignSection(kind="grid", params=SMOKE_SIZES, data=[8e3, 1.6e4, 3.2e4])
+    tuning = study.tuning
+    if tuning is not None:
+        tuning = TuningSection(sizes=SMOKE_SIZES, factors=[0.125, 0.5, 2.0, 8.0], ratio=4.0)
     fits = [f.model_copy(update={"bootstrap": min(f.bootstrap, 100)}) for f in study.fit]
-    return study.model_copy(update={"design": small, "fit": fits})
+    return study.model_copy(update={"design": small, "tuning": tuning, "fit": fits})

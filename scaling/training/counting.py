@@ -67,6 +67,9 @@ def count_models(name: str, options: Mapping[str, Any], base: Path | None = None
     make = _function(name, base)
     head, unit = str(options.get("head", "")), str(options.get("unit", "example"))
     per_sequence = options.get("per_sequence", 1)
+    if not isinstance(per_sequence, int) or isinstance(per_sequence, bool) or per_sequence < 1:
+        where, found = "[model.options] per_sequence", repr(per_sequence)[:40]
+        raise ConfigError(Fault("SC012", where, found, "a whole number from 1"))
     rows = [_row(make, name, dial, head, per_sequence) for dial in dials]
     return {"name": name, "unit": unit, "per_sequence": per_sequence, "sizes": rows}
 
@@ -77,9 +80,10 @@ def _function(name: str, base: Path | None) -> Callable[[int], Any]:
     sys.path.insert(0, folder)
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001 - importing runs the user's own code
+        found = f"{name}: {error.__class__.__name__}: {error}"
         raise ConfigError(
-            Fault("SC005", "[model] family", f"{name}: {error}", "module:function of your own")
+            Fault("SC005", "[model] family", found, "module:function of your own")
         ) from None
     finally:
         sys.path.remove(folder)

@@ -154,7 +154,8 @@ DAMAGED = [
     "", "{", "[]", "3", "null", "{}", '{"schema": "scaling/plan@1", "shapes": {}}',
     '{"schema": "scaling/calibration@2"}', '{"schema": "scaling/calibration@2", "shapes": []}',
     json.dumps(content({"a": {}})), json.dumps(content({"a": entry(1e6, 0.0)})),
-    json.dumps(content({"a": entry(1e6, -1.0)})), json.dumps(content({"a": {**entry(1e6, 1.0), "low": "x"}})),
+    json.dumps(content({"a": entry(1e6, -1.0)})),
+    json.dumps(content({"a": {**entry(1e6, 1.0), "low": "x"}})),
     json.dumps(content({"a": entry(float("inf"), 1.0)})), json.dumps(content({}, workers=0)),
     json.dumps(content({}, start_seconds=float("nan"))), json.dumps(content({"a": 3})),
 ]  # fmt: skip

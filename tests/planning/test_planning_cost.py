@@ -9,7 +9,7 @@ from scaling.codes import CODES
 from scaling.errors import ConfigError
 from scaling.planning import devices
 from scaling.planning.calibration import ASSUMED, MEASURED, UNKNOWN, Calibration, Times
-from scaling.planning.cost import Range, shared_compute, total, wall_seconds
+from scaling.planning.cost import Range, concerns, shared_compute, total, wall_seconds
 
 
 def times(seconds, low=0.9, high=1.2, how=MEASURED):
@@ -142,9 +142,23 @@ def test_a_total_on_this_machine():
     assert found.wall_seconds == Range(33.0, 30.0, 39.0)
     assert found.gpu_hours is found.money is found.kwh is None
     assert any("measured on cpu with 2 working at once" in line for line in found.assumptions)
-    assert not any("were not measured" in line for line in found.assumptions)
-    other = total(times([10, 20, 30]), [1e9, 2e9, 3e9], 3, calibration=calibration())
-    assert any("3 at once were not measured" in line for line in other.assumptions)
+
+
+def test_a_calibration_of_other_conditions_is_told():
+    l4, t4 = devices.get("l4"), devices.get("t4")
+    measured = calibration("NVIDIA L4", "cuda", workers=2)
+    assert concerns(measured, 2, None) == concerns(measured, 2, l4) == []
+    found = concerns(measured, 3, t4)
+    assert [m.code for m in found] == ["SC226", "SC226"]
+    assert "NVIDIA T4" in found[0].text
+    assert "NVIDIA L4" in found[0].text
+    assert "--workers 3" in found[1].mend
+
+
+def test_seconds_of_a_cpu_are_never_hours_of_the_gpu_that_a_study_names():
+    found = total(times([10.0]), [1.0], 1, calibration=calibration(), device=devices.get("t4"))
+    assert found.gpu_hours is None
+    assert found.kwh is None
 
 
 def test_a_total_in_hours_money_and_energy():

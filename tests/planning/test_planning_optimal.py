@@ -138,6 +138,26 @@ def test_the_limit_holds_and_is_tight(most):
     assert choice.efficiency == pytest.approx(np.exp(found.value - choice.criterion), rel=1e-9)
 
 
+@pytest.mark.parametrize(("name", "share"), [("epoch", 1.0), ("chinchilla", 0.125)])
+def test_a_choice_is_near_the_limit_where_greedy_starts_fail(name, share):
+    """For the loss the design needs few large runs, which greedy additions do not find."""
+    prior = TRUTHS[name]
+    runs = baseline(prior)
+    budget = share * float((6.0 * runs.N * runs.D).sum())
+    found = optimal(prior, box(runs, 48), budget=budget, target=1e19, decision="loss")
+    assert found.efficiency > 0.92
+
+
+def test_the_limit_holds_beside_runs_that_exist():
+    cells, runs = box(baseline(EPOCH), 20), baseline(EPOCH)
+    task = problem(EPOCH, cells, 1e19, BOTH, given=Runs(runs.N[:20], runs.D[:20]))
+    found = limit(task, 1e18, 10.0)
+    assert found.reached - 0.01 <= found.value <= found.reached
+    search = Search(task, Limits(1e18, 10))
+    assert search.value(search.exchange(search.greedy(0.3))) > found.value
+    assert search.value(np.zeros(len(cells), dtype=int)) > found.reached + 0.1
+
+
 def test_predicted_errors_are_those_of_the_chosen_runs():
     prior, cells = language_models(), box(baseline(EPOCH), 16)
     found = optimal(prior, cells, budget=2e18, target=1e20, most=20)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from scaling.runs.manifest import load
 from scaling.training.tasks.decoder import Decoder
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH, EVALUATION_LOGITS = 256, 2**21  # most sequences, and most logits, at once
 
 
 class Text:
@@ -91,7 +91,9 @@ class Text:
     def evaluate(self, model: torch.nn.Module) -> tuple[float, float]:
         """Validation loss and its standard error over sequences [nats per token]."""
         means = []
-        for part in torch.split(self.validation, EVALUATION_BATCH):
+        each = self.context * int(self.point["shape"]["vocabulary"])
+        at_once = max(1, min(EVALUATION_BATCH, EVALUATION_LOGITS // each))
+        for part in torch.split(self.validation, at_once):
             tokens = part.long()
             logits = model(tokens[:, :-1]).float()
             losses = F.cross_entropy(
