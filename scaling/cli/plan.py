@@ -96,7 +96,7 @@ def plan(
     scaling sweep plan --flops 1e10:1e11:3 --params 4e3:6e4:6
     """
     from scaling.api import plan_of
-    from scaling.errors import ConfigError, Fault
+    from scaling.errors import ConfigError, Fault, wrapped
 
     if budget_flops is not None and budget_gpu_hours is not None:
         both = "and --budget-gpu-hours"
@@ -137,7 +137,7 @@ def plan(
         typer.echo("")
         typer.echo("\n".join(preflight_lines(*outlook, planned.total.flops)))
     for rule in (*planned.rules, *planned.total.assumptions):
-        talk(f"  {rule}")
+        talk("\n".join(wrapped(f"  {rule}", "    ")))
     tell(found)
     if out is not None and dry_run:
         talk(f"would write {out / 'plan.csv'}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling.cli.common import number, numbers
+from scaling.errors import SCREEN_COLUMNS, wrapped
 
 if TYPE_CHECKING:
     from scaling.planning.cost import Range, Total
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN, LAST = 60, 10
 GIB = 2**30
+HEAD = ("budget", "N", "D", "D/N", "C", "steps", "lr", "seed", "s")
 UNNAMED = {"N": 1.3e4, "C": 2e10, "exponent": 0.53}  # of the standard library's bytes
 
 
@@ -88,31 +90,34 @@ def positive(option: str, text: str | None) -> float | None:
 
 def plan_table(planned: Plan) -> str:
     """Lay a plan out in 80 columns, with what it leaves out and what it costs."""
-    head = (
-        f"{'budget':>9} {'N':>11} {'D':>12} {'D/N':>7} {'C':>9} {'steps':>7} {'lr':>9} "
-        f"{'seed':>4} {'s':>6}"
-    )
-    lines = [head]
-    points = planned.points
-    if len(points) <= SHOWN:
-        lines += [_row(p) for p in points]
-    else:
-        lines += [_row(p) for p in points[: SHOWN - LAST]]
-        lines.append(
-            f"… {len(points) - SHOWN} more: -o OUT writes all to plan.csv, --json prints them"
-        )
-        lines += [_row(p) for p in points[-LAST:]]
+    points, cut = planned.points, []
+    if len(points) > SHOWN:
+        cut = [f"… {len(points) - SHOWN} more: -o OUT writes all to plan.csv, --json prints them"]
+        points = points[: SHOWN - LAST] + points[-LAST:]
+    lines = _columns([HEAD, *(_row(p, "d") for p in points)])
+    if max(map(len, lines)) > SCREEN_COLUMNS:
+        lines = _columns([HEAD, *(_row(p, ".5g") for p in points)])
+    if cut:
+        lines[-LAST:-LAST] = cut
     lines += _left_out(planned.dropped)
-    return "\n".join([*lines, "", *total_lines(planned.total, sum(p.C_6nd for p in points))])
+    six_nd = sum(p.C_6nd for p in planned)
+    return "\n".join([*lines, "", *total_lines(planned.total, six_nd)])
 
 
-def _row(p: Point) -> str:
+def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Right-align cells; a column is as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        " ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _row(p: Point, counts: str) -> tuple[str, ...]:
     budget = "" if p.budget is None else f"{p.budget:.3g}"
     seconds = "" if p.seconds is None else f"{p.seconds:.3g}"
-    return (
-        f"{budget:>9} {p.N:>11} {p.D:>12} {p.D / p.N:>7.3g} {p.C:>9.3g} {p.steps:>7} "
-        f"{p.lr:>9.3g} {p.seed:>4} {seconds:>6}"
-    )
+    return (budget, f"{p.N:{counts}}", f"{p.D:{counts}}", f"{p.D / p.N:.3g}", f"{p.C:.3g}",
+            f"{p.steps}", f"{p.lr:.3g}", f"{p.seed}", seconds)  # fmt: skip
 
 
 def _left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -124,7 +129,7 @@ def _left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
     for why, sizes in list(reasons.items())[:12]:
         ends = f"N {min(sizes):.3g}" + (f" to {max(sizes):.3g}" if len(set(sizes)) > 1 else "")
         times = "" if len(sizes) == 1 else f" ({len(sizes)} cells)"
-        lines.append(f"left out: {ends}{times}: {why}")
+        lines += wrapped(f"left out: {ends}{times}: {why}", "  ")
     if len(reasons) > 12:
         lines.append(f"… {len(reasons) - 12} more reasons")
     return lines
@@ -136,7 +141,8 @@ def total_lines(total: Total, six_nd: float) -> list[str]:
     if total.seconds is not None and total.wall_seconds is not None:
         wall = f"{_span(total.wall_seconds, duration)} on {total.workers}"
         workers = "worker" if total.workers == 1 else "workers"
-        lines.append(f"time: {wall} {workers}, {_span(total.seconds, duration)} of work")
+        time = f"time: {wall} {workers}, {_span(total.seconds, duration)} of work"
+        lines += wrapped(time, "  ")
     if total.gpu_hours is not None:
         lines.append(f"device hours: {_span(total.gpu_hours, short)}")
     if total.money is not None:
@@ -175,11 +181,11 @@ def preflight_lines(found: Preflight, additions: tuple[Addition, ...], spent: fl
         f"Pre-flight: {first.studies} studies simulated under each law that may be true, noise",
         f"{found.noise:.2%} of the loss, fitted by {first.fitted}. Expected {found.level:.0%} "
         f"intervals at C = {found.target:.3g}:",
-        f"{'a':>24} {'N*':>30} {'loss':>24}".rstrip(),
+        f"{'a':>24} {'N*':>30}" + (f" {'loss':>24}" if "loss" in first.expected else ""),
     ]
     shown = _spread(len(found.outlooks))
     for o in (found.outlooks[i] for i in shown):
-        lines.append(f"if {o.source}:")
+        lines += wrapped(f"if {o.source}:", "  ")
         if not o.expected:
             lines.append(f"  not identified in {o.failed} of {o.studies} studies")
             continue
@@ -192,12 +198,13 @@ def preflight_lines(found: Preflight, additions: tuple[Addition, ...], spent: fl
         lines.append(" ".join(f"{c:>{w}}" for c, w in zip(texts, widths, strict=False)))
         if o.missed:
             missed = ", ".join(f"{k} {o.expected[k].truth:.3g}" for k in o.missed)
-            lines.append(f"  but these intervals miss what is true: {missed}")
+            lines += wrapped(f"  but these intervals miss what is true: {missed}", "  ")
     if len(shown) < len(found.outlooks):
         lines.append(f"… {len(found.outlooks) - len(shown)} more laws (--json prints all)")
     if found.brackets:
         chances = [f"{b:.3g} {p:.0%}" for b, p in found.brackets.items()]
-        lines.append("Minimum inside its sizes: " + ", ".join(chances[:6]) + _more(chances, 6))
+        text = "Minimum inside its sizes: " + ", ".join(chances[:6]) + _more(chances, 6)
+        lines += wrapped(text, "  ")
     return lines + menu_lines(additions, spent)
 
 
@@ -228,7 +235,7 @@ def menu_lines(additions: tuple[Addition, ...], spent: float) -> list[str]:
 def suggestion_lines(found: Suggestions) -> list[str]:
     """Lay suggestions out in 80 columns."""
     lines = [
-        f"Standard errors at C = {found.target:.3g} ({found.belief}):",
+        *wrapped(f"Standard errors at C = {found.target:.3g} ({found.belief}):", "  "),
         f"  {'':<10} {'a':>9} {'ln N*':>9} {'ln loss':>9}",
         _errors("now", found.before),
     ]

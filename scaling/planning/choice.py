@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import Fault, PlanError
+from scaling.errors import Fault, Message, PlanError
 from scaling.planning.cells import Cells as Candidates
 from scaling.planning.designs import Cells
+from scaling.planning.information import pooled
 from scaling.planning.optimal import Optimal, optimal
 from scaling.planning.pricing import Pricing
 from scaling.planning.prior import Prior
@@ -21,6 +22,7 @@ Ints = NDArray[np.int64]
 SIZES, LENGTHS = 28, 56  # levels of N and of D that candidates are laid on
 CHEAPEST, DEAREST = 1e-4, 0.25  # share of the budget that one run may cost
 FEWEST_STEPS = 200  # of a candidate: shorter runs are told by their schedule
+REPEATS = 3  # most seeds of one cell
 WIDE = 4.0  # how far N and D may be from the believed optimum where a box does not say
 
 
@@ -46,6 +48,19 @@ class Choice:
             self.laid.D[index].astype(np.float64),
             np.asarray(self.found.replicates, dtype=np.int64),
         )
+
+    def messages(self, prior: Prior | None) -> list[Message]:
+        """Say what the choice promises, and how near it is to the best that a choice could do."""
+        assert prior is not None
+        se = pooled(prior, self.found.predicted)
+        text = (
+            f"Standard errors to first order, over the prior: a {se['a']:.2g}, ln N* "
+            f"{se['ln N*']:.2g}, ln loss {se['ln loss']:.2g}."
+        )
+        if self.found.efficiency is not None:
+            text += f" No choice in the box could have less than {self.found.efficiency:.0%} of "
+            text += "this variance."
+        return [Message("SC245", text, "info")]
 
 
 def candidates(asked: Asked, box: Box, span: Array) -> Laid:
@@ -91,7 +106,9 @@ def candidates(asked: Asked, box: Box, span: Array) -> Laid:
         long = laid.settings.steps[laid.rows] >= FEWEST_STEPS
     if not long.any():
         raise _empty(f"no run in it has {FEWEST_STEPS} steps")
-    return laid.only(long, "")
+    laid = laid.taken(np.flatnonzero(long))
+    both = np.stack([laid.N, laid.D], axis=1)  # close lengths are one once they are whole steps
+    return laid.taken(np.sort(np.unique(both, axis=0, return_index=True)[1]))
 
 
 def _within(values: Array, low: float, high: float) -> NDArray[np.bool_]:
@@ -141,7 +158,8 @@ def choose(
         price = pricing.hours(laid)
     runs = Candidates(laid.N, laid.D.astype(np.float64), price)
     decision = "decision" if design.decision == "all" else design.decision
-    found = optimal(prior, runs, budget=budget, target=target, decision=decision, most=design.count)
+    found = optimal(prior, runs, budget=budget, target=target, decision=decision, most=design.count,
+                    repeats=REPEATS)  # fmt: skip
     return Choice(laid, found)
 
 

@@ -92,7 +92,7 @@ class Ground:
 
     sizes: Sizes
     optimum: Callable[[Array], Array] | None
-    choose: Callable[[DesignSection], tuple[Array, Array, Ints]] | None = None
+    choose: Callable[[], tuple[Array, Array, Ints]] | None = None
 
     def believed(self, budgets: Array) -> Array:
         """Return the believed optimum.
@@ -328,7 +328,8 @@ def _points(design: DesignSection, ground: Ground) -> Triple:
 
 def _optimal(design: DesignSection, ground: Ground) -> Triple:
     assert ground.choose is not None
-    size, data, seeds = ground.choose(design)
+    del design
+    size, data, seeds = ground.choose()
     return size, data, np.full(len(size), np.nan), seeds
 
 

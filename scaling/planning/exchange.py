@@ -36,11 +36,14 @@ class Limits:
         Most runs.
     distinct : int
         Fewest distinct N, and D, where the candidates allow it.
+    repeats : int, optional
+        Most runs of one candidate; as many as help if None.
     """
 
     budget: float
     most: int
     distinct: int = 0
+    repeats: int | None = None
 
 
 class Search:
@@ -93,6 +96,7 @@ class Search:
         for _ in range(self.limits.most - int(counts.sum())):
             more = self.cells.more(counts)
             fits = self.cells.spent(counts) + more <= self.limits.budget * LOOSE
+            fits &= self._open(counts)
             if not fits.any():
                 break
             drop = self.value(counts) - self.with_one_more(counts)
@@ -141,6 +145,12 @@ class Search:
             counts = _moved(counts, int(chosen[np.argmax(self.cells.cost[chosen])]), None)
         return counts
 
+    def _open(self, counts: Ints) -> Bools:
+        """Candidates that may be repeated once more."""
+        if self.limits.repeats is None:
+            return np.ones(len(counts), dtype=bool)
+        return np.asarray(counts < self.limits.repeats)
+
     def _charged(self, counts: Ints, toll: float) -> float:
         return self.value(counts) + toll * self.cells.spent(counts) / self.limits.budget
 
@@ -151,7 +161,7 @@ class Search:
             left[out] -= 1
         spent = self.cells.spent(left) + self.cells.more(left)
         fits = self.affordable if toll else spent <= self.limits.budget * LOOSE
-        fits = fits & (left.sum() < self.limits.most)
+        fits = fits & (left.sum() < self.limits.most) & self._open(left)
         for level, least in zip(self.cells.levels, self.least, strict=True):
             here = len(np.unique(level[counts > 0]))
             there = np.unique(level[left > 0])

@@ -15,14 +15,14 @@ from scaling.errors import Fault, Message, PlanError
 from scaling.planning import designs, recipes, tuning
 from scaling.planning.beliefs import optimum_of, prior_of
 from scaling.planning.cautions import cautions
-from scaling.planning.choice import budget_of, choose
+from scaling.planning.choice import Choice, budget_of, choose
 from scaling.planning.fill import HALF, fill
 from scaling.planning.inputs import Inputs
 from scaling.planning.plan import Plan
 from scaling.planning.pricing import Pricing
 from scaling.planning.prior import Prior
 from scaling.planning.resolve import MIN_STEPS, Asked, Laid, Point, dropped, lay, points
-from scaling.planning.sections import DesignSection, Study
+from scaling.planning.sections import DesignSection, ModelSection, Study
 from scaling.planning.sizes import Sizes
 from scaling.runs.manifest import Manifest
 
@@ -74,7 +74,7 @@ class Planner:
             value = getattr(model, name)
             if name in known and value is not None:
                 options[name] = value
-            elif name not in known and name in model.model_fields_set:
+            elif name not in known and value != ModelSection.model_fields[name].default:
                 expected = ", ".join(sorted(known)) or "none: its table says all"
                 found = f"not an option of family {family.name}"
                 raise PlanError(Fault("SC011", f"[model] {name}", found, expected))
@@ -122,12 +122,14 @@ class Planner:
     def ground(self) -> designs.Ground:
         """What a design stands on."""
         believed = optimum_of(self.design.center, self.prior, self.sizes)
-        return designs.Ground(self.sizes, believed, self._chosen)
+        return designs.Ground(self.sizes, believed, lambda: self.choice.cells())
 
-    def _chosen(self, design: DesignSection) -> tuple[Array, Array, NDArray[np.int64]]:
+    @cached_property
+    def choice(self) -> Choice:
+        """The runs of an optimal design."""
         assert self.prior is not None
         target = self.study.study.target_flops
-        return choose(design, self.asked, self.pricing, self.prior, target).cells()
+        return choose(self.design, self.asked, self.pricing, self.prior, target)
 
     # -------------------------------------------------------------------------------------- cells
 
@@ -224,6 +226,7 @@ def make_plan(
         believed = planner.ground.optimum
         messages += cautions(study, ordered, left_out, asked_for, believed)
         messages += _stages(planner)
+        messages += planner.choice.messages(planner.prior) if design.kind == "optimal" else []
     messages += [*more, *_about_cost(planner, laid), *_about_recipe(planner, laid)]
     if planner.prior is not None and planner.prior.assumed and stage == "main":
         messages += planner.prior.messages()

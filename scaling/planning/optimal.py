@@ -79,6 +79,7 @@ def optimal(
     decision: str | Mapping[str, float] = "decision",
     most: int = MOST,
     distinct: int = DISTINCT,
+    repeats: int | None = None,
     cost: Cost = SIX_ND,
     given: Runs | None = None,
 ) -> Optimal:
@@ -100,6 +101,8 @@ def optimal(
         Most runs.
     distinct : int
         Fewest N, and fewest D, a factor of 2 apart or more, so that lack of fit shows.
+    repeats : int, optional
+        Most runs of one candidate: a neighbour tells almost as much, and shows lack of fit too.
     cost : Cost
         What C means at the target.
     given : Runs, optional
@@ -117,7 +120,7 @@ def optimal(
     """
     check_limits(cells, budget, most, distinct)
     task = problem(prior, cells, target, decision, cost, given)
-    search = Search(task, Limits(budget, most, distinct))
+    search = Search(task, Limits(budget, most, distinct, repeats))
     bound = limit(task, budget, float(most))
     counts = _best_choice(search, bound)
     chosen = np.flatnonzero(counts)
@@ -167,6 +170,8 @@ def _best_choice(search: Search, bound: Limit | None) -> Ints:
     starts = [search.greedy(power) for power in POWERS]
     if bound is not None:
         whole = np.floor(bound.replicates + 1e-9).astype(np.int64)
+        if search.limits.repeats is not None:
+            whole = np.minimum(whole, search.limits.repeats)
         starts.append(search.greedy(POWERS[1], whole))
         starts.append(search.greedy(POWERS[-1], whole))
     values = np.round([search.value(start) for start in starts], 9)

@@ -100,26 +100,28 @@ class Plan:
 
     def to_jsonl(self) -> str:
         """One canonical JSON line a point."""
-        text: dict[int, str] = {}
+        spell = _Spelling()
         names = sorted(f.name for f in fields(Point))
         keys = [f'"{name}":' for name in names]
         lines = []
         for point in self.points:
             values = vars(point)
-            parts = [key + _json(values[name], text) for key, name in zip(keys, names, strict=True)]
+            parts = [key + spell(values[name]) for key, name in zip(keys, names, strict=True)]
             lines.append("{" + ",".join(parts) + "}\n")
         return "".join(lines)
 
     def to_csv(self) -> str:
         """A view for spreadsheets: scalars of each point, its counts and its shape flattened."""
         out = io.StringIO()
-        counts = sorted({key for p in self.points for key in p.flops})
+        counts = sorted({key for p in self.points for key in p.flops_per_unit})
         shapes = sorted({key for p in self.points for key in p.shape})
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([*CSV_COLUMNS, *(f"C_{key}" for key in counts), *shapes])
         for p in self.points:
             row = [getattr(p, name) for name in CSV_COLUMNS]
-            row += [p.flops.get(key) for key in counts] + [p.shape.get(key) for key in shapes]
+            row += [p.D * p.flops_per_unit[key] if key in p.flops_per_unit else None
+                    for key in counts]  # fmt: skip
+            row += [p.shape.get(key) for key in shapes]
             writer.writerow(["" if value is None else value for value in row])
         return out.getvalue()
 
@@ -142,19 +144,38 @@ class Plan:
         return messages
 
 
-def _json(value: Any, known: dict[int, str]) -> str:
-    """Canonical JSON of a field; mappings that points share are written once."""
-    kind = type(value)
-    if kind is int:
-        return str(value)
-    if kind is float:
-        return repr(value)
-    if not isinstance(value, Mapping):
-        return canonical_json(value)
-    key = id(value)  # the points hold their mappings, so that an id is not used twice
-    if key not in known:
-        known[key] = canonical_json(value)
-    return known[key]
+PLAIN = {int, float, str, type(None)}
+
+
+class _Spelling:
+    """Canonical JSON of the fields of points; what many points share is spelt once."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, str] = {}
+        self._objects: dict[int, str] = {}
+
+    def __call__(self, value: Any) -> str:
+        kind = type(value)
+        if kind is int:
+            return str(value)
+        if kind is float:
+            return repr(value)
+        if value is None:
+            return "null"
+        if kind is str:
+            if value not in self._words:
+                self._words[value] = canonical_json(value)
+            return self._words[value]
+        key = id(value)  # the points hold their mappings, so that an id is not used twice
+        if key not in self._objects:
+            self._objects[key] = self._mapping(value)
+        return self._objects[key]
+
+    def _mapping(self, value: Mapping[str, Any]) -> str:
+        """A flat mapping by its parts; its keys are our own words, without escapes."""
+        if not {type(v) for v in value.values()} <= PLAIN:
+            return canonical_json(value)
+        return "{" + ",".join([f'"{key}":{self(value[key])}' for key in sorted(value)]) + "}"
 
 
 def _compare_with_old(path: Path, ids: set[str]) -> list[Message]:

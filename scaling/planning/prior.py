@@ -183,7 +183,8 @@ def about_center(
         Exponent of C in the loss along the optimum; .17 if not given, or less where alpha or beta
         would not be within the bounds of the laws.
     floor, reducible : float, optional
-        E, and loss - E at the optimum of `C` [nats]; of Besiroglu et al. (2024) if not given.
+        E, and loss - E at the optimum of `C` [nats]; of Besiroglu et al. (2024) if not given, and
+        then loss - E no more than E.
     powers : iterable of float
         A truth for each power k: 1 is the additive law, another a coupled law with that frontier.
     noise : Noise, optional
@@ -204,6 +205,7 @@ def about_center(
     floor = item.params["E"] if floor is None else floor
     if reducible is None:
         reducible = float(usual.optimum(np.array([C]))[2][0, 0]) - item.params["E"]
+        reducible = min(reducible, floor)  # far below the runs that law was fitted to, it explodes
     alpha, beta = gamma / exponent, gamma / (1.0 - exponent)
     log_n, log_d = np.log(N), np.log(C / 6.0 / N)
     params = {

@@ -40,7 +40,7 @@ class Point:
     D: int
     C: float
     C_6nd: float
-    flops: Mapping[str, float]
+    flops_per_unit: Mapping[str, float]
     D_unique: int
     epochs: float
     family: str
@@ -297,7 +297,7 @@ def points(asked: Asked, laid: Laid) -> list[Point]:
                 D=tokens,
                 C=counts.training * tokens,
                 C_6nd=6.0 * counts.N * tokens,
-                flops={name: value * tokens for name, value in conventions[k].items()},
+                flops_per_unit=conventions[k],
                 D_unique=min(unique, tokens),
                 epochs=max(1.0, tokens / unique),
                 family=family.name,

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, Message, PlanError
+from scaling.errors import ConfigError, Fault, FitError, Message, PlanError
 from scaling.fitting.analyse import analyse
 from scaling.fitting.options import Options
 from scaling.fitting.result import Fit
 from scaling.planning.cells import Cells as Candidates
 from scaling.planning.choice import candidates
 from scaling.planning.information import NAMES, Runs, pooled, precisions
+from scaling.planning.inputs import read_inputs
 from scaling.planning.make import Planner
 from scaling.planning.optimal import gains, optimal
 from scaling.planning.plan import Plan
@@ -25,7 +26,7 @@ from scaling.planning.sections import Box, Study
 from scaling.runs.manifest import Manifest
 from scaling.runs.read import read_table
 from scaling.runs.records import load_plan
-from scaling.runs.table import clusters
+from scaling.runs.table import RunsTable, clusters
 
 Array = NDArray[np.float64]
 SCHEMA = "scaling/suggest@1"
@@ -118,9 +119,9 @@ class Suggestions:
         }
 
     def as_toml(self) -> str:
-        """The chosen runs as a line for the ``[design]`` of a study."""
+        """The chosen runs as a key of the ``[design]`` of a study."""
         rows = [f"[{a.N:.9g}, {a.D:.9g}, {a.runs}]" for a in self.chosen]
-        return "extra = [" + ", ".join(rows) + "]"
+        return "extra = [\n" + "".join(f"  {row},\n" for row in rows) + "]"
 
 
 def suggest(
@@ -213,7 +214,10 @@ def around(planner: Planner, runs: Runs) -> Candidates:
     size, data = _amounts(runs)
     box = Box(N=_wide(size), D=_wide(data), C=_wide(planner.sizes.flops_at(size) * data))
     laid = candidates(planner.asked, box, np.array(_wide(size)))
-    found = laid.taken(np.flatnonzero(_usual(laid.N, laid.D.astype(np.float64), size, data)))
+    there = set(zip(size.tolist(), data.tolist(), strict=True))  # a seed of its own is not planned
+    new = [pair not in there for pair in zip(laid.N.tolist(), laid.D.tolist(), strict=True)]
+    good = _usual(laid.N, laid.D.astype(np.float64), size, data) & np.array(new)
+    found = laid.taken(np.flatnonzero(good))
     return Candidates(found.N, found.D.astype(np.float64), found.C)
 
 
@@ -298,14 +302,13 @@ def suggest_from(
         SC243 if they do not determine the law and no prior is given.
     """
     table = read_table(source)
-    fits = analyse(table, laws=[law], approaches=["surface"], options=Options(bootstrap=REPLICATES))
-    fit = fits.fits[0]
+    fit = _fit(table, law)
     used = table.frame.loc[table.used]
     size, data = (used[k].to_numpy(dtype=np.float64) for k in ("N", "D"))
     name, labels = clusters(used)
     runs = Runs(size, data, None, labels if name == "trunk" else None)
     planner = _planner(source)
-    prior, messages = _belief(fit, planner)
+    prior, messages = _belief(fit, law, planner, source)
     found = anywhere(runs) if planner is None else around(planner, runs)
     compute = 6.0 * size * data if planner is None else planner.sizes.flops_at(size) * data
     spent = float(compute.sum())
@@ -341,25 +344,46 @@ def _planner(source: Path) -> Planner | None:
     return Planner(study, manifest)
 
 
-def _belief(fit: Fit, planner: Planner | None) -> tuple[Prior, list[Message]]:
+def _fit(table: RunsTable, law: str) -> Fit | None:
+    """The fit of a law; None with too few runs for it."""
+    options = Options(bootstrap=REPLICATES)
+    try:
+        return analyse(table, laws=[law], approaches=["surface"], options=options).fits[0]
+    except FitError:
+        return None
+
+
+def _belief(
+    fit: Fit | None, law: str, planner: Planner | None, source: Path
+) -> tuple[Prior, list[Message]]:
     """The posterior, or the study's prior where runs do not determine the law yet."""
-    if fit.identified and fit.draws:
+    if fit is not None and fit.identified and fit.draws:
         fitted = fit.fitted
         predicted = np.asarray(fit.law.loss(dict(fit.params), fitted))
         residual = np.log(fitted["loss"]) - np.log(predicted)
         left = max(1, fit.n - len(fit.law.names))
         sd = float(np.sqrt((residual**2).sum() / left))
         return posterior(fit.law, fit.draws, Noise(max(sd, LEAST_NOISE)), most=DRAWS), []
-    prior = None if planner is None else planner.prior
+    prior = None if planner is None else _prior(planner, source)
+    status = "too few" if fit is None else fit.status
     if prior is None:
         raise PlanError(
             Fault(
                 "SC243",
                 "suggest",
-                f"the runs do not determine {fit.law.name} ({fit.status})",
+                f"the runs do not determine {law} ({status})",
                 "a fit that is identified, or a study with a [prior] or a center",
                 "finish more of the plan first",
             )
         )
-    text = f"The runs do not determine {fit.law.name} yet ({fit.status}): what is suggested "
+    text = f"The runs do not determine {law} yet ({status}): what is suggested "
     return prior, [Message("SC243", text + f"follows from the prior, {prior.name}.")]
+
+
+def _prior(planner: Planner, source: Path) -> Prior | None:
+    """The prior of a sweep's study; a fit that it names is looked for in the folder, then here."""
+    section = planner.study.prior
+    if section is None or section.fit is None:
+        return planner.prior
+    alone = Study(schema=1, data=planner.study.data, prior=section)
+    return replace(planner, inputs=read_inputs(alone, source)).prior
