@@ -1,4 +1,4 @@
-"""Speed of what a person waits for: help, and a fit of 245 rows with 1,000 bootstrap refits.
+"""Speed of what a person waits for: help, fits and suggestions on 245 rows, a plan of 1e5 points.
 
 Every pair is timed in turns and compared by medians, since one timing says little.
 """
@@ -14,6 +14,17 @@ from pathlib import Path
 import numpy as np
 
 ROUNDS = 9
+LARGE = """schema = 1
+[data]
+source = "external"
+[model]
+context = 1024
+[design]
+kind = "grid"
+params = [1e6, 2e6, 5e6, 1e7, 2e7, 5e7, 1e8, 2e8, 5e8, 1e9]
+data = [1e9, 2e9, 5e9, 1e10, 2e10, 5e10, 1e11, 2e11, 5e11, 1e12]
+seeds = 1000
+"""
 
 
 def seconds(command):
@@ -47,6 +58,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.csv"
         table(path)
+        large = Path(folder) / "large.toml"
+        large.write_text(LARGE)
         fit = ["-m", "scaling", "fit", str(path)]
         found = alternate(
             {
@@ -55,6 +68,8 @@ def main():
                 "import numpy, pandas, scipy": ["-c", "import numpy, pandas, scipy.special"],
                 "scaling fit, 245 rows, no bootstrap": [*fit, "--bootstrap", "0"],
                 "scaling fit, 245 rows, 1,000 refits": fit,
+                "sweep suggest, 245 rows": ["-m", "scaling", "sweep", "suggest", str(path)],
+                "sweep plan, 100,000 points": ["-m", "scaling", "sweep", "plan", str(large)],
             },
             ROUNDS,
         )

@@ -60,6 +60,7 @@ def bench(
     from scaling.planning.study import read_study
     from scaling.runs.files import write_atomic
     from scaling.training.bench import measure
+    from scaling.training.driver import refuse_unknown
 
     if device not in (None, "auto", "cpu", "cuda"):
         raise ConfigError(Fault("SC004", "--device", f'"{device}"', "auto, cpu or cuda"))
@@ -72,6 +73,7 @@ def bench(
     if dry_run:
         talk(f"{min(shapes, len(wanted))} of {len(wanted)} shapes would be measured into {out}")
         return
+    refuse_unknown(wanted)
     result = measure(
         wanted,
         device or study.engine.device,

@@ -20,9 +20,11 @@ def coordinates(file: Path, device: str | None, *, as_json: bool) -> None:
 
     try:
         from scaling.training.coordinates import check_coordinates
+        from scaling.training.driver import refuse_unknown
     except ModuleNotFoundError:
         raise MissingExtraError.of("torch", "train", "train a few steps") from None
     study, points = _points(file)
+    refuse_unknown(points)
     found = check_coordinates(points, device or study.engine.device, listener=talk)
     if as_json:
         print_json(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,7 +110,7 @@ def plan(
             "budget_gpu_hours": positive("--budget-gpu-hours", budget_gpu_hours),
         },
         {
-            "calibration": None if calibration is None else str(calibration),
+            "calibration": None if calibration is None else _from(file, calibration),
             "accelerator": accelerator,
             "mfu": mfu,
             "price_per_hour": positive("--price-per-hour", price),
@@ -144,6 +145,11 @@ def plan(
     elif out is not None:
         talk(f"wrote {out / 'plan.csv'}")
         follow_up(f"scaling sweep run {out}")
+
+
+def _from(file: Path | None, path: Path) -> str:
+    """A path of the working folder as the study file would name it: from its own folder."""
+    return str(path) if file is None else os.path.relpath(path, file.parent)
 
 
 def _print(planned: Plan, found: list[Any], outlook: Any) -> None:

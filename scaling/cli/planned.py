@@ -194,7 +194,7 @@ def preflight_lines(found: Preflight, additions: tuple[Addition, ...], spent: fl
             for name, form in (("a", ".3f"), ("N", ".3g"), ("loss", ".4g"))
             if (e := o.expected.get(name)) is not None
         ]
-        widths = (24, 30, 24)
+        widths = (24, 31, 23)
         lines.append(" ".join(f"{c:>{w}}" for c, w in zip(texts, widths, strict=False)))
         if o.missed:
             missed = ", ".join(f"{k} {o.expected[k].truth:.3g}" for k in o.missed)

@@ -34,7 +34,7 @@ def write_plan(planned: Plan, out: Path, base: Path | None) -> list[Any]:
 
     found: list[Any] = []
     if planned.study.tuning is not None and tuned_in(out) is None:
-        found += plan_of(planned.study, base, stage="tune").write(out / "tuning")
+        plan_of(planned.study, base, stage="tune").write(out / "tuning")
     return found + planned.write(out)
 
 
@@ -78,7 +78,7 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
 
     planned = plan_of(study, base, stage="tune")
     talk(f"tuning the learning rate: {len(planned)} runs")
-    tell(planned.write(folder))
+    planned.write(folder)  # points of its check may stand there from before, and are kept
     run(folder)
     noise = _noise(study)
     rows = list(_rows(folder, planned, "tune"))
@@ -93,7 +93,7 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
     if study.tuning is not None and study.tuning.check is not None:
         check = plan_of(study, base, stage="check", tuned=kept)
         talk(f"checking it at N = {check.points[0].N}: {len(check)} runs")
-        tell(replace(planned, points=(*planned.points, *check.points)).write(folder))
+        replace(planned, points=(*planned.points, *check.points)).write(folder)
         run(folder)
         settled = check_rate(settled, list(_rows(folder, check, "check")), noise=noise)
         write_atomic(kept, json.dumps(settled.as_dict(), indent=1) + "\n")

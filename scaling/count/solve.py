@@ -68,7 +68,7 @@ def solve(
     options: Mapping[str, Any],
     tolerance: float | None = None,
 ) -> NDArray[np.int64]:
-    """Find the size nearest to each target, in the logarithm.
+    """Find the size nearest to each target, in the logarithm or within a tolerance.
 
     Parameters
     ----------
@@ -78,8 +78,9 @@ def solve(
     options : mapping
         Of the family.
     tolerance : float, optional
-        Refuse a size that is off by more than this fraction of the target. Without it, refuse
-        targets beyond the ends of the dial by more than half a step.
+        Take the size that is off by the smallest fraction of the target, and refuse it if that is
+        more than this. Without it, take the nearest in the logarithm, and refuse targets beyond
+        the ends of the dial by more than half a step.
 
     Returns
     -------
@@ -93,11 +94,12 @@ def solve(
         above = np.clip(np.searchsorted(found, wanted), 0, len(found) - 1)
         below = np.maximum(above - 1, 0)
         lower, upper = found[below], found[above]
-        nearest = np.where(wanted / lower <= upper / wanted, below, above)
         if tolerance is None:
+            nearest = np.where(wanted / lower <= upper / wanted, below, above)
             first, last = _ends(found)
             good = (first <= wanted) & (wanted <= last)
         else:
+            nearest = np.where(wanted - lower <= upper - wanted, below, above)
             good = np.abs(found[nearest] / wanted - 1) <= tolerance
     return np.where(good & (wanted > 0), nearest, -1).astype(np.int64)
 

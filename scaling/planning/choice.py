@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +137,8 @@ def choose(
     Raises
     ------
     PlanError
-        SC012 without a budget or a target; SC232 for an empty box; SC211 to SC213.
+        SC012 without a budget or a target; SC232 for an empty box, SC224 if none of it fits into
+        memory; SC211 to SC213.
     """
     budget, unit = budget_of(design)
     if budget is None:
@@ -152,11 +153,8 @@ def choose(
     best = [np.exp(prior.weights @ np.log(x)) for x in prior.optimum(cheap)[:2]]
     around = [(float(x[0]) / WIDE, float(x[1]) * WIDE) for x in best]
     box = box.model_copy(update={"D": box.D or list(around[1])})
-    laid = candidates(asked, box, np.array(around[0]))
-    price = pricing.compute(laid)
-    if unit != "flops":
-        price = pricing.hours(laid)
-    runs = Candidates(laid.N, laid.D.astype(np.float64), price)
+    laid, _ = pricing.without_too_large(candidates(asked, box, np.array(around[0])))
+    runs = _priced(laid, pricing, unit)
     decision = "decision" if design.decision == "all" else design.decision
     found = optimal(prior, runs, budget=budget, target=target, decision=decision, most=design.count,
                     repeats=REPEATS)  # fmt: skip
@@ -168,6 +166,17 @@ def budget_of(design: DesignSection) -> tuple[float | None, str]:
     if design.budget_gpu_hours is not None:
         return design.budget_gpu_hours, "hours"
     return design.budget_flops, "flops"
+
+
+def _priced(laid: Laid, pricing: Pricing, unit: str) -> Candidates:
+    """Candidates with what each costs alone, and what of it lies on a trunk where there are any."""
+    alone = replace(pricing, trunks=False)
+    price = alone.compute(laid) if unit == "flops" else alone.hours(laid)
+    size, data = laid.N, laid.D.astype(np.float64)
+    if not pricing.trunks or laid.settings is None:
+        return Candidates(size, data, price)
+    stem = 1.0 - laid.settings.decay_steps[laid.rows] / laid.settings.steps[laid.rows]
+    return Candidates(size, data, price, laid.members.of[laid.rows], stem * price)
 
 
 def _flops_of(design: DesignSection, pricing: Pricing, hours: float) -> float:

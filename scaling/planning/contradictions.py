@@ -118,19 +118,20 @@ def _of_kind(study: Study, design: DesignSection, where: str) -> Iterator[Fault]
         if bool(design.params) == bool(design.budgets):
             found = "has params and budgets" if design.params else "has neither"
             yield Fault("SC012", where, f"a ladder {found}", "params, or budgets")
+        if design.params and design.ratio is None and _level(design):
+            found = "exponent = 0: N* is the same at every C"
+            yield Fault("SC012", f"{where} center", found, "an exponent above 0, or a ratio")
         if design.ratio is None and not believes:
             expected = "ratio = 20 (D/N), a center or a [prior]"
             yield Fault("SC012", f"{where} ratio", "missing", expected)
         if design.ratio is not None and design.budgets and not believes:
             expected = "params, or a center or a [prior] that says where the optima are"
             yield Fault("SC012", f"{where} budgets", "no optimum is believed", expected)
-    if design.kind == "optimal":
-        if design.budget_flops is None and design.budget_gpu_hours is None:
-            expected = "what may be spent, or budget_gpu_hours"
-            yield Fault("SC012", f"{where} budget_flops", "missing", expected)
-        if study.study.target_flops is None:
-            found, expected = "missing", "the compute at which N* and the loss are wanted"
-            yield Fault("SC012", f"{where[:-9]} [study] target_flops", found, expected)
+
+
+def _level(design: DesignSection) -> bool:
+    """Whether a centre says that more compute asks for no other size."""
+    return design.center is not None and design.center.exponent == 0.0
 
 
 def _fit(fit: FitSection) -> list[Fault]:

@@ -24,6 +24,7 @@ from scaling.planning.prior import Prior
 from scaling.planning.resolve import MIN_STEPS, Asked, Laid, Point, dropped, lay, points
 from scaling.planning.sections import DesignSection, ModelSection, Study
 from scaling.planning.sizes import Sizes
+from scaling.runs.files import uncollected
 from scaling.runs.manifest import Manifest
 
 Array = NDArray[np.float64]
@@ -245,7 +246,8 @@ def _ordered(
 ) -> tuple[list[Point], Laid, list[Mapping[str, Any]]]:
     """Build the points in the plan's order, each once, with their seconds and memory."""
     times, memory = planner.pricing.times(laid), planner.pricing.memory(laid)
-    found = points(planner.asked, laid)
+    with uncollected():
+        found = points(planner.asked, laid)
     seconds = [None] * len(found) if times is None else times.seconds.tolist()
     first: dict[str, int] = {}
     repeated: list[Mapping[str, Any]] = []

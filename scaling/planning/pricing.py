@@ -125,15 +125,21 @@ class Pricing:
                 break
         return need
 
+    @property
+    def _data(self) -> float:
+        """Bytes of data on the device: our own sources lie there, a byte a token."""
+        manifest = self.asked.manifest
+        own = manifest.source != "external"
+        return float(manifest.train_tokens + manifest.validation_tokens) if own else 0.0
+
     def _need(self, laid: Laid, member: int, sequences: int) -> int:
-        manifest, counts = self.asked.manifest, laid.members.counts[member]
-        own = manifest.source != "external"  # our sources lie on the device, a byte a token
+        counts = laid.members.counts[member]
         found = memory(
             self.asked.sizes.family.name,
             laid.members.shapes[member],
             counts.total,
             sequences,
-            data=float(manifest.train_tokens + manifest.validation_tokens) if own else 0.0,
+            data=self._data,
             precision=self._precision,
         )
         return round(found.total)
@@ -158,7 +164,9 @@ class Pricing:
         limit, where = self.limit
         need = self.memory(laid)
         sizes = self.asked.sizes
-        largest = largest_size(sizes.family, sizes.options, limit, precision=self._precision)
+        largest = largest_size(
+            sizes.family, sizes.options, limit, data=self._data, precision=self._precision
+        )
         message = too_large(laid.N, need, limit, largest, where)
         assert message is not None
         if not good.any():

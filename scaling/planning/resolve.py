@@ -171,7 +171,10 @@ def lay(asked: Asked, cells: Cells) -> Laid:
     """Find shape, batch and steps of every cell that can be realised, and say why others cannot."""
     index = asked.sizes.nearest(cells.N, asked.tolerance)
     placed = np.flatnonzero(index >= 0)
-    why = {int(i): _no_shape(asked, float(cells.N[i])) for i in np.flatnonzero(index < 0)}
+    lost = np.flatnonzero(index < 0)
+    sizes, which = np.unique(cells.N[lost], return_inverse=True)
+    said = [_no_shape(asked, size) for size in sizes.tolist()]
+    why = {int(i): said[k] for i, k in zip(lost, which, strict=True)}
     members = Members.chosen(asked, index[placed])
     if not len(placed):
         none = np.zeros(0, dtype=np.int64)

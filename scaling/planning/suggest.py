@@ -214,6 +214,7 @@ def around(planner: Planner, runs: Runs) -> Candidates:
     size, data = _amounts(runs)
     box = Box(N=_wide(size), D=_wide(data), C=_wide(planner.sizes.flops_at(size) * data))
     laid = candidates(planner.asked, box, np.array(_wide(size)))
+    laid, _ = planner.pricing.without_too_large(laid)
     there = set(zip(size.tolist(), data.tolist(), strict=True))  # a seed of its own is not planned
     new = [pair not in there for pair in zip(laid.N.tolist(), laid.D.tolist(), strict=True)]
     good = _usual(laid.N, laid.D.astype(np.float64), size, data) & np.array(new)

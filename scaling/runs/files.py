@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import os
@@ -41,6 +42,18 @@ def explain_os_errors(path: Path) -> Iterator[None]:
                 mend="choose a writable place with free space; nothing was changed",
             )
         ) from error
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector from walking very many new objects again and again."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def fsync_folder(folder: Path) -> None:

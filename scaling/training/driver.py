@@ -89,7 +89,7 @@ def run(
         if pending:
             if find_spec("torch") is None:
                 raise MissingExtraError.of("torch", "train", "train points")
-            _refuse_unknown(pending)
+            refuse_unknown(pending)
             runner = _engine(
                 engine,
                 out,
@@ -107,7 +107,7 @@ def run(
     return Summary(counts, time.monotonic() - began, len(pending), tuple(_messages(counts)))
 
 
-def _refuse_unknown(points: Sequence[dict[str, Any]]) -> None:
+def refuse_unknown(points: Sequence[dict[str, Any]]) -> None:
     """Refuse points of which the model that is trained here would not be the one that was counted.
 
     Raises

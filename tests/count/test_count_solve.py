@@ -20,9 +20,14 @@ def counted(family, options):
 
 
 def searched(found, target, tolerance):
-    """Index of the size whose ratio to the target is nearest to 1; ties go to the smaller."""
+    """Index of the size whose ratio to the target is nearest to 1; ties go to the smaller.
+
+    Under a tolerance it is the one that is off by the smallest fraction.
+    """
     exact = Fraction(target)
     off = [max(Fraction(n) / exact, exact / n) for n in found]
+    if tolerance is not None:
+        off = [abs(Fraction(n) / exact - 1) for n in found]
     index = off.index(min(off))
     if tolerance is not None:
         return index if abs(Fraction(found[index]) / exact - 1) <= Fraction(tolerance) else -1

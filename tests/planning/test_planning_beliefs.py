@@ -23,9 +23,7 @@ def of(design=DESIGN, noise=0.02, fitted=None, **sections):
 
 def test_a_centre_is_taken_as_it_is_given():
     optimum = optimum_of(Center(N=2e7, C=1e18, exponent=0.4), None, SIZES)
-    np.testing.assert_allclose(
-        optimum(np.array([1e18, 1e20])), [2e7, 2e7 * 100**0.4], rtol=1e-14
-    )
+    np.testing.assert_allclose(optimum(np.array([1e18, 1e20])), [2e7, 2e7 * 100**0.4], rtol=1e-14)
 
 
 def test_nothing_is_believed_where_nothing_is_said():

@@ -5,7 +5,7 @@ import pytest
 from scaling.errors import ConfigError
 from scaling.planning.contradictions import OF_KIND
 from scaling.planning.study import check_study, read_study
-from tests.planning.studies import study
+from tests.planning.studies import fault_of, planned, study
 
 VALID = {
     "isoflop": {"budgets": [1e12], "sizes": [1e4, 2e4]},
@@ -55,8 +55,7 @@ def test_keys_of_another_kind_are_refused(kind, key):
 @pytest.mark.parametrize(
     ("kind", "key"),
     [("isoflop", "budgets"), ("l-shape", "params"), ("l-shape", "data"), ("sobol", "box"),
-     ("ratio", "params"), ("ratio", "ratio"), ("points", "points"), ("grid", "data"),
-     ("optimal", "budget_flops")],
+     ("ratio", "params"), ("ratio", "ratio"), ("points", "points"), ("grid", "data")],
 )  # fmt: skip
 def test_what_a_kind_needs(kind, key):
     design = {k: v for k, v in VALID[kind].items() if k != key}
@@ -68,12 +67,13 @@ def test_what_a_kind_needs(kind, key):
 CONTRADICTIONS = {
     "two budgets": ({"kind": "optimal", "budget_flops": 1e15, "budget_gpu_hours": 2.0}, TARGET,
                     "one of the two"),
-    "no target": ({"kind": "optimal", "budget_flops": 1e15}, {}, "compute at which"),
     "centre of sizes": ({"kind": "isoflop", "budgets": [1e12], "sizes": 5}, {}, "[prior]"),
     "centre of a ladder": ({"kind": "ladder", "params": [1e4]}, {}, "ratio = 20"),
     "ladder of nothing": ({"kind": "ladder", "ratio": 20.0}, {}, "params, or budgets"),
     "ladder of both": ({"kind": "ladder", "ratio": 20.0, "params": [1e4], "budgets": [1e12],
                         "center": CENTER}, {}, "params, or budgets"),
+    "ladder on a level": ({"kind": "ladder", "params": [1e4, 2e4],
+                           "center": {**CENTER, "exponent": 0.0}}, {}, "above 0"),
     "ladder without a belief": ({"kind": "ladder", "ratio": 20.0, "budgets": [1e12]}, {},
                                 "where the optima are"),
     "reversed range": ({"kind": "sobol", "box": {"N": [1e5, 1e4], "D": [1e6, 1e7]}}, {},
@@ -100,6 +100,16 @@ def test_what_cannot_be_meant_together(name):
     (fault,) = faults(design, **sections)
     assert words in f"{fault.expected} {fault.mend}"
     assert fault.found
+
+
+def test_what_an_option_may_give_is_missed_when_the_plan_is_made():
+    """``--budget-flops`` and ``--target-flops`` serve a study that names neither."""
+    for design, sections, where in (
+        ({"kind": "optimal"}, TARGET, "[design] budget_flops"),
+        ({"kind": "optimal", "budget_flops": 1e15}, {}, "[study] target_flops"),
+    ):
+        fault = fault_of(planned, design, **sections)
+        assert (fault.code, fault.where) == ("SC012", where)
 
 
 def test_a_condition_of_a_fit_is_read_before_anything_is_spent():

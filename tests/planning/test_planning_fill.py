@@ -68,8 +68,8 @@ def test_a_budget_of_compute_is_spent_and_ratios_stay(name, share):
 
 def test_every_list_of_a_design_is_moved_along_the_optimum():
     design = DesignSection(
-        kind="points", budgets=[1e10], params=[2e4], data=[3e6], sizes=[5e4], points=[[1e4, 2e6, 3]],
-        extra=[[1e3, 1e6]], box={"N": [1e4, 1e5], "C": [1e10, 1e12]},
+        kind="points", budgets=[1e10], params=[2e4], data=[3e6], sizes=[5e4],
+        points=[[1e4, 2e6, 3]], extra=[[1e3, 1e6]], box={"N": [1e4, 1e5], "C": [1e10, 1e12]},
     )  # fmt: skip
     found = scaled(design, 100.0, 0.25)
     by_n, by_d = 100**0.25, 100**0.75
@@ -168,6 +168,29 @@ def test_an_optimal_design_keeps_its_limits(decision):
                    **LM).to_jsonl() == plan.to_jsonl()  # fmt: skip
 
 
+def test_an_optimal_design_takes_no_run_that_does_not_fit_into_memory():
+    sections = {"study": TARGET, "prior": PRIOR, **LM}
+    free = planned(OPTIMAL, TOKENS, **sections)
+    limit = max(p.memory for p in free) / 2**30 / 32
+    small = planned(OPTIMAL, TOKENS, engine={"memory_gib": limit}, **sections)
+    assert max(p.memory for p in small) <= limit * 2**30
+    assert not [d for d in small.dropped if "GiB" in d["why"]]
+    assert max(p.N for p in small) < max(p.N for p in free)
+    assert 0.5 * 3e18 < total(small) <= 3e18
+
+
+@pytest.mark.parametrize("budget", [{"budget_flops": 3e18}, {"budget_gpu_hours": 3.0}], ids=str)
+def test_an_optimal_design_of_branches_pays_for_trunks_once(budget):
+    design = {k: v for k, v in OPTIMAL.items() if k != "budget_flops"}
+    plan = planned({**design, **budget, "trunks": True}, TOKENS, study=TARGET, prior=PRIOR,
+                   engine={"accelerator": "a100-80"},
+                   **LM | {"recipe": {"name": "olmo-wsds-2025"}})  # fmt: skip
+    (most,) = budget.values()
+    cost = plan.total.flops if "budget_flops" in budget else plan.total.gpu_hours.value
+    assert 0.5 * most < cost <= most * (1 + 1e-9)
+    assert len({p.trunk for p in plan}) < len(plan) <= 14
+
+
 def test_an_optimal_design_in_hours():
     design = {k: v for k, v in OPTIMAL.items() if k != "budget_flops"} | {"budget_gpu_hours": 2.0}
     engine = {"accelerator": "a100-80"}
@@ -212,10 +235,7 @@ laws = [{published = "besiroglu-2024"}, {published = "hoffmann-2022"}]
 [recipe]
 name = "gadre-2024"
 """
-PROGRAM = (
-    "import sys, scaling as sc\n"
-    "sys.stdout.write(sc.plan(sys.argv[1]).to_jsonl())"
-)
+PROGRAM = "import sys, scaling as sc\nsys.stdout.write(sc.plan(sys.argv[1]).to_jsonl())"
 
 
 def test_an_optimal_plan_is_the_same_bytes_in_other_processes(write):

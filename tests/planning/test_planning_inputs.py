@@ -171,6 +171,15 @@ def test_counts_that_cannot_be_used(tmp_path, change):
     assert fault.found
 
 
+@pytest.mark.parametrize("recipe", ["mup-2022", "nanochat-2026"])
+def test_a_rule_that_needs_a_width_is_refused_where_counts_name_none(tmp_path, recipe):
+    put(tmp_path, "n.json", TABLE)
+    inputs = read_inputs(study(POINTS, **COUNTS), tmp_path)
+    fault = fault_of(planned, POINTS, TOKENS, inputs, recipe={"name": recipe}, **COUNTS)
+    assert fault.code == "SC012"
+    assert "[recipe.overrides]" in fault.where
+
+
 def test_options_of_a_family_that_has_none_are_refused(tmp_path):
     put(tmp_path, "n.json", TABLE)
     sections = {"model": {"counts": "n.json", "context": 64}}

@@ -206,7 +206,7 @@ def test_names_and_versions_are_unique_and_every_key_is_read():
     assert len(set(names)) == len(names)
     assert tuple(names) == recipes.known()
     keys = {"name", "version", "title", "source", "notes", "tuned", "constants", "rules", "caps",
-            "rounding", "schedule"}  # fmt: skip
+            "rounding", "schedule", "noise", "reach"}  # fmt: skip
     for entry in entries:
         assert set(entry) <= keys
         used = {n for text in [*entry.get("rules", {}).values(), *entry.get("caps", {}).values()]
@@ -367,10 +367,15 @@ def test_a_warm_up_of_a_tenth_is_not_long_by_its_rounding():
 
 
 def test_sizes_outside_the_recipe_are_told_once():
-    found = concerns("bytes-small", N=[9e3, 2e4, 4e5], D=1e7, T=32.0)
+    found = concerns("bytes-small", N=[3e3, 2e4, 1e6], D=1e7, T=32.0)
     assert found["SC219"].startswith("2 of 3 points")
     assert "1e+04 to 3e+05" in found["SC219"]
-    assert concerns("bytes-small", N=[1e4, 3e5], D=1e7, T=32.0) == {}
+    assert concerns("bytes-small", N=[3.4e3, 8.9e5], D=1e7, T=32.0) == {}
+
+
+def test_recipes_say_how_noisy_their_runs_are():
+    assert {recipes.get(name).noise for name in recipes.known()} == {0.004, 0.01}
+    assert recipes.get("bytes-small").noise == 0.01
 
 
 def test_caps_and_thresholds_are_told():

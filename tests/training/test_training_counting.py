@@ -1,5 +1,7 @@
 """Models of one's own: parameters and FLOP by hand."""
 
+from dataclasses import asdict
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -10,7 +12,7 @@ from scaling.runs.manifest import resolve  # noqa: E402
 from scaling.training import driver  # noqa: E402
 from scaling.training.counting import count_models  # noqa: E402
 
-MODULE = '''
+MODULE = """
 import torch
 from torch import nn
 
@@ -60,7 +62,7 @@ def wrong_shape(width):
     return nn.Linear(3, 3), torch.zeros(1, 4)
 
 half = 0.5
-'''
+"""
 
 
 @pytest.fixture
@@ -248,6 +250,15 @@ def test_points_that_would_be_another_model_are_refused_before_any_is_trained(tm
     left = {p.name for p in (tmp_path / "out").iterdir()}
     assert left <= {"plan.jsonl", "plan.csv", "study.json", "results.csv"}
     assert not (tmp_path / "out" / "points").exists()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_commands_that_train_a_little_refuse_them_too(name):
+    """A bench and a coordinate check would measure another model than the plan's."""
+    points = [asdict(p) for p in sc.plan(REFUSED[name][0])]
+    with pytest.raises(TrainingError) as caught:
+        driver.refuse_unknown(points)
+    assert caught.value.code == "SC308"
 
 
 def test_external_data_are_what_was_said_of_them():

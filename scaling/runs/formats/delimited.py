@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gc
 import io
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from scaling.errors import Fault, TableError, clip
+from scaling.runs.files import uncollected
 from scaling.runs.formats.common import MAX_LINE, fault, frame_of, unique
 from scaling.runs.formats.plain import split_plain
 from scaling.runs.importers.base import Imported
@@ -41,7 +41,7 @@ def read_delimited(raw: bytes, text: str, name: str, digest: str) -> Imported:
     """
     _refuse_comments(text[: 2 * MAX_LINE], name)
     delimiter = _delimiter(text[: 2 * MAX_LINE], name)
-    with _uncollected():
+    with uncollected():
         quick = split_plain(text, delimiter)
         if quick is None:
             return _careful(raw, delimiter, name, digest)
@@ -58,18 +58,6 @@ def _refuse_comments(text: str, name: str) -> None:
     if first.startswith("#") and max(first.count(mark) for mark in DELIMITERS) < marks:
         mend = "remove the lines that begin with #"
         raise TableError(fault(f"{name}:1", "a comment", "a header line first", mend, first))
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from walking a million new rows again and again."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 def _careful(raw: bytes, delimiter: str, name: str, digest: str) -> Imported:
