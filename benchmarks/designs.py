@@ -18,10 +18,16 @@ from scaling.fitting.estimate import estimate
 from scaling.fitting.objectives import make
 from scaling.fitting.options import Options
 from scaling.laws import get
-from scaling.planning.cells import Cells
-from scaling.planning.information import Runs, precision
-from scaling.planning.optimal import bound_of, optimal
-from scaling.planning.prior import Noise, about_center, explicit, language_models, published
+from scaling.planning.choosing.candidates import Candidates
+from scaling.planning.choosing.information import Runs, precision
+from scaling.planning.choosing.optimal import bound_of, optimal
+from scaling.planning.choosing.prior import (
+    Noise,
+    about_center,
+    explicit,
+    language_models,
+    published,
+)
 
 SIGMA, MOST = 0.004, 35
 BUDGETS = np.geomspace(1e16, 1e18, 5)
@@ -61,7 +67,7 @@ class Setting:
         n, d = (x.ravel() for x in np.meshgrid(*axes, indexing="ij"))
         c = 6.0 * n * d
         inside = self._inside(n, d)
-        self.cells = Cells(n[inside], d[inside], c[inside])
+        self.cells = Candidates(n[inside], d[inside], c[inside])
         size = float(prior.optimum(np.array([CENTER]))[0][0, 0])
         self.centred = about_center(size, CENTER, self.exponent)
 

@@ -17,8 +17,8 @@ import common
 import numpy as np
 
 from scaling import api
-from scaling.planning.calibration import Calibration
-from scaling.planning.cost import total, wall_seconds
+from scaling.planning.costing.calibration import Calibration
+from scaling.planning.costing.cost import total, wall_seconds
 from scaling.runs.records import read_record
 
 STUDY = Path(__file__).parents[1] / "sweeps" / "quickstart.toml"

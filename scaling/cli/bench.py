@@ -56,7 +56,7 @@ def bench(
         return
     from scaling.api import plan_of
     from scaling.errors import ConfigError, Fault
-    from scaling.planning.calibration import Calibration
+    from scaling.planning.costing.calibration import Calibration
     from scaling.planning.study import read_study
     from scaling.runs.files import write_atomic
     from scaling.training.bench import measure

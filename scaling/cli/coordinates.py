@@ -46,9 +46,9 @@ def _points(file: Path) -> tuple[Any, list[dict[str, Any]]]:
     from scaling.api import plan_of, sources_of
     from scaling.errors import ConfigError, Fault
     from scaling.planning.make import Planner
+    from scaling.planning.recipes.tuning import coordinate_widths
     from scaling.planning.sections import DesignSection
     from scaling.planning.study import read_study
-    from scaling.planning.tuning import coordinate_widths
 
     study = read_study(file)
     if study.model.family != "decoder" or (study.model.rule or "width") != "width":

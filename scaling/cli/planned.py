@@ -10,7 +10,7 @@ from scaling.cli.common import number, numbers
 from scaling.errors import SCREEN_COLUMNS, wrapped
 
 if TYPE_CHECKING:
-    from scaling.planning.cost import Range, Total
+    from scaling.planning.costing.cost import Range, Total
     from scaling.planning.plan import Plan
     from scaling.planning.preflight import Preflight
     from scaling.planning.resolve import Point

@@ -73,7 +73,7 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
     """Train the tuning runs, settle the law of the rate, check it, and keep it."""
     from scaling.api import plan_of
     from scaling.errors import PlanError
-    from scaling.planning.tuning import check_rate, settle
+    from scaling.planning.recipes.tuning import check_rate, settle
     from scaling.runs.files import write_atomic
 
     planned = plan_of(study, base, stage="tune")

@@ -16,7 +16,7 @@ sobol      ``count`` points that fill a ``box`` of two or three of N, D and C ev
 ratio      ``params`` with D = ``ratio`` N: cheap, and it identifies no law
 points     the ``points`` [N, D] or [N, D, seeds] themselves
 optimal    at most ``count`` runs for ``budget`` FLOP inside a ``box``, chosen for a ``decision``
-           (`scaling.planning.optimal`)
+           (`scaling.planning.choosing.optimal`)
 ========== ==================================================================================
 
 Every kind takes ``seeds``, ``seeds_at_smallest`` and ``extra`` points.
@@ -87,7 +87,7 @@ class Ground:
     optimum : callable or None
         The N believed to be optimal at budgets C, shape (m,); None if nothing is believed.
     choose : callable or None
-        Chooses the runs of an optimal design; see `scaling.planning.optimal`.
+        Chooses the runs of an optimal design; see `scaling.planning.choosing.optimal`.
     """
 
     sizes: Sizes

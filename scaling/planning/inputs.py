@@ -13,10 +13,10 @@ import numpy as np
 from scaling import count
 from scaling.errors import ConfigError, Fault
 from scaling.fitting.stored import load
-from scaling.planning.calibration import Calibration
-from scaling.planning.prior import Prior, posterior
+from scaling.planning.choosing.prior import Prior, posterior
+from scaling.planning.costing.calibration import Calibration
+from scaling.planning.recipes.tuning import Tuned
 from scaling.planning.sections import Study
-from scaling.planning.tuning import Tuned
 
 
 @dataclass(frozen=True)

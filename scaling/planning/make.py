@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from scaling import count
 from scaling.errors import Fault, Message, PlanError
-from scaling.planning import designs, recipes, tuning
-from scaling.planning.beliefs import optimum_of, prior_of
+from scaling.planning import designs, recipes
 from scaling.planning.cautions import cautions
-from scaling.planning.choice import Choice, budget_of, choose
+from scaling.planning.choosing.beliefs import optimum_of, prior_of
+from scaling.planning.choosing.choice import Choice, budget_of, choose
+from scaling.planning.choosing.prior import Prior
+from scaling.planning.costing.pricing import Pricing
 from scaling.planning.fill import HALF, fill
 from scaling.planning.inputs import Inputs
 from scaling.planning.plan import Plan
-from scaling.planning.pricing import Pricing
-from scaling.planning.prior import Prior
+from scaling.planning.recipes import tuning
 from scaling.planning.resolve import MIN_STEPS, Asked, Laid, Point, dropped, lay, points
 from scaling.planning.sections import DesignSection, ModelSection, Study
 from scaling.planning.sizes import Sizes

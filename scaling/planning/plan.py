@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import Fault, Message, OutputError
-from scaling.planning.cost import Total
-from scaling.planning.prior import Prior
+from scaling.planning.choosing.prior import Prior
+from scaling.planning.costing.cost import Total
 from scaling.planning.resolve import Point
 from scaling.planning.sections import Study
 from scaling.runs.files import canonical_json, write_atomic

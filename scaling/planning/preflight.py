@@ -21,8 +21,8 @@ from scaling.fitting.bowls import Bowl, curve_of, lowest
 from scaling.fitting.simulate import Noise, Simulated, simulate
 from scaling.laws import Law
 from scaling.laws.cost import SIX_ND
+from scaling.planning.choosing.prior import Truth
 from scaling.planning.plan import Plan
-from scaling.planning.prior import Truth
 from scaling.planning.sections import FitSection
 
 Array = NDArray[np.float64]

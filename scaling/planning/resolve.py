@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scaling import count
 from scaling.planning.designs import Cells
-from scaling.planning.recipes import Recipe, Settings
+from scaling.planning.recipes.recipe import Recipe, Settings
 from scaling.planning.sizes import Sizes
 from scaling.runs.files import canonical_json, sha256_text
 from scaling.runs.manifest import Manifest
@@ -213,7 +213,7 @@ def _no_shape(asked: Asked, size: float) -> str:
 
 
 def _environment(asked: Asked, members: Members, cells: Cells) -> dict[str, Array]:
-    """Columns that recipes may use; see `scaling.planning.recipes`."""
+    """Columns that recipes may use; see `scaling.planning.recipes.recipe`."""
     counts, shapes = members.counts, members.shapes
     flops = members.column([c.training for c in counts])
     with np.errstate(invalid="ignore"):

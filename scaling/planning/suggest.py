@@ -14,14 +14,14 @@ from scaling.errors import ConfigError, Fault, FitError, Message, PlanError
 from scaling.fitting.analyse import analyse
 from scaling.fitting.options import Options
 from scaling.fitting.result import Fit
-from scaling.planning.cells import Cells as Candidates
-from scaling.planning.choice import candidates
-from scaling.planning.information import NAMES, Runs, pooled, precisions
+from scaling.planning.choosing.candidates import Candidates
+from scaling.planning.choosing.choice import candidates
+from scaling.planning.choosing.information import NAMES, Runs, pooled, precisions
+from scaling.planning.choosing.optimal import gains, optimal
+from scaling.planning.choosing.prior import Noise, Prior, posterior
 from scaling.planning.inputs import read_inputs
 from scaling.planning.make import Planner
-from scaling.planning.optimal import gains, optimal
 from scaling.planning.plan import Plan
-from scaling.planning.prior import Noise, Prior, posterior
 from scaling.planning.sections import Box, Study
 from scaling.runs.manifest import Manifest
 from scaling.runs.read import read_table

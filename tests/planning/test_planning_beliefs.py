@@ -6,8 +6,8 @@ from scipy.optimize import minimize_scalar
 
 from scaling import count
 from scaling.laws import get
-from scaling.planning.beliefs import optimum_of, prior_of
-from scaling.planning.prior import Noise, explicit, known, published
+from scaling.planning.choosing.beliefs import optimum_of, prior_of
+from scaling.planning.choosing.prior import Noise, explicit, known, published
 from scaling.planning.sections import Center
 from scaling.planning.sizes import Sizes
 from tests.planning.studies import fault_of, study

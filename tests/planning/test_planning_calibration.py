@@ -8,7 +8,7 @@ import pytest
 
 from scaling.codes import CODES
 from scaling.errors import ConfigError
-from scaling.planning.calibration import (
+from scaling.planning.costing.calibration import (
     EXTRAPOLATED,
     INTERPOLATED,
     MEASURED,

@@ -7,9 +7,9 @@ import pytest
 
 from scaling.codes import CODES
 from scaling.errors import ConfigError
-from scaling.planning import devices
-from scaling.planning.calibration import ASSUMED, MEASURED, UNKNOWN, Calibration, Times
-from scaling.planning.cost import Range, concerns, shared_compute, total, wall_seconds
+from scaling.planning.costing import devices
+from scaling.planning.costing.calibration import ASSUMED, MEASURED, UNKNOWN, Calibration, Times
+from scaling.planning.costing.cost import Range, concerns, shared_compute, total, wall_seconds
 
 
 def times(seconds, low=0.9, high=1.2, how=MEASURED):

@@ -200,7 +200,7 @@ def test_an_optimal_design_in_hours():
 
 
 def test_an_optimal_design_tells_more_than_a_grid_of_its_cost():
-    from scaling.planning.information import Runs, precision
+    from scaling.planning.choosing.information import Runs, precision
 
     grid = {"kind": "isoflop", "budgets": [1e17, 3e17, 1e18], "sizes": 5, "span": 4.0}
     plain = planned(grid, TOKENS, prior=PRIOR, **LM)

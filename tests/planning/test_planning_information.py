@@ -7,7 +7,7 @@ from scaling.errors import PlanError
 from scaling.fitting.allocation import best_size
 from scaling.laws import get
 from scaling.laws.cost import Cost
-from scaling.planning.information import (
+from scaling.planning.choosing.information import (
     Runs,
     decision_gradients,
     pooled,
@@ -16,7 +16,7 @@ from scaling.planning.information import (
     sensitivities,
     whitened,
 )
-from scaling.planning.prior import Noise, explicit, language_models, published
+from scaling.planning.choosing.prior import Noise, explicit, language_models, published
 
 EPOCH = published("besiroglu-2024").truths[0]
 BUDGETS = np.geomspace(1e16, 1e18, 5)

@@ -50,7 +50,7 @@ def rates():
     """A settled stage of three sizes, in the fields that its optima have."""
     from dataclasses import fields
 
-    from scaling.planning.optima import Optimum
+    from scaling.planning.recipes.optima import Optimum
 
     known = {**OPTIMUM, "loss": 3.0, "runs": 3}
     names = [f.name for f in fields(Optimum)]

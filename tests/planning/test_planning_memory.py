@@ -4,8 +4,8 @@ import pytest
 
 from scaling import count
 from scaling.codes import CODES
-from scaling.planning.devices import get
-from scaling.planning.memory import SAVED, fits, largest_size, memory, too_large
+from scaling.planning.costing.devices import get
+from scaling.planning.costing.memory import SAVED, fits, largest_size, memory, too_large
 
 torch = pytest.importorskip("torch")
 

@@ -7,12 +7,18 @@ import pytest
 import scipy.optimize
 
 from scaling.errors import PlanError
-from scaling.planning.cells import Cells, problem
-from scaling.planning.exchange import Limits, Search
-from scaling.planning.information import Runs, decision_gradients, precision, sensitivities
-from scaling.planning.limit import limit
-from scaling.planning.optimal import bound_of, gains, optimal
-from scaling.planning.prior import Noise, about_center, explicit, language_models, published
+from scaling.planning.choosing.candidates import Candidates, problem
+from scaling.planning.choosing.exchange import Limits, Search
+from scaling.planning.choosing.information import Runs, decision_gradients, precision, sensitivities
+from scaling.planning.choosing.limit import limit
+from scaling.planning.choosing.optimal import bound_of, gains, optimal
+from scaling.planning.choosing.prior import (
+    Noise,
+    about_center,
+    explicit,
+    language_models,
+    published,
+)
 
 EPOCH = published("besiroglu-2024")
 BOTH = {"exponent": 1.0, "size": 1.0}
@@ -40,20 +46,20 @@ def box(runs, steps=32):
     )
     c, own = 6.0 * n * d, 6.0 * runs.N * runs.D
     inside = (c >= own.min() * (1 - 1e-9)) & (c <= own.max() * (1 + 1e-9))
-    return Cells(n[inside], d[inside], c[inside])
+    return Candidates(n[inside], d[inside], c[inside])
 
 
 def small(noise=None):
     """Nine candidates of all corners and the middle."""
     n, d = (x.ravel() for x in np.meshgrid([2e6, 2e7, 2e8], [1e8, 1e9, 1e10], indexing="ij"))
-    return Cells(n, d, 6.0 * n * d), published("besiroglu-2024", noise=noise)
+    return Candidates(n, d, 6.0 * n * d), published("besiroglu-2024", noise=noise)
 
 
 def trunked(noise):
     """Three sizes, each a trunk with three lengths of which four fifths are on the trunk."""
     cells, prior = small(noise)
     trunk = np.repeat([3, -1, 8], 3)
-    return Cells(cells.N, cells.D, cells.cost, trunk, 0.8 * cells.cost), prior
+    return Candidates(cells.N, cells.D, cells.cost, trunk, 0.8 * cells.cost), prior
 
 
 # ------------------------------------------------------------------------------------- acceptance
@@ -171,7 +177,7 @@ def test_predicted_errors_are_those_of_the_chosen_runs():
 
 def test_a_choice_depends_on_no_unit_and_on_nothing_else():
     cells = box(baseline(EPOCH), 16)
-    hours = Cells(cells.N, cells.D, cells.cost / 1.44e18)
+    hours = Candidates(cells.N, cells.D, cells.cost / 1.44e18)
     one = optimal(EPOCH, cells, budget=2e18, target=1e19, most=20)
     assert one == optimal(EPOCH, cells, budget=2e18, target=1e19, most=20)
     two = optimal(EPOCH, hours, budget=2e18 / 1.44e18, target=1e19, most=20)
@@ -249,7 +255,7 @@ def test_the_criterion_with_trunks_is_that_of_their_covariance():
 
 def test_branches_are_chosen_for_their_price():
     alone, prior = small(Noise(0.004))
-    shared = Cells(alone.N, alone.D, alone.cost, np.arange(9) // 3, 0.8 * alone.cost)
+    shared = Candidates(alone.N, alone.D, alone.cost, np.arange(9) // 3, 0.8 * alone.cost)
     options = {"budget": 9e18, "target": 1e19, "most": 60}
     dear, cheap = (optimal(prior, c, **options) for c in (alone, shared))
     assert cheap.criterion < dear.criterion
@@ -303,19 +309,20 @@ def test_what_allows_no_choice_is_refused(change, code, text):
 
 def test_candidates_on_one_ray_are_refused():
     n = np.geomspace(1e6, 1e8, 30)
+    ray = Candidates(n, 20.0 * n, 120.0 * n**2)
     with pytest.raises(PlanError, match="no candidate tells of the size") as caught:
-        optimal(EPOCH, Cells(n, 20.0 * n, 120.0 * n**2), budget=1e19, target=1e19, decision="size")
+        optimal(EPOCH, ray, budget=1e19, target=1e19, decision="size")
     assert caught.value.code == "SC213"
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda one: Cells(one, one, np.r_[one, one]),
-        lambda one: Cells(one, -one, one),
-        lambda one: Cells(one, one, one, np.array([1])),
-        lambda one: Cells(one, one, one, np.array([1]), 2.0 * one),
-        lambda one: Cells(one[:0], one[:0], one[:0]),
+        lambda one: Candidates(one, one, np.r_[one, one]),
+        lambda one: Candidates(one, -one, one),
+        lambda one: Candidates(one, one, one, np.array([1])),
+        lambda one: Candidates(one, one, one, np.array([1]), 2.0 * one),
+        lambda one: Candidates(one[:0], one[:0], one[:0]),
     ],
 )
 def test_what_are_no_candidates_is_refused(make):

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import scaling as sc
+from scaling.planning.choosing.prior import coupled_like, published
 from scaling.planning.preflight import decisions, preflight
-from scaling.planning.prior import coupled_like, published
 from tests.planning.studies import TOKENS, fault_of, planned
 
 TARGET = 1e20

@@ -6,7 +6,7 @@ import scipy.optimize
 
 from scaling.errors import PlanError
 from scaling.laws import get
-from scaling.planning.prior import (
+from scaling.planning.choosing.prior import (
     Noise,
     Prior,
     Truth,

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import scaling.planning.recipes as module
+import scaling.planning.recipes.recipe as module
 from scaling.errors import ConfigError
 from scaling.planning import recipes
-from scaling.planning.settings import significant, whole, whole_below
+from scaling.planning.recipes.settings import significant, whole, whole_below
 
 TINY = 2.4e4
 

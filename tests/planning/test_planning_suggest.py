@@ -8,10 +8,10 @@ import pytest
 
 import scaling as sc
 from scaling.errors import ScalingError
-from scaling.planning.information import Runs, pooled, precisions
+from scaling.planning.choosing.information import Runs, pooled, precisions
+from scaling.planning.choosing.prior import published
 from scaling.planning.inputs import Inputs
 from scaling.planning.make import Planner
-from scaling.planning.prior import published
 from scaling.planning.suggest import for_plan, suggest_from
 from tests.planning.finished import TRUTH, finish
 from tests.planning.studies import TOKENS, planned, study

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from scaling.errors import ConfigError, PlanError
-from scaling.planning import recipes, tuning
-from scaling.planning.optima import find, trials_of
-from scaling.planning.tuning import FACTORS, Cell, Tuned, cells, check_rate, settle
+from scaling.planning import recipes
+from scaling.planning.recipes import tuning
+from scaling.planning.recipes.optima import find, trials_of
+from scaling.planning.recipes.tuning import FACTORS, Cell, Tuned, cells, check_rate, settle
 
 SIZES = (1e4, 3e4, 1e5)
 NAME = "bytes-small@1"

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from scaling.errors import TrainingError  # noqa: E402
 from scaling.planning import recipes  # noqa: E402
-from scaling.planning.optima import find, trials_of  # noqa: E402
+from scaling.planning.recipes.optima import find, trials_of  # noqa: E402
 from scaling.runs.manifest import resolve  # noqa: E402
 from scaling.training.coordinates import LIMITS, check_coordinates, slopes  # noqa: E402
 from scaling.training.loop import Trainer, learning_rate  # noqa: E402

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.planning.cells import Problem, Table
+from scaling.planning.choosing.candidates import Problem, Table
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.planning.cells import Problem
+from scaling.planning.choosing.candidates import Problem
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

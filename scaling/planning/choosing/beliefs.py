@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from scaling import laws
 from scaling.errors import ConfigError, Fault
-from scaling.planning import prior as priors
-from scaling.planning.prior import Noise, Prior, Truth
+from scaling.planning.choosing import prior as priors
+from scaling.planning.choosing.prior import Noise, Prior, Truth
 from scaling.planning.sections import Center, PriorSection, Study, TruthSection
 from scaling.planning.sizes import Sizes
 

@@ -17,7 +17,7 @@ from scaling.errors import Fault, PlanError, listed
 from scaling.fitting.allocation import allocates
 from scaling.laws import LAWS, Law, Published, get
 from scaling.laws.pieces import EXPONENT_BOUNDS
-from scaling.planning.truths import Noise, Prior, Truth
+from scaling.planning.choosing.truths import Noise, Prior, Truth
 
 __all__ = [
     "Noise",

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling.errors import Message
-from scaling.planning.calibration import ASSUMED, Calibration, Times
-from scaling.planning.devices import Device, assumed, match
+from scaling.planning.costing.calibration import ASSUMED, Calibration, Times
+from scaling.planning.costing.devices import Device, assumed, match
 
 FloatArray = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import Fault, Message, PlanError
-from scaling.planning import cost, devices
-from scaling.planning.calibration import Calibration, Times, shape_key
-from scaling.planning.memory import Precision, largest_size, memory, too_large
+from scaling.planning.costing import cost, devices
+from scaling.planning.costing.calibration import Calibration, Times, shape_key
+from scaling.planning.costing.memory import Precision, largest_size, memory, too_large
 from scaling.planning.resolve import Asked, Laid
 from scaling.planning.sections import EngineSection
 

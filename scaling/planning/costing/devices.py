@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling.errors import ConfigError, Fault
-from scaling.planning.calibration import ASSUMED, Times
+from scaling.planning.costing.calibration import ASSUMED, Times
 
 FloatArray = NDArray[np.float64]
 

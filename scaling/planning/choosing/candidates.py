@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scaling.errors import Fault, PlanError
 from scaling.laws.cost import SIX_ND, Cost
-from scaling.planning.information import (
+from scaling.planning.choosing.information import (
     INSIDE,
     QUANTITIES,
     UNSEEN,
@@ -24,7 +24,7 @@ from scaling.planning.information import (
     sensitivities,
     whitened,
 )
-from scaling.planning.truths import Prior, Truth
+from scaling.planning.choosing.truths import Prior, Truth
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -40,7 +40,7 @@ APART = 2.0  # N or D that differ by less than this factor do not count as disti
 
 
 @dataclass(frozen=True)
-class Cells:
+class Candidates:
     """Candidates.
 
     Attributes
@@ -177,13 +177,13 @@ class Problem:
 
     Attributes
     ----------
-    cells : Cells
+    cells : Candidates
     tables : tuple of Table
     weights : ndarray
         Of truths and quantities, shape (t, q); they add up to 1.
     """
 
-    cells: Cells
+    cells: Candidates
     tables: tuple[Table, ...]
     weights: Array
 
@@ -212,7 +212,7 @@ def quantity_weights(decision: str | Mapping[str, float]) -> Array:
 
 def problem(
     prior: Prior,
-    cells: Cells,
+    cells: Candidates,
     target: float,
     decision: str | Mapping[str, float] = "decision",
     cost: Cost = SIX_ND,
@@ -223,7 +223,7 @@ def problem(
     Parameters
     ----------
     prior : Prior
-    cells : Cells
+    cells : Candidates
     target : float
         C of the decision [FLOP].
     decision : str or mapping
@@ -250,7 +250,7 @@ def problem(
 
 
 def _table(
-    truth: Truth, cells: Cells, decisions: Array, names: list[str], given: Runs | None
+    truth: Truth, cells: Candidates, decisions: Array, names: list[str], given: Runs | None
 ) -> Table:
     noise = truth.noise
     own = noise.own(cells.N, cells.D) ** 2

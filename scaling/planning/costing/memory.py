@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from scaling import count
 from scaling.errors import Message
-from scaling.planning.devices import Device
+from scaling.planning.costing.devices import Device
 
 Precision = Literal["float32", "bf16-mixed"]
 STATE = 16  # bytes a parameter

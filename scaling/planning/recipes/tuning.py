@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 
 from scaling.errors import ConfigError, Fault, Message, PlanError
-from scaling.planning.optima import Optimum, Trials, find, rounded, trials_of
-from scaling.planning.tuned import Check, Tuned
+from scaling.planning.recipes.optima import Optimum, Trials, find, rounded, trials_of
+from scaling.planning.recipes.tuned import Check, Tuned
 
 __all__ = [
     "Cell",

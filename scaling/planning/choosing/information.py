@@ -22,7 +22,7 @@ from scaling.errors import Fault, PlanError
 from scaling.fitting.allocation import best_size, local_exponents
 from scaling.laws import Law
 from scaling.laws.cost import SIX_ND, Cost
-from scaling.planning.truths import Prior, Truth
+from scaling.planning.choosing.truths import Prior, Truth
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

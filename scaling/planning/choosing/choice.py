@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import Fault, Message, PlanError
-from scaling.planning.cells import Cells as Candidates
+from scaling.planning.choosing.candidates import Candidates
+from scaling.planning.choosing.information import pooled
+from scaling.planning.choosing.optimal import Optimal, optimal
+from scaling.planning.choosing.prior import Prior
+from scaling.planning.costing.pricing import Pricing
 from scaling.planning.designs import Cells
-from scaling.planning.information import pooled
-from scaling.planning.optimal import Optimal, optimal
-from scaling.planning.pricing import Pricing
-from scaling.planning.prior import Prior
 from scaling.planning.resolve import Asked, Laid, lay
 from scaling.planning.sections import Box, DesignSection
 

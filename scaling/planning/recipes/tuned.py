@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import ConfigError, Fault, Message
-from scaling.planning.optima import Optimum, rounded
+from scaling.planning.recipes.optima import Optimum, rounded
 from scaling.runs.files import canonical_json, sha256_text
 
 SCHEMA = "scaling/tuning@1"

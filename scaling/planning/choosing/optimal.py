@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from scaling.errors import Fault, PlanError
 from scaling.laws.cost import SIX_ND, Cost
-from scaling.planning.cells import Cells, problem, quantity_weights
-from scaling.planning.exchange import GAIN, Limits, Search
-from scaling.planning.information import NAMES, Precision, Runs, precisions
-from scaling.planning.limit import Limit, limit
-from scaling.planning.truths import Prior
+from scaling.planning.choosing.candidates import Candidates, problem, quantity_weights
+from scaling.planning.choosing.exchange import GAIN, Limits, Search
+from scaling.planning.choosing.information import NAMES, Precision, Runs, precisions
+from scaling.planning.choosing.limit import Limit, limit
+from scaling.planning.choosing.truths import Prior
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -63,7 +63,7 @@ class Optimal:
         """Whether every law of the prior is determined."""
         return all(p.identified for p in self.predicted)
 
-    def runs(self, cells: Cells) -> Runs:
+    def runs(self, cells: Candidates) -> Runs:
         """Return the chosen runs."""
         index = np.array(self.indices, dtype=np.int64)
         trunk = None if cells.trunk is None else cells.trunk[index]
@@ -72,7 +72,7 @@ class Optimal:
 
 def optimal(
     prior: Prior,
-    cells: Cells,
+    cells: Candidates,
     *,
     budget: float,
     target: float,
@@ -89,7 +89,7 @@ def optimal(
     ----------
     prior : Prior
         Its weights, its noise, and the law that will be fitted under each truth.
-    cells : Cells
+    cells : Candidates
         Candidates; each may be chosen several times, with other seeds.
     budget : float
         Most that the choice may cost, in the unit of the candidates.
@@ -140,7 +140,7 @@ def optimal(
 
 def bound_of(
     prior: Prior,
-    cells: Cells,
+    cells: Candidates,
     *,
     budget: float,
     target: float,
@@ -184,7 +184,7 @@ def _best_choice(search: Search, bound: Limit | None) -> Ints:
     return best
 
 
-def check_limits(cells: Cells, budget: float, most: int, distinct: int) -> None:
+def check_limits(cells: Candidates, budget: float, most: int, distinct: int) -> None:
     """Refuse a budget or a number of runs that allows nothing.
 
     Raises
@@ -216,7 +216,7 @@ def _check_seen(
                 raise PlanError(Fault("SC213", f"prior, {truth.source}", what, mend=mend))
 
 
-def _together(cells: Cells, counts: Ints, given: Runs | None) -> Runs:
+def _together(cells: Candidates, counts: Ints, given: Runs | None) -> Runs:
     """The chosen runs beside those that exist, whose trunks are other ones."""
     chosen = np.flatnonzero(counts)
     count = counts[chosen].astype(np.float64)
@@ -262,7 +262,7 @@ class Gains:
 def gains(
     prior: Prior,
     runs: Runs,
-    cells: Cells,
+    cells: Candidates,
     *,
     target: float,
     decision: str | Mapping[str, float] = "decision",
@@ -273,9 +273,9 @@ def gains(
     Parameters
     ----------
     prior : Prior
-        Draws of a fit to the runs (`scaling.planning.prior.posterior`), or a prior.
+        Draws of a fit to the runs (`scaling.planning.choosing.prior.posterior`), or a prior.
     runs : Runs
-    cells : Cells
+    cells : Candidates
         Candidates, each as a run of its own.
     target, decision, cost
         See `optimal`.
@@ -286,7 +286,7 @@ def gains(
         SC211 if a truth has no optimum at the target; SC213 if neither runs nor candidates tell of
         the decision.
     """
-    alone = Cells(cells.N, cells.D, cells.cost)
+    alone = Candidates(cells.N, cells.D, cells.cost)
     task = problem(prior, alone, target, decision, cost, runs)
     search = Search(task, Limits(float(cells.cost.max()), 1))
     nothing = np.zeros(len(cells), dtype=np.int64)

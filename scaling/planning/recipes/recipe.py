@@ -1,6 +1,6 @@
 """Named, versioned rules for batch, learning rate, optimiser and schedule.
 
-A recipe is data (``recipes.toml``): constants that a study may override, and formulas of the
+A recipe is data (``recipe.toml``): constants that a study may override, and formulas of the
 plan's columns. Recipes differ in what they let depend on the length of a run; those that let it
 decide the rate, the batch or the decay of weights cannot serve several lengths from one trunk.
 """
@@ -19,7 +19,7 @@ import numpy as np
 
 from scaling.errors import ConfigError, Fault, Message, listed
 from scaling.expressions import Expression, parse
-from scaling.planning.settings import (
+from scaling.planning.recipes.settings import (
     COLUMNS,
     DEFAULTS,
     DERIVED,
@@ -35,7 +35,7 @@ from scaling.planning.settings import (
 from scaling.runs.files import sha256_text
 
 if TYPE_CHECKING:
-    from scaling.planning.tuned import Tuned
+    from scaling.planning.recipes.tuned import Tuned
 
 __all__ = ["Recipe", "Settings", "get", "known"]
 

@@ -1,0 +1,1 @@
+"""What is believed of the law, and which runs tell most of a decision."""

@@ -1,0 +1,1 @@
+"""What points cost: time, money, energy and memory."""
