@@ -21,11 +21,11 @@ _HOME = {
     "law": "scaling.api",
     "load": "scaling.api",
     "plan": "scaling.api",
-    "preflight": "scaling.api",
+    "preflight": "scaling.planning.preflight",
     "read": "scaling.api",
     "report": "scaling.api",
     "run": "scaling.api",
-    "suggest": "scaling.api",
+    "suggest": "scaling.planning.suggest",
 }
 
 __all__ = [
@@ -56,15 +56,15 @@ if TYPE_CHECKING:
         law,
         load,
         plan,
-        preflight,
         read,
         report,
         run,
-        suggest,
     )
     from scaling.fitting.result import Fit, Fits
     from scaling.laws import Law
     from scaling.planning.plan import Plan
+    from scaling.planning.preflight import preflight
+    from scaling.planning.suggest import suggest
 
 
 def __getattr__(name: str) -> Any:

@@ -13,11 +13,9 @@ if TYPE_CHECKING:
     from scaling.fitting.result import Allocation, Fit, Fits
     from scaling.laws import Law
     from scaling.planning.inputs import Inputs
-    from scaling.planning.make import Stage
     from scaling.planning.plan import Plan
-    from scaling.planning.preflight import Preflight
+    from scaling.planning.planner import Stage
     from scaling.planning.sections import Study
-    from scaling.planning.suggest import Suggestions
     from scaling.reporting import Report
     from scaling.runs.manifest import Manifest
     from scaling.training.driver import Summary
@@ -318,54 +316,6 @@ def plan(study: str | Path | Mapping[str, Any], *, smoke: bool = False) -> Plan:
     checked = check_study(study) if isinstance(study, Mapping) else read_study(study)
     base = None if found else Path(str(study)).parent
     return plan_of(shrink(checked) if smoke else checked, base)
-
-
-def preflight(plan: Plan, *, target: float | None = None, studies: int = 500) -> Preflight:
-    """Simulate what a plan will tell; see `scaling.planning.preflight.preflight`.
-
-    Parameters
-    ----------
-    plan : Plan
-        Of a study with a ``[prior]`` or a ``center``.
-    target : float, optional
-        C at which N* and the loss are wanted [FLOP]; the study's, else ten times the largest run.
-    studies : int
-        Drawn under each law that may be true.
-    """
-    from scaling.planning.preflight import preflight as simulated
-
-    return simulated(plan, target=target, studies=studies)
-
-
-def suggest(
-    source: str | Path,
-    *,
-    law: str = "chinchilla",
-    decision: str = "all",
-    budget: float | None = None,
-    target: float | None = None,
-    most: int = 8,
-) -> Suggestions:
-    """Choose runs to add to finished ones; see `scaling.planning.suggest.suggest_from`.
-
-    Parameters
-    ----------
-    source : str or Path
-        Sweep folder, or a table of runs.
-    law : str
-        That is fitted.
-    decision : {"all", "size", "loss", "exponent"}
-        What is to be known better.
-    budget, target : float, optional
-        Compute to add (a quarter of the runs so far) and that of the decision [FLOP].
-    most : int
-        Most runs to add.
-    """
-    from scaling.planning.suggest import suggest_from
-
-    return suggest_from(
-        Path(source), law=law, decision=decision, budget=budget, target=target, most=most
-    )
 
 
 def plan_of(

@@ -149,6 +149,11 @@ def _underlined(line: str, mark: str, first: int, width: int = SCREEN_COLUMNS - 
     return [f"   | {clip(shown, width)}", f"     {carets}"]
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 point``, ``2 points``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def listed(names: Iterable[str], limit: int = 12) -> str:
     """Return ``one of a, b, c``, cut to `limit` names with the number of those not shown."""
     known = [clip(str(name), 30) for name in names]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scaling.cli.app import app
-from scaling.cli.common import DryRun, follow_up, talk
+from scaling.cli.common import DryRun, follow_up, print_json, talk
+
+if TYPE_CHECKING:
+    from scaling.planning.sections import Study
 
 
 @app.command()
@@ -40,7 +43,7 @@ def bench(
     ] = False,
     dry_run: DryRun = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the coordinate check machine-readable.")
+        bool, typer.Option("--json", help="Print what was measured, machine-readable.")
     ] = False,
 ) -> None:
     """Measure on this machine what a step of every shape of a study costs.
@@ -49,11 +52,6 @@ def bench(
 
     scaling bench study.toml --coordinates
     """
-    if coordinates:
-        from scaling.cli.coordinates import coordinates as check
-
-        check(file, device, as_json=as_json)
-        return
     from scaling.api import plan_of
     from scaling.errors import ConfigError, Fault
     from scaling.planning.costing.calibration import Calibration
@@ -64,12 +62,17 @@ def bench(
 
     if device not in (None, "auto", "cpu", "cuda"):
         raise ConfigError(Fault("SC004", "--device", f'"{device}"', "auto, cpu or cuda"))
+    if coordinates:
+        from scaling.cli.coordinates import coordinates as check
+
+        check(file, device, as_json=as_json, dry_run=dry_run)
+        return
     known: dict[str, Any] | None = None
     if out.exists() and not force:
         Calibration.read(out)  # refuses what is not ours
         known = json.loads(out.read_text(encoding="utf-8"))
     study = read_study(file)
-    wanted = _one_of_each(plan_of(study, file.parent))
+    wanted = _one_of_each(plan_of(_unpriced(study), file.parent))
     if dry_run:
         talk(f"{min(shapes, len(wanted))} of {len(wanted)} shapes would be measured into {out}")
         return
@@ -88,7 +91,21 @@ def bench(
     else:
         write_atomic(out, json.dumps(result, indent=1) + "\n")
         talk(f"wrote {out}: {len(result['shapes'])} shapes, {result['workers']} at once")
+    if as_json:
+        print_json(result)
     follow_up(f"scaling sweep plan {file} --calibration {out}")
+
+
+def _unpriced(study: Study) -> Study:
+    """The study without what a calibration is needed for: it is being made."""
+    engine = study.engine.model_copy(update={"calibration": None})
+    design = study.design
+    if design is not None and design.budget_gpu_hours is not None:
+        most = design.box.C[1] if design.box is not None and design.box.C is not None else None
+        flops = (4.0 * most if most else 1e15) if design.kind == "optimal" else None
+        changes = {"budget_gpu_hours": None, "budget_flops": flops}
+        design = design.model_copy(update=changes)
+    return study.model_copy(update={"engine": engine, "design": design})
 
 
 def _one_of_each(points: Any) -> list[dict[str, Any]]:

@@ -8,15 +8,15 @@ from typing import Any
 
 import typer
 
-from scaling.cli.common import print_json, talk
+from scaling.cli.common import print_json, talk, tell
 
 LONG = 1e7  # tokens a point is planned for; a few steps of it are trained
 BASE = 32  # width around which widths are laid where the recipe names none
 
 
-def coordinates(file: Path, device: str | None, *, as_json: bool) -> None:
+def coordinates(file: Path, device: str | None, *, as_json: bool, dry_run: bool) -> None:
     """Train a few steps at several widths, print the slopes, and fail if they are not flat."""
-    from scaling.errors import MissingExtraError
+    from scaling.errors import Message, MissingExtraError
 
     try:
         from scaling.training.coordinates import check_coordinates
@@ -25,6 +25,10 @@ def coordinates(file: Path, device: str | None, *, as_json: bool) -> None:
         raise MissingExtraError.of("torch", "train", "train a few steps") from None
     study, points = _points(file)
     refuse_unknown(points)
+    if dry_run:
+        widths = ", ".join(str(p["shape"]["width"]) for p in points)
+        talk(f"a few steps would be trained at widths {widths}")
+        return
     found = check_coordinates(points, device or study.engine.device, listener=talk)
     if as_json:
         print_json(found)
@@ -37,6 +41,7 @@ def coordinates(file: Path, device: str | None, *, as_json: bool) -> None:
         typer.echo(
             "one rate serves all widths" if found["passes"] else "the rate must follow width"
         )
+        tell(Message.from_dict(m) for m in found["messages"])
     if not found["passes"]:
         raise typer.Exit(1)
 
@@ -45,7 +50,7 @@ def _points(file: Path) -> tuple[Any, list[dict[str, Any]]]:
     """Points of the study's own recipe that differ in width alone."""
     from scaling.api import plan_of, sources_of
     from scaling.errors import ConfigError, Fault
-    from scaling.planning.make import Planner
+    from scaling.planning.planner import Planner
     from scaling.planning.recipes.tuning import coordinate_widths
     from scaling.planning.sections import DesignSection
     from scaling.planning.study import read_study

@@ -21,10 +21,11 @@ from scaling.cli.planned import (
 from scaling.cli.stages import tuned_in, write_plan
 
 if TYPE_CHECKING:
+    from scaling.errors import Message
+    from scaling.planning.additions import Addition
     from scaling.planning.plan import Plan
     from scaling.planning.preflight import Preflight
     from scaling.planning.sections import Study
-    from scaling.planning.suggest import Addition
 
 File = Annotated[
     Path | None, typer.Argument(help="Study file; ./study.toml if left out.", show_default=False)
@@ -123,10 +124,9 @@ def plan(
         )
         study = study.model_copy(update={"study": section})
     base = None if file is None else file.parent
-    planned = plan_of(study, base, tuned=tuned_in(out))
-    outlook = _outlook(planned, study, base, simulate)
-    if outlook is not None:
-        planned = planned.with_messages(outlook[0].messages)
+    planned = plan_of(study, base, tuned=tuned_in(out, study))
+    outlook, more = _outlook(planned, study, base, simulate)
+    planned = planned.with_messages(more)
     found = list(planned.messages)
     if out is not None and not dry_run:
         found += write_plan(planned, out, base)
@@ -160,28 +160,37 @@ def _print(planned: Plan, found: list[Any], outlook: Any) -> None:
     print_json(payload)
 
 
+Outlook = tuple["Preflight", "tuple[Addition, ...]"]
+
+
 def _outlook(
     planned: Plan, study: Study, base: Path | None, wanted: bool | None
-) -> tuple[Preflight, tuple[Addition, ...]] | None:
+) -> tuple[Outlook | None, list[Message]]:
     """Simulate the plan and look for additions, if that is wanted or can be done at once."""
-    if wanted is False or (wanted is None and planned.prior is None):
-        return None
-    if wanted is None and len(planned) > MOST_SIMULATED:
-        return None
     from scaling.api import sources_of
-    from scaling.errors import PlanError
-    from scaling.planning.make import Planner
+    from scaling.errors import Message, PlanError
+    from scaling.planning.additions import for_plan
+    from scaling.planning.planner import Planner
     from scaling.planning.preflight import preflight
-    from scaling.planning.suggest import for_plan
 
+    if wanted is False or (wanted is None and planned.prior is None):
+        return None, []
+    if wanted is None and len(planned) > MOST_SIMULATED:
+        text = f"Not simulated: {len(planned)} points; --preflight does it all the same."
+        return None, [Message("SC249", text, "info")]
     try:
         found = preflight(planned)
-        planner = Planner(study, *sources_of(study, base))
-        return found, for_plan(planner, planned, found.target)
-    except PlanError:
+    except PlanError as error:
         if wanted:
             raise
-        return None
+        return None, [Message("SC249", f"Not simulated: {error.faults[0].found}.", "info")]
+    try:
+        planner = Planner(study, *sources_of(study, base))
+        more = for_plan(planner, planned, found.target)
+    except PlanError as error:
+        text = f"No addition is named: {error.faults[0].found}."
+        return (found, ()), [*found.messages, Message("SC249", text, "info")]
+    return (found, more), list(found.messages)
 
 
 # ---------------------------------------------------------------------------------------- suggest
@@ -204,7 +213,10 @@ def suggest(
     decision: Annotated[
         str, typer.Option("--decision", help="What is to be known: all, size, loss or exponent.")
     ] = "all",
-    law: Annotated[str, typer.Option("--law", help="Law that is fitted.")] = "chinchilla",
+    law: Annotated[
+        str | None,
+        typer.Option("--law", help="Law that is fitted; the study's, else chinchilla."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say which runs to add, from what the finished ones say.
@@ -218,9 +230,9 @@ def suggest(
     known = ("all", "size", "loss", "exponent")
     if decision not in known:
         raise ConfigError(Fault("SC004", "--decision", f'"{decision}"', ", ".join(known)))
-    from scaling.planning.suggest import suggest_from
+    from scaling.planning.suggest import suggest as choose
 
-    found = suggest_from(
+    found = choose(
         out,
         law=law,
         decision=decision,

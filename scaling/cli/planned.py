@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling.cli.common import number, numbers
-from scaling.errors import SCREEN_COLUMNS, wrapped
+from scaling.errors import SCREEN_COLUMNS, counted, wrapped
 
 if TYPE_CHECKING:
-    from scaling.planning.costing.cost import Range, Total
+    from scaling.planning.additions import Addition, Suggestions
+    from scaling.planning.costing.cost import Range
     from scaling.planning.plan import Plan
     from scaling.planning.preflight import Preflight
     from scaling.planning.resolve import Point
     from scaling.planning.sections import Study
-    from scaling.planning.suggest import Addition, Suggestions
 
 SHOWN, LAST = 60, 10
 GIB = 2**30
+DETERMINES = 0.995
 HEAD = ("budget", "N", "D", "D/N", "C", "steps", "lr", "seed", "s")
 UNNAMED = {"N": 1.3e4, "C": 2e10, "exponent": 0.53}  # of the standard library's bytes
 
@@ -100,8 +101,7 @@ def plan_table(planned: Plan) -> str:
     if cut:
         lines[-LAST:-LAST] = cut
     lines += _left_out(planned.dropped)
-    six_nd = sum(p.C_6nd for p in planned)
-    return "\n".join([*lines, "", *total_lines(planned.total, six_nd)])
+    return "\n".join([*lines, "", *total_lines(planned)])
 
 
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:
@@ -135,12 +135,15 @@ def _left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def total_lines(total: Total, six_nd: float) -> list[str]:
+def total_lines(planned: Plan) -> list[str]:
     """Say what a plan costs, one line a resource, each with its range."""
-    lines = [f"{total.points} points, {total.flops:.4g} FLOP (6ND: {six_nd:.4g})"]
+    total, engine = planned.total, planned.study.engine
+    share = total.flops / sum(p.C for p in planned)  # below 1 where trunks are shared
+    six_nd = share * sum(p.C_6nd for p in planned)
+    lines = [f"{counted(total.points, 'point')}, {total.flops:.4g} FLOP (6ND: {six_nd:.4g})"]
     if total.seconds is not None and total.wall_seconds is not None:
         wall = f"{_span(total.wall_seconds, duration)} on {total.workers}"
-        workers = "worker" if total.workers == 1 else "workers"
+        workers = counted(total.workers, "worker").split()[1]
         time = f"time: {wall} {workers}, {_span(total.seconds, duration)} of work"
         lines += wrapped(time, "  ")
     if total.gpu_hours is not None:
@@ -150,7 +153,9 @@ def total_lines(total: Total, six_nd: float) -> list[str]:
     if total.kwh is not None:
         lines.append(f"energy: {_span(total.kwh, short)} kWh")
     if total.memory is not None:
-        lines.append(f"memory: up to {total.memory / GIB:.3g} GiB a point, at a batch that fits")
+        limited = engine.accelerator is not None or engine.memory_gib is not None
+        batch = "at a batch that fits" if limited else "with the whole batch at once"
+        lines.append(f"memory: up to {total.memory / GIB:.3g} GiB a point, {batch}")
     return lines
 
 
@@ -177,10 +182,17 @@ def duration(seconds: float) -> str:
 def preflight_lines(found: Preflight, additions: tuple[Addition, ...], spent: float) -> list[str]:
     """Lay a pre-flight out in 80 columns."""
     first = found.outlooks[0]
-    lines = [
-        f"Pre-flight: {first.studies} studies simulated under each law that may be true, noise",
+    text = (
+        f"Pre-flight: {first.studies} studies simulated under each law that may be true, noise "
         f"{found.noise:.2%} of the loss, fitted by {first.fitted}. Expected {found.level:.0%} "
-        f"intervals at C = {found.target:.3g}:",
+        f"intervals at C = {found.target:.3g}"
+    )
+    if found.factor > 1.0:
+        text += f", {found.factor:.3g} times the largest run"
+    if found.cost.name == "counted":
+        text += f", with C = {found.cost.formula}"
+    lines = [
+        *wrapped(f"{text}:", ""),
         f"{'a':>24} {'N*':>30}" + (f" {'loss':>24}" if "loss" in first.expected else ""),
     ]
     shown = _spread(len(found.outlooks))
@@ -227,9 +239,14 @@ def menu_lines(additions: tuple[Addition, ...], spent: float) -> list[str]:
     for a in additions:
         lines.append(
             f"  N {a.N:.3g}, D {a.D:.3g}: {a.C / spent:.2%} of the compute, "
-            f"{a.reduction or 0.0:.0%} less variance"
+            f"{_gain(a.reduction or 0.0)}"
         )
     return lines
+
+
+def _gain(share: float) -> str:
+    """What a run takes away of the variance; nearly all of it means that nothing was known."""
+    return "determines what is open" if share > DETERMINES else f"{share:.0%} less variance"
 
 
 def suggestion_lines(found: Suggestions) -> list[str]:

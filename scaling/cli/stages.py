@@ -20,22 +20,32 @@ if TYPE_CHECKING:
 Run = Callable[[Path], Any]
 
 
-def tuned_in(out: Path | None) -> Path | None:
-    """The result of a tuning stage in a sweep folder, if it is there."""
-    if out is None:
+def tuned_in(out: Path | None, study: Study) -> Path | None:
+    """The result of the study's own tuning stage in a sweep folder, if it is there."""
+    if out is None or study.tuning is None:
         return None
     path = out / "tuning" / "tuned.json"
-    return path if path.is_file() else None
+    try:
+        section = json.loads(path.read_text(encoding="utf-8"))["section"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return path if section == study.tuning.model_dump(mode="json") else None
 
 
 def write_plan(planned: Plan, out: Path, base: Path | None) -> list[Any]:
     """Write a plan, and that of its tuning stage where one comes first; return what to say."""
     from scaling.api import plan_of
 
-    found: list[Any] = []
-    if planned.study.tuning is not None and tuned_in(out) is None:
-        plan_of(planned.study, base, stage="tune").write(out / "tuning")
-    return found + planned.write(out)
+    if planned.study.tuning is not None and tuned_in(out, planned.study) is None:
+        _write(plan_of(planned.study, base, stage="tune"), out / "tuning", base)
+    return _write(planned, out, base)
+
+
+def _write(planned: Plan, out: Path, base: Path | None) -> list[Any]:
+    """Write a plan; its copy of the study names files from where it stands."""
+    from scaling.planning.inputs import rebased
+
+    return replace(planned, study=rebased(planned.study, base, out)).write(out)
 
 
 def prepare(study: Study, base: Path | None, out: Path, run: Run) -> Plan:
@@ -50,11 +60,11 @@ def prepare(study: Study, base: Path | None, out: Path, run: Run) -> Plan:
     """
     from scaling.api import plan_of
 
-    tuned = tuned_in(out)
+    tuned = tuned_in(out, study)
     if study.tuning is not None and tuned is None:
         tuned = _tune(study, base, out / "tuning", run)
     planned = plan_of(study, base, tuned=tuned)
-    tell([*planned.messages, *planned.write(out)])
+    tell([*planned.messages, *_write(planned, out, base)])
     return planned
 
 
@@ -63,10 +73,10 @@ def due(folder: Path) -> Study | None:
     from scaling.planning.sections import Study as Whole
 
     path = folder / "study.json"
-    if not (folder / "tuning" / "plan.jsonl").is_file() or tuned_in(folder) is not None:
+    if not (folder / "tuning" / "plan.jsonl").is_file() or not path.is_file():
         return None
     study = Whole.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
-    return study if study.tuning is not None else None
+    return study if study.tuning is not None and tuned_in(folder, study) is None else None
 
 
 def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
@@ -78,7 +88,7 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
 
     planned = plan_of(study, base, stage="tune")
     talk(f"tuning the learning rate: {len(planned)} runs")
-    planned.write(folder)  # points of its check may stand there from before, and are kept
+    _write(planned, folder, base)  # points of its check may stand there from before; they are kept
     run(folder)
     noise = _noise(study)
     rows = list(_rows(folder, planned, "tune"))
@@ -93,7 +103,7 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
     if study.tuning is not None and study.tuning.check is not None:
         check = plan_of(study, base, stage="check", tuned=kept)
         talk(f"checking it at N = {check.points[0].N}: {len(check)} runs")
-        replace(planned, points=(*planned.points, *check.points)).write(folder)
+        _write(replace(planned, points=(*planned.points, *check.points)), folder, base)
         run(folder)
         settled = check_rate(settled, list(_rows(folder, check, "check")), noise=noise)
         write_atomic(kept, json.dumps(settled.as_dict(), indent=1) + "\n")
@@ -102,7 +112,8 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
         talk(f'to go on with it: [recipe] tuned = "{kept}", and no [tuning]')
         raise typer.Exit(1)
     path = folder / "tuned.json"
-    write_atomic(path, json.dumps(settled.as_dict(), indent=1) + "\n")
+    section = None if study.tuning is None else study.tuning.model_dump(mode="json")
+    write_atomic(path, json.dumps({**settled.as_dict(), "section": section}, indent=1) + "\n")
     return path
 
 

@@ -51,7 +51,7 @@ def study(
     table = out / "results.csv"
     if checked.data.table is None:
         if dry_run:
-            rehearse(plan_of(checked, file.parent, tuned=tuned_in(out)), out)
+            rehearse(plan_of(checked, file.parent, tuned=tuned_in(out, checked)), out)
             return
         prepare(checked, file.parent, out, lambda place: train(place, engine, workers, device, []))
         train(out, engine, workers, device, [])

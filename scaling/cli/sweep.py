@@ -39,8 +39,9 @@ def run(
 
     scaling sweep run sweeps/quickstart.toml -o out/quickstart
     """
+    _check_choices(engine, device, retry or [])
     if dry_run:
-        _rehearse(file, out, smoke)
+        _rehearse(file, out, smoke, as_json)
         return
     folder = _planned_folder(
         file, out, smoke, lambda place: train(place, engine, workers, device, [])
@@ -87,7 +88,7 @@ def _planned_folder(file: Path, out: Path | None, smoke: bool, run: Any) -> Path
     if file.is_dir():
         study = due(file)
         if study is not None:
-            prepare(study, None, file, run)
+            prepare(study, file, file, run)
         return file
     study, folder = _study(file, out, smoke)
     prepare(study, file.parent, folder, run)
@@ -104,32 +105,33 @@ def _study(file: Path, out: Path | None, smoke: bool) -> tuple[Any, Path]:
     return (shrink(study), out / "smoke") if smoke else (study, out)
 
 
-def _rehearse(file: Path, out: Path | None, smoke: bool) -> None:
+def _rehearse(file: Path, out: Path | None, smoke: bool, as_json: bool) -> None:
     from scaling.api import plan_of
-    from scaling.cli.stages import rehearse, tuned_in
+    from scaling.cli.stages import due, rehearse, tuned_in
     from scaling.runs.records import load_plan, read_record
 
     if not file.is_dir():
         study, folder = _study(file, out, smoke)
-        rehearse(plan_of(study, file.parent, tuned=tuned_in(folder)), folder)
+        planned = plan_of(study, file.parent, tuned=tuned_in(folder, study))
+        if as_json:
+            print_json(planned.as_dict())
+        else:
+            rehearse(planned, folder)
         return
     points = load_plan(file)
     left = [p for p in points if read_record(file, p["id"]) is None]
     compute = sum(p["C"] for p in left)
+    if as_json:
+        print_json({"points": left, "totals": {"points": len(left), "C": compute}})
+        return
+    if due(file) is not None:
+        talk("the tuning stage comes first; rates and ids of the points will follow from it")
     talk(f"{len(left)} of {len(points)} points would be trained, {compute:.3g} FLOP")
 
 
-def train(
-    folder: Path, engine: str | None, workers: int | None, device: str | None, retry: list[str]
-) -> Any:
-    """Train the pending points of a folder with live progress."""
-    import json
-
-    from scaling.cli.progress import watching
+def _check_choices(engine: str | None, device: str | None, retry: list[str]) -> None:
     from scaling.errors import ConfigError, Fault
     from scaling.runs.columns import STATUSES
-    from scaling.runs.records import load_plan
-    from scaling.training import driver
 
     for option, value, known in (
         ("--device", device, ("auto", "cpu", "cuda")),
@@ -141,6 +143,19 @@ def train(
     if wrong:
         expected = "one of " + ", ".join(STATUSES[1:])
         raise ConfigError(Fault("SC004", "--retry", f'"{wrong[0]}"', expected))
+
+
+def train(
+    folder: Path, engine: str | None, workers: int | None, device: str | None, retry: list[str]
+) -> Any:
+    """Train the pending points of a folder with live progress."""
+    import json
+
+    from scaling.cli.progress import watching
+    from scaling.runs.records import load_plan
+    from scaling.training import driver
+
+    _check_choices(engine, device, retry)
     points = load_plan(folder)
     try:
         settings = json.loads((folder / "study.json").read_text())["engine"]

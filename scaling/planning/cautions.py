@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import Message
+from scaling.errors import Message, counted
 from scaling.planning.resolve import Point
 from scaling.planning.sections import Study
 
@@ -57,14 +57,16 @@ def cautions(
 def _dropped(dropped: Sequence[Mapping[str, Any]]) -> list[Message]:
     if not dropped:
         return []
-    return [Message("SC202", f"{len(dropped)} cells left out; first: {dropped[0]['why']}.")]
+    return [
+        Message("SC202", f"{counted(len(dropped), 'cell')} left out; first: {dropped[0]['why']}.")
+    ]
 
 
 def _short(points: Sequence[Point]) -> list[Message]:
     short = [p.steps for p in points if p.steps < FEW_STEPS]
     if not short:
         return []
-    text = f"{len(short)} points have fewer than {FEW_STEPS} steps; fewest {min(short)}."
+    text = f"{counted(len(short), 'point')} with fewer than {FEW_STEPS} steps; fewest {min(short)}."
     return [Message("SC203", text)]
 
 
@@ -72,7 +74,9 @@ def _repeated(points: Sequence[Point]) -> list[Message]:
     repeated = [p.epochs for p in points if p.epochs > 1]
     if not repeated:
         return []
-    text = f"{len(repeated)} points repeat data, up to {max(repeated):.2g} epochs."
+    text = (
+        f"{counted(len(repeated), 'point')} with repeated data, up to {max(repeated):.2g} epochs."
+    )
     return [Message("SC204", text)]
 
 
@@ -89,7 +93,7 @@ def _few_sizes(points: Sequence[Point]) -> list[Message]:
     few = [budget for budget, sizes in _sizes(points).items() if len(sizes) < FEW_SIZES]
     if not few:
         return []
-    text = f"{len(few)} budgets have fewer than {FEW_SIZES} sizes: "
+    text = f"{counted(len(few), 'budget')} with fewer than {FEW_SIZES} sizes: "
     return [Message("SC205", text + _some(few) + ".")]
 
 
@@ -98,7 +102,7 @@ def _off_budget(points: Sequence[Point]) -> list[Message]:
     wide = [x for x in off if x > BUDGET_TOLERANCE]
     if not wide:
         return []
-    text = f"{len(wide)} points miss their budget by up to {max(wide):.1%} because D "
+    text = f"{counted(len(wide), 'point')} off the budget by up to {max(wide):.1%} because D "
     return [Message("SC207", text + "is a whole number of steps.")]
 
 
@@ -128,7 +132,7 @@ def _not_bracketed(points: Sequence[Point], believed: Believed | None) -> list[M
     ]
     if not out:
         return []
-    text = f"The optimum believed before lies outside the sizes at {len(out)} budgets: "
+    text = f"The optimum believed before lies outside the sizes at {counted(len(out), 'budget')}: "
     return [Message("SC231", text + "; ".join(out[:3]) + ("; …" if len(out) > 3 else "") + ".")]
 
 

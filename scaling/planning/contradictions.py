@@ -70,6 +70,8 @@ def _data(study: Study, name: str) -> Iterator[Fault]:
 def _design(study: Study, design: DesignSection, name: str) -> Iterator[Fault]:
     where = f"{name} [design]"
     useful = EVERY_KIND.union(OF_KIND[design.kind])
+    if design.kind == "optimal":  # the choice says how often each run is made
+        useful -= {"seeds", "seeds_at_smallest"}
     for key in sorted(design.model_fields_set - useful):
         expected = listed(sorted(useful - {"kind"}), limit=20)
         yield Fault("SC012", f"{where} {key}", f'has no use in kind = "{design.kind}"', expected)

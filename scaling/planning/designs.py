@@ -19,7 +19,8 @@ optimal    at most ``count`` runs for ``budget`` FLOP inside a ``box``, chosen f
            (`scaling.planning.choosing.optimal`)
 ========== ==================================================================================
 
-Every kind takes ``seeds``, ``seeds_at_smallest`` and ``extra`` points.
+Every kind takes ``extra`` points, which no budget scales or counts; all but the optimal one take
+``seeds`` and ``seeds_at_smallest``.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 ON_BUDGET = 0.25  # how far C of a pair (N, D) may be off a listed budget
 MOST_TRIES = 2**20
+MOST_POINTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -124,18 +126,27 @@ def cells(design: DesignSection, ground: Ground) -> Cells:
     Raises
     ------
     PlanError
-        SC012 if the design needs what is not given; SC232 for a grid that contradicts itself.
+        SC012 if the design needs what is not given or is far too large; SC232 for a grid that
+        contradicts itself.
     """
     left_out: tuple[tuple[float, float, str], ...] = ()
     if design.kind == "grid" and design.params and design.data and design.budgets:
         (size, data, budget, seeds), left_out = _on_budgets(design, ground)
     else:
         size, data, budget, seeds = _KINDS[design.kind](design, ground)
-    size, data, budget, seeds = _with_extra(design, size, data, budget, seeds)
     repeat = np.maximum(seeds, np.where(_smallest(size, data, budget), _at_smallest(design), 0))
+    size, data, budget, repeat = _with_extra(design, size, data, budget, repeat)
+    _check_count(float(repeat.sum()))
     index = np.repeat(np.arange(len(size)), repeat)
     seed = np.arange(len(index)) - np.repeat(np.cumsum(repeat) - repeat, repeat)
     return Cells(size[index], data[index], budget[index], seed, np.ones(len(index)), left_out)
+
+
+def _check_count(points: float) -> None:
+    """Refuse a design that no machine could hold."""
+    if points > MOST_POINTS:
+        expected = f"at most {MOST_POINTS:,}"
+        raise PlanError(Fault("SC012", "[design]", f"asks for {points:.4g} points", expected))
 
 
 def _at_smallest(design: DesignSection) -> int:
@@ -175,6 +186,7 @@ def _levels(values: Sequence[float]) -> Array:
 
 
 def _pairs(first: Array, second: Array) -> tuple[Array, Array]:
+    _check_count(float(len(first)) * len(second))
     return np.repeat(first, len(second)), np.tile(second, len(first))
 
 

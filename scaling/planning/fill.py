@@ -17,11 +17,12 @@ HALF = 0.5  # exponent a where nothing is believed of the optimum
 REACH = 30.0  # of ln f, to either side
 FINE = 0.5  # step in ln f of a closer look
 HALVINGS = 60
+KEPT = 0.9  # share of the points of the design as written that its scaled form must keep
 DIGITS = 6
 
 
 def scaled(design: DesignSection, factor: float, exponent: float) -> DesignSection:
-    """Return the design with every compute times `factor`.
+    """Return the design with every compute times `factor`; what is ``extra`` stays as it is.
 
     Parameters
     ----------
@@ -40,7 +41,6 @@ def scaled(design: DesignSection, factor: float, exponent: float) -> DesignSecti
         "params": times(design.params, by_n),
         "data": times(design.data, by_d),
         "points": [[_short(p[0] * by_n), _short(p[1] * by_d), *p[2:]] for p in design.points],
-        "extra": [[_short(p[0] * by_n), _short(p[1] * by_d), *p[2:]] for p in design.extra],
     }
     if isinstance(design.sizes, list):
         changes["sizes"] = times(design.sizes, by_n)
@@ -55,7 +55,7 @@ def fill(
     design: DesignSection,
     budget: float,
     exponent: float,
-    spent: Callable[[DesignSection], float],
+    spent: Callable[[DesignSection], tuple[float, int]],
     unit: str,
 ) -> tuple[DesignSection, Message]:
     """Scale a design to the largest cost that is within a budget.
@@ -68,7 +68,7 @@ def fill(
     exponent : float
         See `scaled`.
     spent : callable
-        What a design costs, in the unit of `budget`; 0 if none of it can be trained.
+        What a design costs, in the unit of `budget`, and how many points of it can be trained.
     unit : str
         For the message.
 
@@ -83,9 +83,17 @@ def fill(
     PlanError
         SC236 if even the smallest form that can be trained costs more.
     """
+    own, count = spent(design)
 
     def cost(log_factor: float) -> float:
-        return spent(scaled(design, _short(np.exp(log_factor)), exponent))
+        """Cost of a factor; 0 where points are lost that the design has, or most of it."""
+        value, points = spent(scaled(design, _short(np.exp(log_factor)), exponent))
+        return value if points >= least else 0.0
+
+    if not count:  # nothing of it can be trained as written: most of what any factor gives
+        wide = np.exp(np.arange(-REACH, REACH, 1.0))
+        count = max(spent(scaled(design, _short(factor), exponent))[1] for factor in wide)
+    least = max(1, int(KEPT * count))
 
     low, high = _bracket(cost, budget) or _cheapest(cost, budget, unit)
     for _ in range(HALVINGS):
@@ -95,8 +103,9 @@ def fill(
         low, high = (middle, high) if 0 < cost(middle) <= budget else (low, middle)
     factor = _short(np.exp(low))
     found = scaled(design, factor, exponent)
-    text = f"Every compute of the design was multiplied by {factor:.4g} to spend "
-    text += f"{spent(found):.4g} of {budget:.4g} {unit}."
+    value = spent(found)[0]
+    text = f"The design was scaled to spend {value:.4g} of {budget:.4g} {unit}"
+    text += f", {value / own:.4g} times what it costs as written." if own else "."
     return found, Message("SC235", text, "info")
 
 

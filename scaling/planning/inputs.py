@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,21 @@ def read_inputs(
         None if fit is None else _posterior(_beside(fit, base)),
         None if counted is None else _family(counted),
     )
+
+
+def rebased(study: Study, base: Path | None, folder: Path) -> Study:
+    """Return the study with its files named from `folder`, where a copy of it will stand."""
+
+    def named(name: str | None) -> str | None:
+        return None if name is None else os.path.relpath(_beside(name, base), folder)
+
+    changes: dict[str, Any] = {}
+    for section, key in (("engine", "calibration"), ("recipe", "tuned"), ("model", "counts"),
+                         ("prior", "fit")):  # fmt: skip
+        part = getattr(study, section)
+        if part is not None and getattr(part, key) is not None:
+            changes[section] = part.model_copy(update={key: named(getattr(part, key))})
+    return study.model_copy(update=changes)
 
 
 def _beside(name: str, base: Path | None) -> Path:

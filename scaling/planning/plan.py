@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import Fault, Message, OutputError
+from scaling.laws.cost import Cost
 from scaling.planning.choosing.prior import Prior
 from scaling.planning.costing.cost import Total
 from scaling.planning.resolve import Point
@@ -61,6 +62,8 @@ class Plan:
         What all of it costs.
     prior : Prior or None
         What is believed of the law before it is run.
+    cost : Cost
+        What C counts where N* and the loss are asked for.
     study : Study
     """
 
@@ -70,6 +73,7 @@ class Plan:
     rules: tuple[str, ...]
     total: Total
     prior: Prior | None = field(repr=False)
+    cost: Cost
     study: Study = field(repr=False)
 
     def __iter__(self) -> Iterator[Point]:

@@ -20,14 +20,15 @@ from scaling.fitting.allocation import allocates, best_size, local_exponents
 from scaling.fitting.bowls import Bowl, curve_of, lowest
 from scaling.fitting.simulate import Noise, Simulated, simulate
 from scaling.laws import Law
-from scaling.laws.cost import SIX_ND
-from scaling.planning.choosing.prior import Truth
+from scaling.laws.cost import SIX_ND, Cost
+from scaling.planning.choosing.prior import Prior, Truth
 from scaling.planning.plan import Plan
 from scaling.planning.sections import FitSection
 
 Array = NDArray[np.float64]
 STUDIES = 500
-FEWEST = 50  # studies of one truth, where there are many truths
+FEW_TRUTHS, MOST_TRUTHS = 4, 12  # laws up to which all studies are drawn, and most of all
+FAR = 100.0  # times the largest run, beyond which the law itself is in doubt
 LEAST_SIZES = 4  # of a budget, through which a curve with one minimum can be laid
 CURVE = "cubic"
 UNSURE = 0.05  # share of studies without a usable fit that is warned of
@@ -70,6 +71,8 @@ class Outlook:
         Law that is fitted.
     studies, failed : int
         Simulated, and of those without a usable fit.
+    held_by : str or None
+        Another law that the study fits, whose intervals hold what this one's miss.
     expected : mapping of str to Expected
         Of ``a``, ``N`` and ``loss`` at the target; none where more than half of the fits fail.
     """
@@ -80,6 +83,7 @@ class Outlook:
     studies: int
     failed: int
     expected: Mapping[str, Expected]
+    held_by: str | None = None
 
     @property
     def missed(self) -> tuple[str, ...]:
@@ -96,6 +100,10 @@ class Preflight:
     target : float
         C at which N* and the loss are wanted [FLOP].
     level : float
+    factor : float
+        The target over the compute of the largest run: how far N* and the loss are extrapolated.
+    cost : Cost
+        What C counts.
     noise : float
         Standard deviation of ln loss of a typical run.
     outlooks : tuple of Outlook
@@ -106,6 +114,8 @@ class Preflight:
 
     target: float
     level: float
+    factor: float
+    cost: Cost
     noise: float
     outlooks: tuple[Outlook, ...]
     brackets: Mapping[float, float]
@@ -116,6 +126,8 @@ class Preflight:
         return {
             "target": self.target,
             "level": self.level,
+            "factor": float(f"{self.factor:.4g}"),
+            "cost": {"name": self.cost.name, "formula": self.cost.formula},
             "noise": float(f"{self.noise:.4g}"),
             "laws": [
                 {
@@ -124,6 +136,7 @@ class Preflight:
                     "fitted": o.fitted,
                     "studies": o.studies,
                     "failed": o.failed,
+                    "held_by": o.held_by,
                     "expected": {k: v.as_dict() for k, v in o.expected.items()},
                 }
                 for o in self.outlooks
@@ -146,7 +159,7 @@ def preflight(
     target : float, optional
         C of the decision [FLOP]; the study's target, else ten times the largest run.
     studies : int
-        Drawn under each truth; fewer each where there are many.
+        Drawn under each truth; half as many where there are more than four, of at most twelve.
     seed : int
 
     Raises
@@ -164,31 +177,81 @@ def preflight(
                 '[prior] laws = [{published = "besiroglu-2024"}]',
             )
         )
-    section = plan.study.fit[0]
-    fitted = _law(section)
+    fits = _fits(plan.study.fit)
     size, data = (np.array([getattr(p, k) for p in plan], dtype=np.float64) for k in ("N", "D"))
     labels = np.unique([p.trunk for p in plan], return_inverse=True)[1]
+    largest = float(plan.cost.compute(size, data).max())
     if target is None:
-        target = plan.study.study.target_flops or 10.0 * max(p.C for p in plan)
-    prior = plan.prior
-    each = max(FEWEST, studies // max(1, len(prior.truths) // 4))
+        target = plan.study.study.target_flops or float(f"{10.0 * largest:.4g}")
+    prior = _fewer(plan.prior)
+    each = studies if len(prior.truths) <= FEW_TRUTHS else studies // 2
+    asked = _Asked(size, data, labels, target, plan.cost, prior.assumed)
     outlooks, chances = [], []
     for i, truth in enumerate(prior.truths):
         noise = Noise(truth.noise.own(size, data), truth.noise.trunk, labels)
         errors = noise.draw(each, seed + i)
         log_loss = np.log(truth.law.loss(truth.params, {"N": size, "D": data}))
-        outlooks.append(
-            _outlook(truth, fitted, size, data, log_loss, errors, labels, target, section)
-        )
-        chances.append(_brackets(plan, size, data, np.exp(log_loss[:, None] + errors.T)))
-    budgets = list(chances[0])
+        first, *others = fits
+        outlook = _outlook(truth, *first, asked, log_loss, errors)
+        for law, section in others if outlook.missed else []:
+            other = _outlook(truth, law, section, asked, log_loss, errors)
+            if other.expected and not other.missed:
+                outlook = replace(outlook, held_by=law.name)
+        outlooks.append(outlook)
+        losses = np.exp(log_loss[:, None] + errors.T)
+        chances.append(_brackets(plan, size, data, losses, first[1].minimum))
     brackets = {b: float(sum(w * c[b] for w, c in zip(prior.weights, chances, strict=True)))
-                for b in budgets}  # fmt: skip
-    if prior.assumed:  # a centre says nothing of the loss
-        outlooks = [replace(o, expected=_without_loss(o.expected)) for o in outlooks]
+                for b in chances[0]}  # fmt: skip
     typical = float(np.median(prior.truths[0].noise.total(size, data)))
-    messages = tuple(_messages(outlooks, brackets))
-    return Preflight(target, section.interval, typical, tuple(outlooks), brackets, messages)
+    found = Preflight(
+        target,
+        fits[0][1].interval,
+        target / largest,
+        plan.cost,
+        typical,
+        tuple(outlooks),
+        brackets,
+        (),
+    )
+    return replace(found, messages=tuple(_messages(found)))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What every simulated study of a plan shares."""
+
+    size: Array
+    data: Array
+    labels: NDArray[np.int64]
+    target: float
+    cost: Cost
+    assumed: bool
+
+
+def _fewer(prior: Prior) -> Prior:
+    """A prior of at most `MOST_TRUTHS` laws, spread over those there are."""
+    count = len(prior.truths)
+    if count <= MOST_TRUTHS:
+        return prior
+    kept = [prior.truths[(i * count) // MOST_TRUTHS] for i in range(MOST_TRUTHS)]
+    return replace(prior, truths=tuple(kept))
+
+
+def _fits(sections: Sequence[FitSection]) -> list[tuple[Law, FitSection]]:
+    """The laws that the study fits, each with its section, in order.
+
+    Raises
+    ------
+    PlanError
+        SC241 if the first one does not say how to divide compute.
+    """
+    first = (_law(sections[0]), sections[0])
+    others = []
+    for section in sections[1:]:
+        law = laws.get(section.law or "chinchilla")
+        if allocates(law) and set(law.variables) == {"N", "D"} and law.name != first[0].name:
+            others.append((law, section))
+    return [first, *others]
 
 
 def _law(section: FitSection) -> Law:
@@ -207,54 +270,47 @@ def _law(section: FitSection) -> Law:
 
 
 def _outlook(
-    truth: Truth,
-    fitted: Law,
-    size: Array,
-    data: Array,
-    log_loss: Array,
-    errors: Array,
-    labels: NDArray[np.int64],
-    target: float,
-    section: FitSection,
+    truth: Truth, fitted: Law, section: FitSection, asked: _Asked, log_loss: Array, errors: Array
 ) -> Outlook:
+    """Fit studies of one truth with one law."""
+    size, data = asked.size, asked.data
+    none = Outlook(truth.source, truth.weight, fitted.name, len(errors), len(errors), {})
     different = len(np.unique(np.stack([size, data]), axis=1).T)
     if different < len(fitted.names) or len(size) <= len(fitted.names):  # no such fit is made
-        studies = len(errors)
-        return Outlook(truth.source, truth.weight, fitted.name, studies, studies, {})
+        return none
     found = simulate(
         fitted,
         {"N": size, "D": data},
         log_loss,
         errors,
-        int(labels.max()) + 1,
+        int(asked.labels.max()) + 1,
         objective=section.objective,
         delta=section.delta,
         level=section.interval,
     )
-    columns = decisions(fitted, found.columns, target)
+    columns = decisions(fitted, found.columns, asked.target, asked.cost)
     good = np.all([np.isfinite(v) for v in columns.values()], axis=0)
     failed = found.studies - int(good.sum())
-    expected = {}
-    if failed <= found.studies // 2:
-        own = {name: np.array([float(truth.params[name])]) for name in truth.law.names}
-        real = decisions(truth.law, own, target)
-        expected = {
-            name: _expected(float(real[name][0]), columns[name][good], found, section.interval)
-            for name in QUANTITIES
-        }
-    return Outlook(truth.source, truth.weight, fitted.name, found.studies, failed, expected)
+    if failed > found.studies // 2:
+        return replace(none, failed=failed)
+    own = {name: np.array([float(truth.params[name])]) for name in truth.law.names}
+    real = decisions(truth.law, own, asked.target, asked.cost)
+    names = QUANTITIES[:-1] if asked.assumed else QUANTITIES  # a centre says nothing of the loss
+    expected = {
+        name: _expected(float(real[name][0]), columns[name][good], found, section.interval)
+        for name in names
+    }
+    return replace(none, failed=failed, expected=expected)
 
 
-def decisions(law: Law, columns: Mapping[str, Array], target: float) -> dict[str, Array]:
-    """Return a, N* and the loss at a target for parameters of shape (k,), under C = 6ND."""
-    u, v = best_size(law, {k: c[:, None] for k, c in columns.items()}, np.log([target]))
+def decisions(
+    law: Law, columns: Mapping[str, Array], target: float, cost: Cost = SIX_ND
+) -> dict[str, Array]:
+    """Return a, N* and the loss at a target for parameters of shape (k,)."""
+    u, v = best_size(law, {k: c[:, None] for k, c in columns.items()}, np.log([target]), cost)
     size, data = np.exp(u[:, 0]), np.exp(v[:, 0])
-    exponent = np.broadcast_to(local_exponents(law, columns, target, SIX_ND)[0], size.shape)
+    exponent = np.broadcast_to(local_exponents(law, columns, target, cost)[0], size.shape)
     return {"a": exponent, "N": size, "loss": np.asarray(law.loss(columns, {"N": size, "D": data}))}
-
-
-def _without_loss(expected: Mapping[str, Expected]) -> dict[str, Expected]:
-    return {name: value for name, value in expected.items() if name != "loss"}
 
 
 def _expected(truth: float, estimates: Array, found: Simulated, level: float) -> Expected:
@@ -268,8 +324,11 @@ def _expected(truth: float, estimates: Array, found: Simulated, level: float) ->
     return Expected(truth, float(middle), float(ends[0]), float(ends[1]))
 
 
-def _brackets(plan: Plan, size: Array, data: Array, losses: Array) -> dict[float, float]:
+def _brackets(
+    plan: Plan, size: Array, data: Array, losses: Array, minimum: str
+) -> dict[float, float]:
     """Share of the studies in which the minimum of each budget lies inside its sizes."""
+    curve = CURVE if minimum == "powers" else minimum  # powers are pooled over budgets: too slow
     budgets = np.array([np.nan if p.budget is None else p.budget for p in plan])
     out = {}
     for budget in np.unique(budgets[np.isfinite(budgets)]):
@@ -279,35 +338,36 @@ def _brackets(plan: Plan, size: Array, data: Array, losses: Array) -> dict[float
         if len(np.unique(u)) < LEAST_SIZES:
             continue
         bowl = Bowl(float(budget), u, v, losses[rows, 0], np.arange(len(rows)))
-        found = lowest(curve_of(bowl, CURVE), bowl, losses[rows])
+        found = lowest(curve_of(bowl, curve), bowl, losses[rows])
         out[float(budget)] = float((found.inside & found.bends).mean())
     return out
 
 
-def _others(missed: Sequence[Outlook]) -> str:
-    return f" (or {len(missed) - 1} laws like it)" if len(missed) > 1 else ""
-
-
-def _messages(outlooks: Sequence[Outlook], brackets: Mapping[float, float]) -> list[Message]:
-    found = []
-    lost = [o for o in outlooks if o.failed > UNSURE * o.studies]
+def _messages(found: Preflight) -> list[Message]:
+    out = []
+    lost = [o for o in found.outlooks if o.failed > UNSURE * o.studies]
     if lost:
         worst = max(lost, key=lambda o: o.failed / o.studies)
         share = worst.failed / worst.studies
         text = f"In {share:.0%} of the studies under {worst.source} no N* follows from the fit."
-        found.append(Message("SC242", text, mend="a wider or longer plan; see the additions"))
-    missed = [o for o in outlooks if o.missed]
+        out.append(Message("SC242", text, mend="a wider or longer plan; see the additions"))
+    missed = [o for o in found.outlooks if o.missed and o.held_by is None]
     if missed:
-        share = sum(o.weight for o in missed)
-        worst = missed[-1]
+        share, worst = sum(o.weight for o in missed), missed[-1]
         text = (
-            f"If {worst.source} is true{_others(missed)}, the intervals of {worst.fitted} miss "
+            f"If {worst.source} is true, the intervals of {worst.fitted} miss "
             f"{', '.join(worst.missed)}; such laws have {share:.0%} of the belief."
         )
         mend = 'a second [[fit]] with law = "coupled", which holds the additive law'
-        found.append(Message("SC244", text, mend=mend))
-    risky = {b: p for b, p in brackets.items() if p < 1.0 - UNSURE}
+        out.append(Message("SC244", text, mend=mend))
+    risky = {b: p for b, p in found.brackets.items() if p < 1.0 - UNSURE}
     if risky:
         listed = ", ".join(f"{b:.3g} ({p:.0%})" for b, p in list(risky.items())[:6])
-        found.append(Message("SC231", f"A minimum may lie outside its sizes at {listed}."))
-    return found
+        out.append(Message("SC231", f"A minimum may lie outside its sizes at {listed}."))
+    if found.factor > FAR:
+        text = (
+            f"The target is {found.factor:.3g} times the largest run: these intervals hold if the "
+            "law does that far, which no run of the plan can show."
+        )
+        out.append(Message("SC248", text))
+    return out

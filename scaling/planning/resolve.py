@@ -184,7 +184,7 @@ def lay(asked: Asked, cells: Cells) -> Laid:
     env = _environment(asked, members, found)
     settings = asked.recipe.settings(env)
     batch = (settings.sequences * env["T"]).astype(np.int64)
-    impossible = _reasons(asked, settings.steps, batch)
+    impossible = _reasons(asked, settings, batch)
     rows = np.array([i for i in range(len(found)) if i not in impossible], dtype=np.int64)
     why |= {int(placed[i]): reason for i, reason in impossible.items()}
     seen = (settings.steps * batch)[rows]
@@ -200,8 +200,9 @@ def _all(cells: Cells, why: Mapping[int, str]) -> tuple[Mapping[str, Any], ...]:
 
 def dropped(cells: Cells, i: int, why: str) -> dict[str, Any]:
     """Describe a cell that is left out."""
-    budget, data = (None if v != v else float(v) for v in (cells.budget[i], cells.D[i]))
-    return {"why": why, "N": float(cells.N[i]), "budget": budget, "D": data,
+    size, data, budget = (None if v != v else float(f"{v:.6g}")
+                          for v in (cells.N[i], cells.D[i], cells.budget[i]))  # fmt: skip
+    return {"why": why, "N": size, "budget": budget, "D": data,
             "seed": int(cells.seed[i])}  # fmt: skip
 
 
@@ -239,13 +240,16 @@ def _unique(asked: Asked) -> int:
     return max(1, (asked.manifest.train_tokens - 1) // unit * unit)
 
 
-def _reasons(asked: Asked, steps: NDArray[np.int64], batch: NDArray[np.int64]) -> dict[int, str]:
+def _reasons(asked: Asked, settings: Settings, batch: NDArray[np.int64]) -> dict[int, str]:
     """Why cells that have a shape cannot be points."""
+    steps, warmup = settings.steps, settings.warmup_steps
     unit, unique = asked.sizes.family.unit, _unique(asked)
     why = {
         int(i): f"only {steps[i]} steps of {batch[i]} {unit}s (at least {MIN_STEPS})"
         for i in np.flatnonzero(steps < MIN_STEPS)
     }
+    for i in np.flatnonzero((warmup >= steps) & (steps >= MIN_STEPS)):
+        why[int(i)] = f"warms up for {warmup[i]} of its {steps[i]} steps: {asked.recipe.name}"
     if asked.max_epochs is not None:
         most = asked.max_epochs * unique
         for i in np.flatnonzero((steps * batch > most) & (steps >= MIN_STEPS)):

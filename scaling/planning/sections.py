@@ -121,9 +121,9 @@ class PriorSection(Section):
 
     fit: str | None = None
     laws: list[TruthSection] = Field(default_factory=list)
-    noise: Positive | None = None
+    noise: Annotated[float, Field(gt=0, le=0.5)] | None = None
     noise_growth: Annotated[float, Field(ge=0, le=1)] = 0.0
-    trunk_noise: Annotated[float, Field(ge=0)] = 0.0
+    trunk_noise: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
 
 class RecipeSection(Section):

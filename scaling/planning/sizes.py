@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling import count
+from scaling.laws.cost import SIX_ND, Cost
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
+NEAR, POINTS = 2.0, 25
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,37 @@ class Sizes:
         """N of a model that costs `flops` per unit; the inverse of `flops_at`."""
         return np.exp(_line(np.log(self.flops), np.log(self.N), np.log(flops)))
 
+    def cost(self, low: float, high: float, near: float = NEAR) -> Cost:
+        """What C counts for models of N from `low` to `high`, as a law of N and D.
+
+        6ND where that is within a factor `near` of what a unit really costs, as it is for text;
+        else a power law through the counted costs, as images need.
+        """
+        size = np.geomspace(low, high, POINTS) if high > low else np.array([low])
+        return cost_through(size, self.flops_at(size), near)
+
     def nearest(self, size: Array, tolerance: float | None) -> Ints:
         """Index of the size nearest in the logarithm, -1 where none is near enough."""
         return count.solve(self.family, size, self.options, tolerance)
+
+
+def cost_through(size: Array, flops: Array, near: float = NEAR) -> Cost:
+    """6ND where it is within a factor `near` of counted FLOP per unit, else their power law in N.
+
+    Parameters
+    ----------
+    size, flops : ndarray
+        N [count] and training FLOP per unit of D, shape (k,).
+    near : float
+    """
+    if np.abs(np.log(flops / (6.0 * size))).max() <= np.log(near):
+        return SIX_ND
+    slope = 1.0
+    if size.max() > size.min():
+        slope = float(np.polyfit(np.log(size), np.log(flops), 1)[0])
+    slope = float(f"{slope:.4g}")
+    level = float(np.exp((np.log(flops) - slope * np.log(size)).mean()))
+    return Cost("counted", f"{level:.4g}*N**{slope:.4g}*D")
 
 
 def _line(x: Array, y: Array, at: Array) -> Array:

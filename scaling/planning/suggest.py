@@ -1,295 +1,56 @@
-"""Which runs to add: to a plan, under what is believed; to finished runs, under what they say."""
+"""Which runs to add to finished ones, from what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, FitError, Message, PlanError
 from scaling.fitting.analyse import analyse
 from scaling.fitting.options import Options
 from scaling.fitting.result import Fit
-from scaling.planning.choosing.candidates import Candidates
-from scaling.planning.choosing.choice import candidates
-from scaling.planning.choosing.information import NAMES, Runs, pooled, precisions
-from scaling.planning.choosing.optimal import gains, optimal
+from scaling.laws.cost import SIX_ND, Cost
+from scaling.planning.additions import Suggestions, additions, anywhere, around
+from scaling.planning.choosing.information import Runs
 from scaling.planning.choosing.prior import Noise, Prior, posterior
 from scaling.planning.inputs import read_inputs
-from scaling.planning.make import Planner
-from scaling.planning.plan import Plan
-from scaling.planning.sections import Box, Study
+from scaling.planning.planner import Planner
+from scaling.planning.sections import FitSection, Study
+from scaling.planning.sizes import cost_through
 from scaling.runs.manifest import Manifest
 from scaling.runs.read import read_table
 from scaling.runs.records import load_plan
 from scaling.runs.table import RunsTable, clusters
 
 Array = NDArray[np.float64]
-SCHEMA = "scaling/suggest@1"
-LEVELS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of what the runs so far cost
-WIDER = 2.0  # how far beyond the runs an addition may lie, in N, in D and in C
-GRID = 40  # levels of N and of D where no family says which sizes there are
-NOTHING = 1e-3  # share of the variance that is not worth a line
-UNUSUAL = 4.0  # how far beyond the ratios D/N of the runs an addition may lie
 DRAWS, REPLICATES = 32, 300  # truths that stand for a posterior, and draws that they are taken from
 QUARTER = 0.25  # of the compute so far: what is added where nothing is said
 LEAST_NOISE = 1e-6
 
 
-@dataclass(frozen=True)
-class Addition:
-    """One more run, several times with other seeds perhaps.
-
-    Attributes
-    ----------
-    N, D : float
-        [count].
-    C : float
-        Training compute of one run [FLOP].
-    runs : int
-    reduction : float or None
-        Share of the decision's variance that it takes away by itself; None in a set whose members
-        act together.
-    """
-
-    N: float
-    D: float
-    C: float
-    runs: int
-    reduction: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the machine-readable form."""
-        share = None if self.reduction is None else float(f"{self.reduction:.4g}")
-        return {"N": self.N, "D": self.D, "C": self.C, "runs": self.runs, "reduction": share}
-
-
-@dataclass(frozen=True)
-class Suggestions:
-    """What to add, and what it changes.
-
-    Attributes
-    ----------
-    belief : str
-        What the suggestions follow from.
-    target : float
-        C of the decision [FLOP].
-    before, after : mapping
-        Standard errors of ``a``, ``ln N*`` and ``ln loss`` at the target, without the additions
-        and with all of `chosen`; infinite where the runs do not determine them.
-    spent, cost : float
-        Compute of the runs so far and of `chosen` [FLOP].
-    chosen : tuple of Addition
-        The best set within a budget, if one was given.
-    menu : tuple of Addition
-        The best single run at each level of cost.
-    messages : tuple of Message
-    """
-
-    belief: str
-    target: float
-    before: Mapping[str, float]
-    after: Mapping[str, float]
-    spent: float
-    cost: float
-    chosen: tuple[Addition, ...]
-    menu: tuple[Addition, ...]
-    messages: tuple[Message, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the machine-readable form; what is not determined is null."""
-
-        def errors(se: Mapping[str, float]) -> dict[str, float | None]:
-            return {k: float(f"{v:.4g}") if np.isfinite(v) else None for k, v in se.items()}
-
-        return {
-            "schema": SCHEMA,
-            "belief": self.belief,
-            "target": self.target,
-            "spent": self.spent,
-            "cost": self.cost,
-            "se": {"before": errors(self.before), "after": errors(self.after)},
-            "chosen": [a.as_dict() for a in self.chosen],
-            "menu": [a.as_dict() for a in self.menu],
-            "messages": [m.as_dict() for m in self.messages],
-        }
-
-    def as_toml(self) -> str:
-        """The chosen runs as a key of the ``[design]`` of a study."""
-        rows = [f"[{a.N:.9g}, {a.D:.9g}, {a.runs}]" for a in self.chosen]
-        return "extra = [\n" + "".join(f"  {row},\n" for row in rows) + "]"
-
-
 def suggest(
-    prior: Prior,
-    runs: Runs,
-    found: Candidates,
+    source: str | Path,
     *,
-    target: float,
-    spent: float,
-    decision: str = "all",
-    budget: float | None = None,
-    most: int = 8,
-) -> Suggestions:
-    """Choose additions to runs.
-
-    Parameters
-    ----------
-    prior : Prior
-        A prior, or the posterior that the runs gave.
-    runs : Runs
-        Planned or finished.
-    found : Candidates
-        With their cost in FLOP.
-    target : float
-        C of the decision [FLOP].
-    spent : float
-        Compute of `runs` [FLOP].
-    decision : {"all", "size", "loss", "exponent"}
-    budget : float, optional
-        Compute of the additions [FLOP]; without it only the menu is made.
-    most : int
-        Most runs to add.
-
-    Raises
-    ------
-    PlanError
-        SC211 to SC213 if the runs and candidates cannot tell of the decision.
-    """
-    wanted = "decision" if decision == "all" else decision
-    before = _errors(prior, runs, target)
-    chosen: tuple[Addition, ...] = ()
-    after, cost = before, 0.0
-    if budget is not None:
-        best = optimal(
-            prior, found, budget=budget, target=target, decision=wanted, most=most, distinct=0,
-            given=runs,
-        )  # fmt: skip
-        after, cost = _rounded(pooled(prior, best.predicted)), best.cost
-        pairs = zip(best.indices, best.replicates, strict=True)
-        chosen = tuple(_addition(found, i, n, None) for i, n in pairs)
-    menu = _menu(prior, runs, found, target, wanted, spent)
-    return Suggestions(prior.name, target, before, after, spent, cost, chosen, menu)
-
-
-def _errors(prior: Prior, runs: Runs, target: float) -> dict[str, float]:
-    return _rounded(pooled(prior, precisions(prior, runs, target)))
-
-
-def _rounded(se: Mapping[str, float]) -> dict[str, float]:
-    return {name: se[name] for name in NAMES}
-
-
-def _addition(found: Candidates, i: int, runs: int, reduction: float | None) -> Addition:
-    return Addition(float(found.N[i]), float(found.D[i]), float(found.cost[i]), runs, reduction)
-
-
-def _menu(
-    prior: Prior, runs: Runs, found: Candidates, target: float, decision: str, spent: float
-) -> tuple[Addition, ...]:
-    """The best single run that costs no more than each share of what was spent."""
-    gain = gains(prior, runs, found, target=target, decision=decision)
-    score = np.round(gain.reduction, 9)
-    out: list[Addition] = []
-    for level in LEVELS:
-        within = np.flatnonzero(found.cost <= level * spent)
-        if not len(within):
-            continue
-        i = int(within[np.argmax(score[within])])
-        share = float(score[i])
-        if share >= NOTHING and (not out or share > 1.05 * (out[-1].reduction or 0.0)):
-            out.append(_addition(found, i, 1, share))
-    return tuple(out)
-
-
-# -------------------------------------------------------------------------------------- candidates
-
-
-def around(planner: Planner, runs: Runs) -> Candidates:
-    """Runs of the study's own models, in and a little beyond the range of those there are."""
-    size, data = _amounts(runs)
-    box = Box(N=_wide(size), D=_wide(data), C=_wide(planner.sizes.flops_at(size) * data))
-    laid = candidates(planner.asked, box, np.array(_wide(size)))
-    laid, _ = planner.pricing.without_too_large(laid)
-    there = set(zip(size.tolist(), data.tolist(), strict=True))  # a seed of its own is not planned
-    new = [pair not in there for pair in zip(laid.N.tolist(), laid.D.tolist(), strict=True)]
-    good = _usual(laid.N, laid.D.astype(np.float64), size, data) & np.array(new)
-    found = laid.taken(np.flatnonzero(good))
-    return Candidates(found.N, found.D.astype(np.float64), found.C)
-
-
-def anywhere(runs: Runs) -> Candidates:
-    """Runs of any size, for tables of which no family is known; C = 6ND."""
-    size, data = _amounts(runs)
-    n, d = (x.ravel() for x in np.meshgrid(_grid(size), _grid(data), indexing="ij"))
-    low, high = _wide(6.0 * size * data)
-    inside = (6.0 * n * d >= low) & (6.0 * n * d <= high) & _usual(n, d, size, data)
-    n, d = n[inside], d[inside]
-    return Candidates(n, d, 6.0 * n * d)
-
-
-def _amounts(runs: Runs) -> tuple[Array, Array]:
-    return np.asarray(runs.N, dtype=np.float64), np.asarray(runs.D, dtype=np.float64)
-
-
-def _grid(values: Array) -> Array:
-    """Levels to three digits, so that they can be said."""
-    low, high = _wide(values)
-    return np.unique([float(f"{x:.3g}") for x in np.geomspace(low, high, GRID)])
-
-
-def _wide(values: Array) -> list[float]:
-    return [float(values.min()) / WIDER, float(values.max()) * WIDER]
-
-
-def _usual(n: Array, d: Array, size: Array, data: Array) -> NDArray[np.bool_]:
-    """Whether D/N is near the ratios that were run: far from them no law was ever checked."""
-    ratio, own = d / n, data / size
-    return np.asarray((ratio >= own.min() / UNUSUAL) & (ratio <= own.max() * UNUSUAL))
-
-
-# ------------------------------------------------------------------------------ for plans and runs
-
-
-def for_plan(planner: Planner, plan: Plan, target: float) -> tuple[Addition, ...]:
-    """The best single additions to a plan, by cost, under its prior.
-
-    Raises
-    ------
-    PlanError
-        SC211 to SC213 if the plan cannot tell of the decision.
-    """
-    assert plan.prior is not None
-    trunk = np.unique([p.trunk for p in plan], return_inverse=True)[1]
-    size, data = (np.array([getattr(p, k) for p in plan], dtype=np.float64) for k in ("N", "D"))
-    runs = Runs(size, data, None, trunk)
-    spent = float(sum(p.C for p in plan))
-    return suggest(plan.prior, runs, around(planner, runs), target=target, spent=spent).menu
-
-
-def suggest_from(
-    source: Path,
-    *,
-    law: str = "chinchilla",
+    law: str | None = None,
     decision: str = "all",
     budget: float | None = None,
     target: float | None = None,
     most: int = 8,
 ) -> Suggestions:
-    """Choose additions to finished runs.
+    """Choose runs to add to finished ones.
 
     Parameters
     ----------
-    source : Path
-        Sweep folder, whose study says which models there are, or a table of runs.
-    law : str
-        That is fitted, for a posterior.
+    source : str or Path
+        Sweep folder, whose study says which models there are and how runs are fitted, or a table.
+    law : str, optional
+        That is fitted, for a posterior; the study's, else chinchilla.
     decision, most
-        See `suggest`.
+        See `additions`.
     budget : float, optional
         Compute of the additions [FLOP]; a quarter of the runs so far if None.
     target : float, optional
@@ -302,21 +63,32 @@ def suggest_from(
     PlanError
         SC243 if they do not determine the law and no prior is given.
     """
-    table = read_table(source)
-    fit = _fit(table, law)
+    path = Path(source)
+    study, planner = _study(path)
+    section = FitSection() if study is None else study.fit[0]
+    law = law or section.law or "chinchilla"
+    own = None if study is None else study.data.where
+    wanted = [text for text in (own, section.where) if text is not None]
+    table = read_table(path, where=" and ".join(f"({text})" for text in wanted) or None)
+    fit = _fit(table, law, section)
     used = table.frame.loc[table.used]
     size, data = (used[k].to_numpy(dtype=np.float64) for k in ("N", "D"))
     name, labels = clusters(used)
     runs = Runs(size, data, None, labels if name == "trunk" else None)
-    planner = _planner(source)
-    prior, messages = _belief(fit, law, planner, source)
-    found = anywhere(runs) if planner is None else around(planner, runs)
-    compute = 6.0 * size * data if planner is None else planner.sizes.flops_at(size) * data
-    spent = float(compute.sum())
+    prior, messages = _belief(fit, law, planner, path)
+    if planner is None:
+        cost = _cost_of(used)
+        found, compute = anywhere(runs, cost), cost.compute(size, data)
+    else:
+        cost = planner.cost
+        found, compute = around(planner, runs), planner.sizes.flops_at(size) * data
+    spent, largest = float(compute.sum()), float(compute.max())
     if target is None:
-        own = None if planner is None else planner.study.study.target_flops
-        target = own or 10.0 * float(compute.max())
-    made = suggest(
+        target = (None if study is None else study.study.target_flops) or 10.0 * largest
+    if target <= largest:
+        text = f"The target of {target:.3g} FLOP is no larger than the largest run ({largest:.3g})."
+        messages.append(Message("SC233", text))
+    made = additions(
         prior,
         runs,
         found,
@@ -325,15 +97,24 @@ def suggest_from(
         decision=decision,
         budget=QUARTER * spent if budget is None else budget,
         most=most,
+        cost=cost,
     )
     return replace(made, messages=tuple(messages))
 
 
-def _planner(source: Path) -> Planner | None:
-    """The planner of a sweep folder; None for a table, or for models that must be counted first."""
+def _cost_of(used: pd.DataFrame) -> Cost:
+    """What C of a table counts; 6ND where it has none or is near that."""
+    if "C" not in used or used["C"].isna().any():
+        return SIX_ND
+    size, data, compute = (used[k].to_numpy(dtype=np.float64) for k in ("N", "D", "C"))
+    return cost_through(size, compute / data)
+
+
+def _study(source: Path) -> tuple[Study | None, Planner | None]:
+    """The study of a sweep folder, and its planner where its models are known without counting."""
     path = source / "study.json"
     if not path.is_file():
-        return None
+        return None, None
     try:
         study = Study.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
         manifest = Manifest(**load_plan(source)[0]["data"])
@@ -341,13 +122,13 @@ def _planner(source: Path) -> Planner | None:
         found = "is not what `scaling sweep plan` writes"
         raise ConfigError(Fault("SC012", str(path), found, "a study", "plan again")) from None
     if study.design is None or ":" in study.model.family or study.model.counts is not None:
-        return None
-    return Planner(study, manifest)
+        return study, None
+    return study, Planner(study, manifest)
 
 
-def _fit(table: RunsTable, law: str) -> Fit | None:
-    """The fit of a law; None with too few runs for it."""
-    options = Options(bootstrap=REPLICATES)
+def _fit(table: RunsTable, law: str, section: FitSection) -> Fit | None:
+    """The fit of a law, as the study asks; None with too few runs for it."""
+    options = Options(section.objective, section.delta, bootstrap=REPLICATES)
     try:
         return analyse(table, laws=[law], approaches=["surface"], options=options).fits[0]
     except FitError:

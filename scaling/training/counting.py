@@ -66,6 +66,10 @@ def count_models(name: str, options: Mapping[str, Any], base: Path | None = None
         )
     make = _function(name, base)
     head, unit = str(options.get("head", "")), str(options.get("unit", "example"))
+    if unit == "token" and "per_sequence" not in options:
+        where = "[model.options] per_sequence"
+        expected = "how many tokens the inputs of one sequence hold"
+        raise ConfigError(Fault("SC012", where, "missing; D counts tokens", expected))
     per_sequence = options.get("per_sequence", 1)
     if not isinstance(per_sequence, int) or isinstance(per_sequence, bool) or per_sequence < 1:
         where, found = "[model.options] per_sequence", repr(per_sequence)[:40]

@@ -8,11 +8,12 @@ import pytest
 
 import scaling as sc
 from scaling.errors import ScalingError
+from scaling.planning.additions import additions, for_plan
 from scaling.planning.choosing.information import Runs, pooled, precisions
 from scaling.planning.choosing.prior import published
 from scaling.planning.inputs import Inputs
-from scaling.planning.make import Planner
-from scaling.planning.suggest import for_plan, suggest_from
+from scaling.planning.planner import Planner
+from scaling.planning.suggest import suggest
 from tests.planning.finished import TRUTH, finish
 from tests.planning.studies import TOKENS, planned, study
 
@@ -72,7 +73,7 @@ def test_additions_to_a_finished_sweep_reduce_every_error_within_their_budget(sw
 @pytest.mark.parametrize("decision", ["size", "loss", "exponent"])
 def test_a_budget_and_a_number_of_runs_are_kept(sweep, budget, decision):
     folder, _ = sweep
-    found = suggest_from(folder, budget=budget, decision=decision, most=3)
+    found = suggest(folder, budget=budget, decision=decision, most=3)
     assert found.cost <= budget
     assert sum(a.runs for a in found.chosen) <= 3
     name = {"size": "ln N*", "loss": "ln loss", "exponent": "a"}[decision]
@@ -81,13 +82,13 @@ def test_a_budget_and_a_number_of_runs_are_kept(sweep, budget, decision):
 
 def test_errors_are_those_of_the_runs_with_and_without_the_additions():
     """By the information of the runs under the plan's prior, put together here."""
-    from scaling.planning.suggest import around, suggest
+    from scaling.planning.additions import around
 
     plan = planned(ISOFLOP, TOKENS, **LM)
     planner = Planner(study(ISOFLOP, **LM), TOKENS, Inputs())
     runs = Runs(*amounts(plan))
     spent = sum(p.C for p in plan)
-    found = suggest(plan.prior, runs, around(planner, runs), target=TARGET, spent=spent,
+    found = additions(plan.prior, runs, around(planner, runs), target=TARGET, spent=spent,
                     budget=0.3 * spent)  # fmt: skip
     size, data = (
         np.concatenate([own, [getattr(a, k) for a in found.chosen for _ in range(a.runs)]])
@@ -122,7 +123,7 @@ def test_the_menu_says_what_each_run_alone_takes_away():
 
 def test_the_line_for_a_study_can_be_pasted_and_planned(sweep):
     folder, plan = sweep
-    found = suggest_from(folder, most=4)
+    found = suggest(folder, most=4)
     extra = tomllib.loads("[design]\n" + found.as_toml())["design"]["extra"]
     assert len(extra) == len(found.chosen)
     more = planned({**ISOFLOP, "extra": extra}, TOKENS, **LM)
@@ -135,7 +136,7 @@ def test_the_line_for_a_study_can_be_pasted_and_planned(sweep):
 
 def test_no_addition_is_a_run_that_is_there():
     """Its first seed would be the run itself, which is planned once."""
-    from scaling.planning.suggest import around
+    from scaling.planning.additions import around
 
     plan = planned(ISOFLOP, TOKENS, **LM)
     planner = Planner(study(ISOFLOP, **LM), TOKENS, Inputs())
@@ -151,7 +152,7 @@ def test_no_addition_is_a_run_that_is_there():
 
 
 def test_a_table_alone_is_enough(table):
-    found = suggest_from(table)
+    found = suggest(table)
     assert found.target == pytest.approx(10 * 6 * 1e9 * 3e10)
     assert found.cost <= 0.25 * found.spent
     assert found.spent == pytest.approx(
@@ -161,7 +162,7 @@ def test_a_table_alone_is_enough(table):
     for a in found.chosen:
         assert a.C == pytest.approx(6 * a.N * a.D)
         assert a.N == float(f"{a.N:.3g}")
-    assert suggest_from(table).as_dict() == found.as_dict()
+    assert suggest(table).as_dict() == found.as_dict()
 
 
 @pytest.mark.parametrize(("every", "budget"), [(2, None), (4, None), (6, 1e18)])
@@ -169,7 +170,7 @@ def test_runs_that_do_not_determine_the_law_fall_back_on_the_prior(tmp_path, eve
     """Nine runs of one budget, or five, or three: too few, so that the prior says what to add."""
     design = {**ISOFLOP, "budgets": [1e17], "sizes": 18}
     out = finish(tmp_path / "out", planned(design, TOKENS, **LM), every=every)
-    found = suggest_from(out, budget=budget)
+    found = suggest(out, budget=budget)
     assert found.belief == "besiroglu-2024"
     assert [m.code for m in found.messages] == ["SC243"]
     assert found.chosen
@@ -181,7 +182,7 @@ def test_without_a_prior_that_is_refused(tmp_path):
     design = {"kind": "ratio", "params": [1e7, 3e7, 1e8, 2e8, 3e8, 4e8, 5e8], "ratio": 20.0}
     out = finish(tmp_path / "out", planned(design, TOKENS, **plain))
     with pytest.raises(ScalingError) as caught:
-        suggest_from(out)
+        suggest(out)
     assert caught.value.code == "SC243"
     assert caught.value.faults[0].mend
 
@@ -195,23 +196,23 @@ def test_the_prior_may_be_a_fit_beside_the_study(tmp_path, table):
     design = {"kind": "isoflop", "budgets": [1e18], "sizes": 6}
     inputs = read_inputs(study(design, **sections))
     out = finish(tmp_path / "out", planned(design, TOKENS, inputs, **sections))
-    found = suggest_from(out)
+    found = suggest(out)
     assert "posterior of chinchilla, 40 draws" in found.belief
     assert [m.code for m in found.messages] == ["SC243"]
 
 
 def test_the_target_may_be_named(sweep):
-    assert suggest_from(sweep[0], target=3e21).target == 3e21
+    assert suggest(sweep[0], target=3e21).target == 3e21
 
 
 def test_a_folder_without_results_and_a_damaged_study_are_refused(tmp_path):
     planned(ISOFLOP, TOKENS, **LM).write(tmp_path / "bare")
     with pytest.raises(ScalingError):
-        suggest_from(tmp_path / "bare")
+        suggest(tmp_path / "bare")
     out = finish(tmp_path / "out", planned(ISOFLOP, TOKENS, **LM))
     (out / "study.json").write_text("{}")
     with pytest.raises(ScalingError) as caught:
-        suggest_from(out)
+        suggest(out)
     assert caught.value.code == "SC012"
 
 
@@ -221,14 +222,14 @@ def test_a_sweep_of_another_family_keeps_its_shapes(tmp_path):
                 "recipe": {"name": "gadre-2024"}}  # fmt: skip
     design = {"kind": "grid", "params": [3e6, 1e7, 3e7], "data": [1e8, 1e9, 1e10]}
     plan = planned(design, TOKENS, **sections)
-    found = suggest_from(finish(tmp_path / "out", plan))
+    found = suggest(finish(tmp_path / "out", plan))
     sizes = set(Planner(study(design, **sections), TOKENS).sizes.N.tolist())
     assert found.chosen
     assert all(a.N in sizes for a in found.chosen)
 
 
 def test_the_machine_readable_form(sweep):
-    data = suggest_from(sweep[0]).as_dict()
+    data = suggest(sweep[0]).as_dict()
     assert data["schema"] == "scaling/suggest@1"
     assert set(data) == {"schema", "belief", "target", "spent", "cost", "se", "chosen", "menu",
                          "messages"}  # fmt: skip

@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 
 from scaling import laws
 from scaling.errors import ConfigError, Fault
+from scaling.laws.cost import SIX_ND, Cost
 from scaling.planning.choosing import prior as priors
 from scaling.planning.choosing.prior import Noise, Prior, Truth
-from scaling.planning.sections import Center, PriorSection, Study, TruthSection
+from scaling.planning.sections import (
+    Center,
+    DesignSection,
+    PriorSection,
+    Study,
+    TruthSection,
+)
 from scaling.planning.sizes import Sizes
 
 Array = NDArray[np.float64]
@@ -21,7 +28,9 @@ REACH = np.log(1e4)  # how far beyond the family's sizes an optimum is looked fo
 EDGE = 0.02  # exponents of a centre are kept this far from 0 and 1 where a law is made of it
 
 
-def prior_of(study: Study, noise: float, fitted: Prior | None = None) -> Prior | None:
+def prior_of(
+    study: Study, noise: float, fitted: Prior | None = None, cost: Cost = SIX_ND
+) -> Prior | None:
     """Return what the study believes of the law; None if it says nothing.
 
     Parameters
@@ -31,6 +40,8 @@ def prior_of(study: Study, noise: float, fitted: Prior | None = None) -> Prior |
         Standard deviation of ln loss where the study gives none: the recipe's.
     fitted : Prior, optional
         What ``[prior] fit`` names, read by the caller.
+    cost : Cost
+        What C of the centre counts.
 
     Raises
     ------
@@ -48,7 +59,7 @@ def prior_of(study: Study, noise: float, fitted: Prior | None = None) -> Prior |
         return Prior(truths, " + ".join(t.source for t in truths))
     if center is not None:
         share = min(max(center.exponent, EDGE), 1.0 - EDGE)
-        return priors.about_center(center.N, center.C, share, noise=believed)
+        return priors.about_center(center.N, center.C, share, noise=believed, cost=cost)
     if section is not None or (study.design is not None and study.design.kind == "optimal"):
         return priors.language_models(noise=believed)
     return None
@@ -58,9 +69,22 @@ def _noise(section: PriorSection | None, study: Study, noise: float) -> Noise:
     """Noise at the largest compute that the design names, growing towards smaller runs."""
     if section is None:
         return Noise(noise)
-    design = study.design
-    largest = max(design.budgets) if design is not None and design.budgets else 1e18
+    largest = 1e18 if study.design is None else largest_compute(study.design)
     return Noise(section.noise or noise, section.noise_growth, largest, section.trunk_noise)
+
+
+def largest_compute(design: DesignSection) -> float:
+    """About the largest compute that a design names, by 6ND where it names N and D."""
+    pairs = [6.0 * p[0] * p[1] for p in (*design.points, *design.extra)]
+    if design.params and design.data:
+        pairs.append(6.0 * max(design.params) * max(design.data))
+    if design.params and design.ratio is not None:
+        pairs.append(6.0 * design.ratio * max(design.params) ** 2)
+    if design.box is not None and design.box.C is not None:
+        pairs.append(design.box.C[1])
+    elif design.box is not None and design.box.N and design.box.D:
+        pairs.append(6.0 * design.box.N[1] * design.box.D[1])
+    return max([*design.budgets, *pairs], default=1e18)
 
 
 def _truth(section: TruthSection, noise: Noise) -> Truth:
@@ -73,12 +97,16 @@ def _truth(section: TruthSection, noise: Noise) -> Truth:
                 'published = "hoffmann-2022", or law = "chinchilla" with params = {...}',
             )
         )
+    if section.published is not None and section.params:
+        found = f"params beside published = {section.published}"
+        expected = "published values as they are, or law and params"
+        raise ConfigError(Fault("SC012", "[prior] laws", found, expected))
     if section.published is not None:
-        found = priors.published(section.published, noise=noise).truths[0]
+        made = priors.published(section.published, noise=noise).truths[0]
     else:
         assert section.law is not None
-        found = priors.explicit(laws.get(section.law), section.params, noise).truths[0]
-    return replace(found, weight=section.weight)
+        made = priors.explicit(laws.get(section.law), section.params, noise).truths[0]
+    return replace(made, weight=section.weight)
 
 
 def optimum_of(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import Fault, Message, PlanError
+from scaling.laws.cost import SIX_ND, Cost
 from scaling.planning.choosing.candidates import Candidates
 from scaling.planning.choosing.information import pooled
 from scaling.planning.choosing.optimal import Optimal, optimal
@@ -130,9 +131,14 @@ def box_of(design: DesignSection, budget: float) -> Box:
 
 
 def choose(
-    design: DesignSection, asked: Asked, pricing: Pricing, prior: Prior, target: float | None
+    design: DesignSection,
+    asked: Asked,
+    pricing: Pricing,
+    prior: Prior,
+    target: float | None,
+    cost: Cost = SIX_ND,
 ) -> Choice:
-    """Choose the runs of an optimal design.
+    """Choose the runs of an optimal design; `cost` is what C counts at the target.
 
     Raises
     ------
@@ -150,14 +156,14 @@ def choose(
     flops = budget if unit == "flops" else _flops_of(design, pricing, budget)
     box = box_of(design, flops)
     cheap = np.array([CHEAPEST, DEAREST]) * flops if box.C is None else np.array(box.C)
-    best = [np.exp(prior.weights @ np.log(x)) for x in prior.optimum(cheap)[:2]]
+    best = [np.exp(prior.weights @ np.log(x)) for x in prior.optimum(cheap, cost)[:2]]
     around = [(float(x[0]) / WIDE, float(x[1]) * WIDE) for x in best]
     box = box.model_copy(update={"D": box.D or list(around[1])})
     laid, _ = pricing.without_too_large(candidates(asked, box, np.array(around[0])))
     runs = _priced(laid, pricing, unit)
     decision = "decision" if design.decision == "all" else design.decision
     found = optimal(prior, runs, budget=budget, target=target, decision=decision, most=design.count,
-                    repeats=REPEATS)  # fmt: skip
+                    repeats=REPEATS, cost=cost)  # fmt: skip
     return Choice(laid, found)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from scaling.errors import Fault, PlanError, listed
 from scaling.fitting.allocation import allocates
 from scaling.laws import LAWS, Law, Published, get
+from scaling.laws.cost import SIX_ND, Cost
 from scaling.laws.pieces import EXPONENT_BOUNDS
 from scaling.planning.choosing.truths import Noise, Prior, Truth
 
@@ -168,12 +169,13 @@ def about_center(
     reducible: float | None = None,
     powers: Iterable[float] = POWERS,
     noise: Noise | None = None,
+    cost: Cost = SIX_ND,
 ) -> Prior:
     """Make a prior for those who know only where the optimum is.
 
-    The optimum is ``N*(C') = N (C'/C)^exponent`` under C = 6ND. The loss is assumed: its exponents
-    are ``alpha = gamma/a`` and ``beta = gamma/(1 - a)``, whose combination
-    ``alpha beta/(alpha + beta)`` is gamma.
+    The optimum is ``N*(C') = N (C'/C)^exponent``. The loss is assumed: with C growing as N^s at
+    equal D (s = 1 under 6ND), its exponents are ``alpha = gamma/a`` and ``beta = gamma/(1 - a s)``,
+    so that the loss along the optimum falls as C^-gamma.
 
     Parameters
     ----------
@@ -188,6 +190,8 @@ def about_center(
     powers : iterable of float
         A truth for each power k: 1 is the additive law, another a coupled law with that frontier.
     noise : Noise, optional
+    cost : Cost
+        What C counts; under another cost than 6ND the law is additive alone.
 
     Raises
     ------
@@ -196,22 +200,27 @@ def about_center(
     """
     law, item = known()[LEVEL]
     usual = Prior((Truth(law, item.params, LEVEL),), LEVEL)
-    powers = tuple(powers)
+    powers = tuple(powers) if cost.formula == SIX_ND.formula else (1.0,)
+    sound = 0 < exponent < 1 and N > 0 and C > 0
+    slope = float(cost.log_slopes(np.log(N), np.log(C / 6.0 / N))[1]) if sound else 1.0
+    rest = 1.0 - exponent * slope
     if gamma is None:
-        gamma = min(GAMMA, 0.9 * EXPONENT_BOUNDS[1] * min(exponent, 1.0 - exponent) * min(powers))
-    if not (0 < exponent < 1 and N > 0 and C > 0 and gamma > 0):
+        gamma = min(GAMMA, 0.9 * EXPONENT_BOUNDS[1] * min(exponent, rest) * min(powers))
+    if not (sound and gamma > 0 and rest > 0):
         found = f"N {N:g}, C {C:g}, exponent {exponent:g}, gamma {gamma:g}"
         raise PlanError(Fault("SC210", "center", found, "all above 0, the exponent below 1"))
     floor = item.params["E"] if floor is None else floor
     if reducible is None:
         reducible = float(usual.optimum(np.array([C]))[2][0, 0]) - item.params["E"]
         reducible = min(reducible, floor)  # far below the runs that law was fitted to, it explodes
-    alpha, beta = gamma / exponent, gamma / (1.0 - exponent)
-    log_n, log_d = np.log(N), np.log(C / 6.0 / N)
+    alpha, beta = gamma / exponent, gamma / rest
+    log_n = np.log(N)
+    log_d = float(cost.log_tokens(log_n, np.log(C)))
+    share = slope * beta / (alpha + slope * beta)  # of the reducible loss that N's term has
     params = {
         "E": floor,
-        "A": float(np.exp(np.log(reducible * exponent) + alpha * log_n)),
-        "B": float(np.exp(np.log(reducible * (1.0 - exponent)) + beta * log_d)),
+        "A": float(np.exp(np.log(reducible * share) + alpha * log_n)),
+        "B": float(np.exp(np.log(reducible * (1.0 - share)) + beta * log_d)),
         "alpha": alpha,
         "beta": beta,
     }

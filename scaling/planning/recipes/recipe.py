@@ -145,6 +145,11 @@ class Recipe:
         needy = [name for name in RULES if self.rule_set.needs(name) & LENGTH]
         return tuple(dict.fromkeys(RULES[n] for n in needy if RULES[n] != "decay"))
 
+    @property
+    def of_tokens(self) -> bool:
+        """Whether the batch is counted in tokens: it follows from the length of a sequence."""
+        return "T" in self.rule_set.needs("sequences")
+
     def rules(self) -> list[str]:
         """Say the rules by their formulas and the values of their constants."""
         rules = self.rule_set
@@ -216,7 +221,7 @@ class Recipe:
         text = (
             f"{int(outside.sum())} of {outside.size} points lie outside the sizes that "
             f"{self.name} was made for (N from {self.tuned[0]:.3g} to {self.tuned[1]:.3g})"
-            f"{beyond}: N from {sizes.min():.3g} to {sizes.max():.3g}."
+            f"{beyond}: N from {sizes[outside].min():.3g} to {sizes[outside].max():.3g}."
         )
         return [Message("SC219", text, mend="tune the rate at these sizes")]
 

@@ -1,0 +1,148 @@
+"""What a plan says of its stages, belief, cost and recipe, and what it refuses for their sake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.errors import Fault, Message, PlanError
+from scaling.laws.cost import SIX_ND
+from scaling.planning.planner import Planner
+from scaling.planning.resolve import Laid, lay
+
+Array = NDArray[np.float64]
+LEAST_TUNED = 3
+
+
+def check_trunks(planner: Planner) -> None:
+    """Refuse branches of a trunk under a recipe that must know the length beforehand.
+
+    Raises
+    ------
+    PlanError
+        SC237.
+    """
+    depends = planner.recipe.depends_on_length
+    if planner.design.trunks and depends:
+        raise PlanError(
+            Fault(
+                "SC237",
+                "[design] trunks",
+                f"{planner.recipe.name} sets {', '.join(depends)} by the length of a run",
+                "a recipe whose settings depend on N alone, so that runs share their beginning",
+                "another recipe, a formula without D, or trunks = false",
+            )
+        )
+
+
+def stages(planner: Planner) -> list[Message]:
+    """Say what the tuning stage costs, where it is still to be run; refuse one that cannot settle.
+
+    Raises
+    ------
+    PlanError
+        SC217.
+    """
+    if planner.study.tuning is None or planner.inputs.tuned is not None:
+        return []
+    stages = {s: lay(planner.asked, planner.tuning_cells(s)) for s in ("tune", "check")}
+    _check_tuning(planner, stages)
+    runs = sum(map(len, stages.values()))
+    compute = sum(float(one.C.sum()) for one in stages.values())
+    text = (
+        f"{runs} tuning runs of {compute:.4g} FLOP come first and are not among these points; "
+        "until their rates are in, rates and ids are those of the untuned recipe."
+    )
+    return [Message("SC238", text, "info")]
+
+
+def _check_tuning(planner: Planner, stages: Mapping[str, Laid]) -> None:
+    """Refuse a tuning stage that could never be settled.
+
+    Raises
+    ------
+    PlanError
+        SC217.
+    """
+    different = len(np.unique(stages["tune"].N))
+    wanted = planner.study.tuning
+    assert wanted is not None
+    if different < LEAST_TUNED:
+        why = stages["tune"].left_out[0]["why"] if stages["tune"].left_out else "shapes coincide"
+        found = f"give {different} different sizes: {why}"
+        expected = f"at least {LEAST_TUNED} that can be trained"
+        raise PlanError(Fault("SC217", "[tuning] sizes", found, expected, "sizes further apart"))
+    if wanted.check is not None and not len(stages["check"]):
+        found = f"{wanted.check:g} cannot be trained: {stages['check'].left_out[0]['why']}"
+        raise PlanError(Fault("SC217", "[tuning] check", found, "a size of the family"))
+
+
+def about_belief(planner: Planner) -> list[Message]:
+    """Say what of the belief was made up, and what C counts where it is not 6ND."""
+    found: list[Message] = []
+    prior, section = planner.prior, planner.study.prior
+    if prior is None:
+        return found
+    if prior.assumed:
+        found += prior.messages()
+    elif section is None or not (section.laws or section.fit):
+        text = f"No law is given as a [prior]: {prior.name} are assumed ({len(prior.truths)} laws)."
+        found.append(Message("SC214", text, "info"))
+    if planner.cost.formula != SIX_ND.formula:
+        text = f"N*, a and the target count C = {planner.cost.formula}, as the family costs it"
+        text += ' and not 6ND; fit results with cost = "table" to see the same.'
+        found.append(Message("SC246", text, "info"))
+    return found
+
+
+def about_cost(planner: Planner, laid: Laid) -> list[Message]:
+    """Say what seconds and compute rest on."""
+    times = planner.pricing.times(laid)
+    found = planner.pricing.concerns() + ([] if times is None else times.messages())
+    if times is None or np.isnan(times.seconds).any():
+        found.append(Message("SC206", _unpriced(planner), "info"))
+    if planner.design.trunks:
+        apart, shared = float(laid.C.sum()), float(planner.pricing.compute(laid).sum())
+        text = (
+            f"Costs are those of a trainer that trains each trunk once: {shared:.4g} FLOP, not "
+            f"{apart:.4g}. `scaling sweep run` trains every branch from its start."
+        )
+        found.append(Message("SC239", text))
+    return found
+
+
+def _unpriced(planner: Planner) -> str:
+    """Say why nothing is known of time, and which settings have no effect for that."""
+    engine = planner.study.engine
+    text = "Seconds are unknown: `scaling bench` measures this machine"
+    if planner.manifest.source == "external":
+        text = "Seconds are unknown"
+    text += ", --accelerator names another."
+    idle = [name for name in ("mfu", "price_per_hour") if getattr(engine, name) is not None]
+    return text + (f" Without either, {' and '.join(idle)} change nothing." if idle else "")
+
+
+def about_recipe(planner: Planner, laid: Laid) -> list[Message]:
+    """Say where the recipe is used outside what it was made for."""
+    if laid.settings is None:
+        return []
+    if not planner.of_tokens and planner.recipe.of_tokens:
+        text = f"The batch of {planner.recipe.name} is counted in tokens, and D counts "
+        text += f"{planner.sizes.family.unit}s here: override sequences."
+        return [Message("SC247", text)]
+    env = {k: np.asarray(v)[laid.rows] for k, v in laid.env.items()}
+    return planner.recipe.concerns(laid.settings.taken(laid.rows), env)
+
+
+def rules(planner: Planner) -> list[str]:
+    """Say what counts count, how models grow, and how they are trained."""
+    family, options = planner.sizes.family, planner.sizes.options
+    rule = family.rules.get(str(options.get("rule", "")))
+    grows = [] if rule is None else [f"shapes: {rule.name}: {rule.text}"]
+    counts = (
+        "N = body + head; C = 3 x the forward matrix products, head and full attention included; "
+        "C_6nd = 6 N D"
+    )
+    return [counts, *grows, *planner.recipe.rules()]
