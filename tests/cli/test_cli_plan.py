@@ -155,7 +155,8 @@ def test_the_machine_readable_form(write, document):
                           "preflight"}  # fmt: skip
     assert found["schema"] == "scaling/plan@1"
     outlook = found["preflight"]
-    assert set(outlook) == {"target", "level", "noise", "laws", "brackets", "additions"}
+    assert set(outlook) == {"target", "level", "factor", "cost", "noise", "laws", "brackets",
+                            "additions"}  # fmt: skip
     assert outlook["target"] == 1e20
     (law,) = outlook["laws"]
     assert law["source"] == "besiroglu-2024"

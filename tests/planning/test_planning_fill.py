@@ -49,13 +49,15 @@ def total(plan):
 @pytest.mark.parametrize("name", DESIGNS)
 @pytest.mark.parametrize("share", [0.1, 0.9, 7.0, 100.0])
 def test_a_budget_of_compute_is_spent_and_ratios_stay(name, share):
-    plain = planned(DESIGNS[name], TOKENS, **LM)
+    design = {key: value for key, value in DESIGNS[name].items() if key != "extra"}
+    plain = planned(design, TOKENS, **LM)
     budget = float(f"{share * total(plain):.5g}")
-    plan = planned({**DESIGNS[name], "budget_flops": budget}, TOKENS, **LM)
+    plan = planned({**design, "budget_flops": budget}, TOKENS, **LM)
     assert total(plan) <= budget
     assert total(plan) == pytest.approx(budget, rel=0.06)  # N moves in the steps of its shapes
     said = text_of(plan, "SC235")
-    factor = float(said.split(" by ")[1].split(" to ")[0])
+    factor = float(said.split(", ")[1].split(" times ")[0])
+    assert factor == pytest.approx(total(plan) / total(plain), rel=1e-3)
     assert f"{total(plan):.4g} of {budget:.4g} FLOP" in said
     assert len(plan) == len(plain)
     ratios = np.array([p.C for p in plan]) / np.array([p.C for p in plain])
@@ -78,7 +80,7 @@ def test_every_list_of_a_design_is_moved_along_the_optimum():
     assert found.data == pytest.approx([3e6 * by_d], rel=1e-5)
     assert found.sizes == pytest.approx([5e4 * by_n], rel=1e-5)
     assert found.points[0] == pytest.approx([1e4 * by_n, 2e6 * by_d, 3], rel=1e-5)
-    assert found.extra[0] == pytest.approx([1e3 * by_n, 1e6 * by_d], rel=1e-5)
+    assert found.extra == design.extra  # what was suggested for finished runs stays
     assert found.box.N == pytest.approx([1e4 * by_n, 1e5 * by_n], rel=1e-5)
     assert found.box.C == pytest.approx([1e12, 1e14])
     assert found.box.D is None
@@ -113,8 +115,31 @@ def test_a_budget_for_which_nothing_can_be_trained_is_refused_with_the_least(nam
     assert fault.code == "SC236"
     assert "1000 FLOP" in fault.found
     least = float(fault.expected.split("from ")[1].split(" FLOP")[0])
-    enough = planned({**DESIGNS[name], "budget_flops": 1.1 * least}, TOKENS, **LM)
+    design = {key: value for key, value in DESIGNS[name].items() if key != "extra"}
+    enough = planned({**design, "budget_flops": 1.1 * least}, TOKENS, **LM)
     assert 0 < total(enough) <= 1.1 * least
+
+
+def test_extra_points_come_on_top_of_a_budget_and_stay_what_they_are():
+    """Suggestions that are pasted into a scaled design leave its finished runs in the plan."""
+    design = {**DESIGNS["isoflop"], "budget_flops": 2e19}
+    before = {p.id for p in planned(design, TOKENS, **LM)}
+    after = planned({**design, "extra": [[3e7, 2e9, 2]]}, TOKENS, **LM)
+    new = [p for p in after if p.id not in before]
+    assert before < {p.id for p in after}
+    assert [(p.seed, p.budget) for p in new] == [(0, None), (1, None)]
+    assert all(p.D == pytest.approx(2e9, rel=0.01) for p in new)
+
+
+def test_most_of_a_design_must_survive_its_scaling():
+    """A budget at which only a few of its points can be trained is refused, not filled."""
+    plain = planned(DESIGNS["isoflop"], TOKENS, **LM)
+    fault = fault_of(planned, {**DESIGNS["isoflop"], "budget_flops": 1e13}, TOKENS, **LM)
+    least = float(fault.expected.split("from ")[1].split(" FLOP")[0])
+    assert fault.code == "SC236"
+    assert least > 1e13
+    found = planned({**DESIGNS["isoflop"], "budget_flops": 1.1 * least}, TOKENS, **LM)
+    assert len(found) >= 0.9 * len(plain) - 1
 
 
 def test_runs_that_coincide_are_paid_once():
