@@ -194,7 +194,7 @@ def check_limits(cells: Candidates, budget: float, most: int, distinct: int) -> 
     """
     least = float(cells.cost.min())
     if not budget >= least:
-        mend = f"a budget of at least {least:.4g}, the cheapest candidate"
+        mend = f"far more than {least:.4g}, which pays for one run: the cheapest candidate"
         raise PlanError(Fault("SC212", "budget", f"{budget:.4g} pays for no candidate", mend=mend))
     if most < 1 or distinct < 0:
         found = f"at most {most} runs, {distinct} distinct sizes"
