@@ -117,7 +117,7 @@ def main():
     first, again = quick()
     publish(args, plans[0], rows, points, [
         f"Error of the estimate before the run: {errors[0]:.1%}, of the one after: {errors[1]:.1%} "
-        f"(aim {LIMIT:.0%}: {'met' if max(errors) <= LIMIT else 'not met'} by both). The two differ "
+        f"(aim {LIMIT:.0%}: {'met' if max(errors) <= LIMIT else 'not met'} by both). They differ "
         f"by {change:.1%}: "
         + ("the machine was steady." if change < 0.05 else
            "the load or the clock of the machine changed between them."),
