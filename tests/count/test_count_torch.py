@@ -135,6 +135,13 @@ def check(family, build, shape, group_of):
     assert counted(model, inputs) == (counts.forward * units, counts.training * units)
 
 
+def named(value):
+    """Name a parameter the same in every process: families and functions by their names."""
+    if isinstance(value, dict):
+        return str(value)
+    return getattr(value, "__name__", None) or value.name
+
+
 @pytest.mark.parametrize("shape", DECODERS, ids=str)
 def test_decoders(shape):
     check(DECODER, torch_models.Decoder, shape, text_group(shape))
@@ -183,7 +190,7 @@ def test_the_device_does_not_matter(family, build, shape):
         *((VIT, torch_models.ViT, shape) for shape in PLAIN_VITS[::4]),
         *((RESNET, torchvision_models.resnet, shape) for shape in RESNETS[::5]),
     ],
-    ids=str,
+    ids=named,
 )
 def test_images_need_no_gradient(family, build, shape):
     """Training spares the product that would give the gradient of the image."""
