@@ -193,14 +193,18 @@ class Planner:
             return design, []
 
         before = self._tuning_spent(unit)
+        if before >= budget:
+            found = f"{budget:.4g} {UNITS[unit]} do not pay for the tuning stage"
+            least = f"more than the {before:.4g} {UNITS[unit]} that it costs"
+            raise PlanError(Fault("SC236", "a budget", found, least, "a shorter or smaller stage"))
 
         def spent(candidate: DesignSection) -> tuple[float, int]:
             own = candidate.model_copy(update={"extra": []})  # what is added comes on top
             laid = lay(self.asked, designs.cells(own, self.ground))
             return self.pricing.spent(laid, unit), len(laid)
 
-        found, message = fill(design, budget - before, self._exponent(), spent, UNITS[unit])
-        return found, [message]
+        scaled_design, message = fill(design, budget - before, self._exponent(), spent, UNITS[unit])
+        return scaled_design, [message]
 
     def _tuning_spent(self, unit: str) -> float:
         """What the tuning stage and its check cost, where they are still to be run."""
