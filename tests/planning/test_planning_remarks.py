@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from studies import TOKENS, codes, fault_of, planned, study, text_of
 
 from scaling.errors import ConfigError, PlanError
 from scaling.laws.cost import SIX_ND, Cost
 from scaling.planning.choosing.prior import about_center
 from scaling.planning.preflight import decisions, preflight
 from scaling.planning.sizes import cost_through
+from tests.planning.studies import TOKENS, codes, fault_of, planned, study, text_of
 
 GRID = {"kind": "grid", "params": [1e7, 3e7, 1e8], "data": [1e9, 3e9, 1e10]}
 ISOFLOP = {"kind": "isoflop", "budgets": [1e17, 3e17, 1e18], "sizes": 7}
