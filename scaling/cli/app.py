@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="scaling",
     no_args_is_help=True,
@@ -82,14 +84,17 @@ def main() -> None:
     from scaling.errors import Fault, ScalingError, clip
 
     try:
-        sys.exit(_run())
+        code = _run()
+        if code == INTERRUPTED:  # the parser's own word for it
+            raise KeyboardInterrupt
+        sys.exit(code)
     except ScalingError as error:
         typer.echo(error.render(), err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         continues = sys.argv[1:2] in (["study"], ["sweep"])
         typer.echo("interrupted" + "; the same command continues" * continues, err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)

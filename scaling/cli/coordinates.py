@@ -38,9 +38,11 @@ def coordinates(file: Path, device: str | None, *, as_json: bool, dry_run: bool)
             verdict = "  grows with width" if s["slope"] > 0 else "  falls with width"
             line = f"{s['layer']:<24} {s['quantity']:<8} {s['slope']:>7.3f} {s['limit']:>6.2f}"
             typer.echo(line + ("" if s["passes"] else verdict))
-        typer.echo(
-            "one rate serves all widths" if found["passes"] else "the rate must follow width"
-        )
+        failed = dict.fromkeys(s["layer"] for s in found["slopes"] if not s["passes"])
+        verdict = "one rate serves all widths"
+        if failed:
+            verdict = f"the rate must follow width in {', '.join(failed)}"
+        typer.echo(verdict)
         tell(Message.from_dict(m) for m in found["messages"])
     if not found["passes"]:
         raise typer.Exit(1)

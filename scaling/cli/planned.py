@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 SHOWN, LAST = 60, 10
 GIB = 2**30
 DETERMINES = 0.995
-HEAD = ("budget", "N", "D", "D/N", "C", "steps", "lr", "seed", "s")
+HEAD = ("budget", "N", "shape", "D", "D/N", "C", "batch", "steps", "lr", "seed", "time")
+# How N and D are written, and which columns give way on a narrow screen.
+FORMS = (("d", ()), (".5g", ()), (".5g", ("batch",)), (".5g", ("batch", "D/N")),
+         (".4g", ("batch", "D/N", "shape")))  # fmt: skip
 UNNAMED = {"N": 1.3e4, "C": 2e10, "exponent": 0.53}  # of the standard library's bytes
 
 
@@ -95,13 +98,23 @@ def plan_table(planned: Plan) -> str:
     if len(points) > SHOWN:
         cut = [f"… {len(points) - SHOWN} more: -o OUT writes all to plan.csv, --json prints them"]
         points = points[: SHOWN - LAST] + points[-LAST:]
-    lines = _columns([HEAD, *(_row(p, "d") for p in points)])
-    if max(map(len, lines)) > SCREEN_COLUMNS:
-        lines = _columns([HEAD, *(_row(p, ".5g") for p in points)])
+    lines = _table(points)
     if cut:
         lines[-LAST:-LAST] = cut
     lines += _left_out(planned.dropped)
     return "\n".join([*lines, "", *total_lines(planned)])
+
+
+def _table(points: Sequence[Point]) -> list[str]:
+    """The widest form of the table that a screen holds."""
+    lines: list[str] = []
+    for form, left_out in FORMS:
+        kept = [i for i, name in enumerate(HEAD) if name not in left_out]
+        rows = [HEAD, *(_row(p, form) for p in points)]
+        lines = _columns([tuple(row[i] for i in kept) for row in rows])
+        if max(map(len, lines)) <= SCREEN_COLUMNS:
+            break
+    return lines
 
 
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:
@@ -115,9 +128,26 @@ def _columns(rows: list[tuple[str, ...]]) -> list[str]:
 
 def _row(p: Point, counts: str) -> tuple[str, ...]:
     budget = "" if p.budget is None else f"{p.budget:.3g}"
-    seconds = "" if p.seconds is None else f"{p.seconds:.3g}"
-    return (budget, f"{p.N:{counts}}", f"{p.D:{counts}}", f"{p.D / p.N:.3g}", f"{p.C:.3g}",
-            f"{p.steps}", f"{p.lr:.3g}", f"{p.seed}", seconds)  # fmt: skip
+    time = "" if p.seconds is None else duration(p.seconds).replace(" ", "").replace("in", "")
+    return (budget, f"{p.N:{counts}}", _shape(p), f"{p.D:{counts}}", f"{p.D / p.N:.3g}",
+            f"{p.C:.3g}", _brief(p.batch), f"{p.steps}", f"{p.lr:.3g}", f"{p.seed}",
+            time)  # fmt: skip
+
+
+def _shape(p: Point) -> str:
+    """Width and depth, or the value of the family's dial."""
+    if "width" in p.shape:
+        layers = p.shape.get("layers") or p.shape.get("depth")
+        return f"{p.shape['width']}" + (f"x{layers}" if layers else "")
+    return str(p.shape.get("dial", ""))
+
+
+def _brief(count: int) -> str:
+    """A count in five characters: 256, 65.5k, 1.05M."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if count >= unit:
+            return f"{count / (1e3 if name == 'k' else unit):.3g}{name}"
+    return str(count)
 
 
 def _left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -235,7 +265,8 @@ def menu_lines(additions: tuple[Addition, ...], spent: float) -> list[str]:
     """One line for each single run that would help most at its cost."""
     if not additions:
         return []
-    lines = ["One more run that would help most, by what it costs:"]
+    lines = ["One more run that would help most, by what it costs and takes off the",
+             "variance of what is decided (a, N* and the loss, or the one named):"]  # fmt: skip
     for a in additions:
         lines.append(
             f"  N {a.N:.3g}, D {a.D:.3g}: {a.C / spent:.2%} of the compute, "
@@ -252,7 +283,7 @@ def _gain(share: float) -> str:
 def suggestion_lines(found: Suggestions) -> list[str]:
     """Lay suggestions out in 80 columns."""
     lines = [
-        *wrapped(f"Standard errors at C = {found.target:.3g} ({found.belief}):", "  "),
+        *wrapped(f"Standard errors to first order, C = {found.target:.3g} ({found.belief}):", "  "),
         f"  {'':<10} {'a':>9} {'ln N*':>9} {'ln loss':>9}",
         _errors("now", found.before),
     ]

@@ -72,7 +72,9 @@ class _Board:
         p = self.points[event["id"]]
         loss = "" if event["loss"] is None else f"loss {event['loss']:.4f}"
         budget = "" if p["budget"] is None else f"C {p['budget']:.3g} "
-        return f"[{self.headline()}] {event['id']} {budget}N {p['N']} {event['status']} {loss}"
+        rate = f"lr {p['lr']:.3g} " if p["group"].endswith("/tuning") else ""
+        what = f"{event['id']} {budget}N {p['N']} {rate}{event['status']} {loss}"
+        return f"[{self.headline()}] {what}"
 
 
 @contextlib.contextmanager

@@ -109,6 +109,7 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
         write_atomic(kept, json.dumps(settled.as_dict(), indent=1) + "\n")
     tell(settled.messages)
     if any(message.code == "SC216" for message in settled.messages):
+        talk("stopped before the design: the tuned rate does not hold at the check size")
         talk(f'to go on with it: [recipe] tuned = "{kept}", and no [tuning]')
         raise typer.Exit(1)
     path = folder / "tuned.json"
@@ -158,4 +159,6 @@ def rehearse(planned: Plan, out: Path) -> None:
     seconds = [p.seconds for p in left if p.seconds is not None]
     if left and len(seconds) == len(left):
         text += f", {duration(sum(seconds))} of work"
+    if planned.study.tuning is not None and tuned_in(out, planned.study) is None:
+        text += ", after the tuning stage"
     talk(f"{text}; nothing was written")

@@ -66,6 +66,10 @@ def status(
     """Say how far every point of a sweep is."""
     from scaling.runs.records import status as state
 
+    tuning = out / "tuning"
+    if not (out / "plan.jsonl").is_file() and (tuning / "plan.jsonl").is_file():
+        talk(f"the tuning stage, in {tuning}; the design is planned once its rates are in")
+        out = tuning
     found = state(out)
     if as_json:
         print_json(found)

@@ -55,11 +55,10 @@ def _sizes(family: Family, items: tuple[tuple[str, Any], ...]) -> Sizes:
     options = dict(items)
     dials = tuple(family.dial(options))
     counted = [family.counts(family.shape(dial, options)).N for dial in dials]
-    found = np.array(counted, dtype=np.int64)
-    if np.any(np.diff(found) <= 0):
-        raise ValueError(f"the dial of {family.name} must be in order of growing N")
+    # Options such as shared heads may make a wider model smaller: the order is that of N.
+    found, first = np.unique(np.array(counted, dtype=np.int64), return_index=True)
     found.flags.writeable = False
-    return Sizes(dials, found)
+    return Sizes(tuple(dials[i] for i in first), found)
 
 
 def solve(

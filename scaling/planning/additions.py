@@ -263,5 +263,9 @@ def for_plan(planner: Planner, plan: Plan, target: float) -> tuple[Addition, ...
     runs = Runs(size, data, None, trunk)
     spent = float(sum(p.C for p in plan))
     found = around(planner, runs)
-    made = additions(plan.prior, runs, found, target=target, spent=spent, cost=plan.cost)
+    design = plan.study.design
+    decision = design.decision if design is not None and design.kind == "optimal" else "all"
+    made = additions(
+        plan.prior, runs, found, target=target, spent=spent, decision=decision, cost=plan.cost
+    )
     return made.menu

@@ -17,7 +17,7 @@ Believed = Callable[[Array], Array]
 FEW_STEPS = 200
 FEW_SIZES = 5
 BUDGET_TOLERANCE = 0.02
-OFF_SIZE = 0.1
+OFF_SIZE, FAR_OFF = 0.1, 0.3
 CHINCHILLA = 20.0  # D/N that language models are compared at
 
 
@@ -116,7 +116,7 @@ def _off_size(points: Sequence[Point], asked_for: Mapping[str, float]) -> list[M
         "shapes are whole numbers; D and C follow the N that is trained."
     )
     mend = "[model] tolerance leaves them out; another rule has finer steps"
-    return [Message("SC227", text, "info", mend=mend)]
+    return [Message("SC227", text, "warning" if max(wide) > FAR_OFF else "info", mend=mend)]
 
 
 def _not_bracketed(points: Sequence[Point], believed: Believed | None) -> list[Message]:
@@ -157,7 +157,7 @@ def _target(study: Study, points: Sequence[Point]) -> list[Message]:
     smallest = min(p.C for p in points)
     where = "below all runs" if target < smallest else "inside the runs"
     text = f"The target of {target:.3g} FLOP lies {where} ({smallest:.3g} to {largest:.3g} FLOP): "
-    text += "what is asked is trained for more than its own cost."
+    text += "a run of that size answers it for less than this plan costs."
     mend = f"a target above {largest:.3g}, or a plan that ends below {target:.3g}"
     return [Message("SC233", text, mend=mend)]
 

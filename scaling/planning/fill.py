@@ -17,6 +17,7 @@ HALF = 0.5  # exponent a where nothing is believed of the optimum
 REACH = 30.0  # of ln f, to either side
 FINE = 0.5  # step in ln f of a closer look
 HALVINGS = 60
+MOSTLY = 0.8  # share of a budget, below which it is a warning that no more can be spent
 KEPT = 0.9  # share of the points of the design as written that its scaled form must keep
 DIGITS = 6
 
@@ -106,6 +107,9 @@ def fill(
     value = spent(found)[0]
     text = f"The design was scaled to spend {value:.4g} of {budget:.4g} {unit}"
     text += f", {value / own:.4g} times what it costs as written." if own else "."
+    if value < MOSTLY * budget:
+        text += " No larger form of it can be trained with these models and data."
+        return found, Message("SC235", text)
     return found, Message("SC235", text, "info")
 
 

@@ -18,7 +18,9 @@ from scaling.planning.planner import Planner, Stage
 from scaling.planning.remarks import (
     about_belief,
     about_cost,
+    about_data,
     about_recipe,
+    about_shapes,
     check_trunks,
     rules,
     stages,
@@ -78,7 +80,8 @@ def make_plan(
         messages += stages(planner)
         messages += planner.choice.messages(planner.prior) if design.kind == "optimal" else []
     messages += [*more, *about_cost(planner, laid), *about_recipe(planner, laid)]
-    messages += about_belief(planner) if stage == "main" else []
+    if stage == "main":
+        messages += [*about_belief(planner), *about_data(planner), *about_shapes(ordered)]
     text = tuple(rules(planner))
     return Plan(
         tuple(ordered),
@@ -138,6 +141,7 @@ def _impossible(planner: Planner, left_out: list[Mapping[str, Any]]) -> PlanErro
         least += f" and budgets from {compute:.2g} FLOP ({MIN_STEPS} steps of the smallest model)"
     why = left_out[0]["why"] if left_out else "the design is empty"
     found = f"none of {len(left_out)} cells can be realised: {why}"
-    return PlanError(
-        Fault("SC201", "[design]", found, least, "move the budgets, the sizes or the centre")
-    )
+    mend = "move the budgets, the sizes or the centre"
+    if planner.asked.tolerance is not None:
+        mend = f"a [model] tolerance above {planner.asked.tolerance:g}, or {mend}"
+    return PlanError(Fault("SC201", "[design]", found, least, mend))

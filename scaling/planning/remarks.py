@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import Fault, Message, PlanError
+from scaling.errors import Fault, Message, PlanError, counted
 from scaling.laws.cost import SIX_ND
 from scaling.planning.planner import Planner
-from scaling.planning.resolve import Laid, lay
+from scaling.planning.resolve import Laid, Point, lay
 
 Array = NDArray[np.float64]
 LEAST_TUNED = 3
+LARGE = 1e6  # N from which shapes are judged
+FLAT = 512  # widths for each layer, beyond all that are published (OLMo's ladder: 208)
+NARROW, BROAD = 32, 256  # widths of heads that are trained
 
 
 def check_trunks(planner: Planner) -> None:
@@ -116,12 +119,12 @@ def about_cost(planner: Planner, laid: Laid) -> list[Message]:
 def _unpriced(planner: Planner) -> str:
     """Say why nothing is known of time, and which settings have no effect for that."""
     engine = planner.study.engine
-    text = "Seconds are unknown: `scaling bench` measures this machine"
+    text = "Seconds are unknown: `scaling bench` measures this machine, or --accelerator prices"
     if planner.manifest.source == "external":
-        text = "Seconds are unknown"
-    text += ", --accelerator names another."
+        text = "Seconds are unknown: --accelerator prices"
+    text += " the plan on a named device."
     idle = [name for name in ("mfu", "price_per_hour") if getattr(engine, name) is not None]
-    return text + (f" Without either, {' and '.join(idle)} change nothing." if idle else "")
+    return text + (f" Until then {' and '.join(idle)} have no effect." if idle else "")
 
 
 def about_recipe(planner: Planner, laid: Laid) -> list[Message]:
@@ -136,10 +139,41 @@ def about_recipe(planner: Planner, laid: Laid) -> list[Message]:
     return planner.recipe.concerns(laid.settings.taken(laid.rows), env)
 
 
+def about_data(planner: Planner) -> list[Message]:
+    """Say what is assumed of data that another trainer reads."""
+    if planner.manifest.source != "external":
+        return []
+    assumed = [
+        f"{name} = {planner.manifest.options[name]:.4g}"
+        for name in ("tokens", "vocabulary")
+        if name not in planner.study.data.options
+    ]
+    if not assumed:
+        return []
+    text = f"The external data do not say how large they are; assumed: {', '.join(assumed)}."
+    return [Message("SC251", text, "info")]
+
+
+def about_shapes(points: Sequence[Point]) -> list[Message]:
+    """Warn of shapes that nobody trains: far wider than deep, or with very wide or narrow heads."""
+    odd = []
+    for p in points:
+        width, layers = p.shape.get("width", 0), p.shape.get("layers", 1)
+        head = width / p.shape.get("heads", 1)
+        if p.N > LARGE and (width > FLAT * layers or not NARROW <= head <= BROAD):
+            odd.append(f"{width} wide, {layers} deep, heads of {head:.4g}")
+    if not odd:
+        return []
+    text = f"{counted(len(odd), 'point')} with shapes that nobody trains, such as {odd[-1]}."
+    mend = '[model] rule = "aspect" with options = { head_width = 64, width_step = 64 }'
+    return [Message("SC250", text, mend=mend)]
+
+
 def rules(planner: Planner) -> list[str]:
     """Say what counts count, how models grow, and how they are trained."""
     family, options = planner.sizes.family, planner.sizes.options
-    rule = family.rules.get(str(options.get("rule", "")))
+    named = next(iter(family.rules), "")
+    rule = family.rules.get(str(options.get("rule", named)))
     grows = [] if rule is None else [f"shapes: {rule.name}: {rule.text}"]
     counts = (
         "N = body + head; C = 3 x the forward matrix products, head and full attention included; "

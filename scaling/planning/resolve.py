@@ -184,6 +184,8 @@ def lay(asked: Asked, cells: Cells) -> Laid:
     env = _environment(asked, members, found)
     settings = asked.recipe.settings(env)
     batch = (settings.sequences * env["T"]).astype(np.int64)
+    if asked.max_epochs is not None:
+        env, settings = _within_data(asked, env, settings, batch)
     impossible = _reasons(asked, settings, batch)
     rows = np.array([i for i in range(len(found)) if i not in impossible], dtype=np.int64)
     why |= {int(placed[i]): reason for i, reason in impossible.items()}
@@ -192,6 +194,20 @@ def lay(asked: Asked, cells: Cells) -> Laid:
     good = found.taken(rows)
     left_out = _all(cells, why)
     return Laid(good, members, settings, env, rows, batch[rows], seen, flops * seen, left_out)
+
+
+def _within_data(
+    asked: Asked, env: dict[str, Array], settings: Settings, batch: NDArray[np.int64]
+) -> tuple[dict[str, Array], Settings]:
+    """Round down the steps of runs that ask for what the data allow and would round beyond it."""
+    assert asked.max_epochs is not None
+    most = asked.max_epochs * _unique(asked)
+    allowed = asked.max_epochs * asked.manifest.train_tokens
+    over = (settings.steps * batch > most) & (env["D"] <= allowed * (1.0 + 1e-9))
+    if not over.any():
+        return env, settings
+    env = {**env, "D": np.where(over, np.floor(most / batch) * batch, env["D"])}
+    return env, asked.recipe.settings(env)
 
 
 def _all(cells: Cells, why: Mapping[int, str]) -> tuple[Mapping[str, Any], ...]:

@@ -13,9 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import Fault, Message, MissingExtraError, TrainingError
+from scaling.errors import ConfigError, Fault, Message, MissingExtraError, TrainingError
 from scaling.runs.files import commit_once, sha256_text
-from scaling.runs.manifest import load
 from scaling.runs.records import load_plan, read_record, retry, write_results
 from scaling.training.engines.base import Engine, Event, Job
 
@@ -112,24 +111,20 @@ def refuse_unknown(points: Sequence[dict[str, Any]]) -> None:
 
     Raises
     ------
-    TrainingError
+    ConfigError
         SC308.
     """
     for point in points:
         extra = sorted(set(point["shape"]) - TRAINED_SHAPE)
         found = f"family {point['family']}" + (f" with {', '.join(extra)}" if extra else "")
-        if point["family"] != "decoder" or extra:
-            raise TrainingError(
-                Fault(
-                    "SC308",
-                    f"point {point['id']}",
-                    found,
-                    "a decoder of " + ", ".join(sorted(TRAINED_SHAPE)),
-                    "train plan.jsonl with your own program and fit its results",
-                )
-            )
+        expected = "a decoder of " + ", ".join(sorted(TRAINED_SHAPE))
         if point["data"]["source"] == "external":
-            load(point["data"])  # says why not
+            found = f'"external" data for {found}'
+            expected = "a source that is read here: stdlib or markov"
+        elif point["family"] == "decoder" and not extra:
+            continue
+        mend = "train the points of plan.jsonl with your own program and fit its results"
+        raise ConfigError(Fault("SC308", f"point {point['id']}", found, expected, mend))
 
 
 def _engine(

@@ -8,6 +8,7 @@ from scaling.laws.cost import SIX_ND, Cost
 from scaling.planning.choosing.prior import about_center
 from scaling.planning.preflight import decisions, preflight
 from scaling.planning.sizes import cost_through
+from scaling.runs.manifest import resolve
 from tests.planning.studies import TOKENS, codes, fault_of, planned, study, text_of
 
 GRID = {"kind": "grid", "params": [1e7, 3e7, 1e8], "data": [1e9, 3e9, 1e10]}
@@ -177,3 +178,47 @@ def test_cells_that_are_left_out_are_rounded():
     assert plan.dropped
     for cell in plan.dropped:
         assert cell["N"] == float(f"{cell['N']:.6g}")
+
+
+# ------------------------------------------------------------------------------ shapes and data
+
+
+def test_shapes_that_nobody_trains_are_told():
+    design = {"kind": "grid", "params": [3e7, 3e8], "data": [1e9]}
+    flat = planned(design, TOKENS, data={"source": "external"}, model={"context": 1024})
+    assert "2 deep" in text_of(flat, "SC250")
+    model = {"context": 1024, "rule": "aspect", "options": {"head_width": 64, "width_step": 64}}
+    assert "SC250" not in codes(planned(design, TOKENS, **{**LM, "model": model}))
+    assert "SC250" not in codes(planned({"kind": "grid", "params": [1e4, 5e4], "data": [1e6]}))
+
+
+def test_the_rule_of_the_shapes_is_named_even_where_it_is_the_default():
+    rules = planned({"kind": "grid", "params": [1e4], "data": [1e6]}).rules
+    assert any(rule.startswith("shapes: width:") for rule in rules)
+
+
+def test_what_is_assumed_of_external_data_is_told():
+    assert "vocabulary = 5.03e+04" in text_of(planned(GRID, TOKENS, **LM), "SC251")
+    named = {"source": "external", "options": {"tokens": 1e12, "vocabulary": 50304}}
+    assert "SC251" not in codes(planned(GRID, TOKENS, **{**LM, "data": named}))
+
+
+def test_data_that_are_just_enough_are_used_up_to_whole_steps():
+    """D = tokens at one epoch: the last step would reach beyond the data, so it is left out."""
+    small = resolve("external", {"tokens": 3e9})
+    design = {"kind": "grid", "params": [1e7, 1e8], "data": [1e9, 3e9], "max_epochs": 1.0}
+    plan = planned(design, small, **LM)
+    assert plan.dropped == ()
+    for p in plan:
+        assert p.D <= 3e9
+        assert min(abs(p.D - d) for d in (1e9, 3e9)) <= p.batch
+        assert p.epochs == 1.0
+    fault = fault_of(planned, {**design, "data": [3.1e9]}, small, **LM)
+    assert "epochs" in fault.found
+
+
+def test_a_budget_that_cannot_be_spent_is_a_warning():
+    plan = planned({**GRID, "budget_flops": 1e30}, TOKENS, **LM)
+    (message,) = (m for m in plan.messages if m.code == "SC235")
+    assert message.severity == "warning"
+    assert "No larger form" in message.text

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import scaling as sc  # noqa: E402
-from scaling.errors import ConfigError, TrainingError  # noqa: E402
+from scaling.errors import ConfigError  # noqa: E402
 from scaling.runs.manifest import resolve  # noqa: E402
 from scaling.training import driver  # noqa: E402
 from scaling.training.counting import count_models  # noqa: E402
@@ -241,7 +241,7 @@ REFUSED = {
 def test_points_that_would_be_another_model_are_refused_before_any_is_trained(tmp_path, name):
     content, words = REFUSED[name]
     sc.plan(content).write(tmp_path / "out")
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(ConfigError) as caught:
         driver.run(tmp_path / "out", engine="debug")
     (fault,) = caught.value.faults
     assert fault.code == "SC308"
@@ -256,7 +256,7 @@ def test_points_that_would_be_another_model_are_refused_before_any_is_trained(tm
 def test_commands_that_train_a_little_refuse_them_too(name):
     """A bench and a coordinate check would measure another model than the plan's."""
     points = [asdict(p) for p in sc.plan(REFUSED[name][0])]
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(ConfigError) as caught:
         driver.refuse_unknown(points)
     assert caught.value.code == "SC308"
 

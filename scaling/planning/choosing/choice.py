@@ -27,6 +27,14 @@ REPEATS = 3  # most seeds of one cell
 WIDE = 4.0  # how far N and D may be from the believed optimum where a box does not say
 
 
+_NAMED = {
+    "all": "a, N* and the loss together",
+    "size": "N*",
+    "loss": "the loss",
+    "exponent": "a",
+}
+
+
 @dataclass(frozen=True)
 class Choice:
     """An optimal design and the candidates that it was chosen from.
@@ -36,10 +44,13 @@ class Choice:
     laid : Laid
         Candidates that can be points.
     found : Optimal
+    decision : str
+        What it was chosen for.
     """
 
     laid: Laid
     found: Optimal
+    decision: str
 
     def cells(self) -> tuple[Array, Array, Ints]:
         """N and D as realised, and the seeds of each chosen run."""
@@ -60,7 +71,7 @@ class Choice:
         )
         if self.found.efficiency is not None:
             text += f" No choice in the box could have less than {self.found.efficiency:.0%} of "
-            text += "this variance."
+            text += f"the variance of {_NAMED[self.decision]}."
         return [Message("SC245", text, "info")]
 
 
@@ -164,7 +175,7 @@ def choose(
     decision = "decision" if design.decision == "all" else design.decision
     found = optimal(prior, runs, budget=budget, target=target, decision=decision, most=design.count,
                     repeats=REPEATS, cost=cost)  # fmt: skip
-    return Choice(laid, found)
+    return Choice(laid, found, design.decision)
 
 
 def budget_of(design: DesignSection) -> tuple[float | None, str]:

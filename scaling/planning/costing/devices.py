@@ -84,7 +84,9 @@ def get(name: str, where: str = "device") -> Device:
     """
     known = devices()
     if name not in known:
-        raise ConfigError(Fault("SC012", where, f'"{name}"', "one of " + ", ".join(known)))
+        near = [other for other in known if other.startswith(name.split("-")[0])]
+        mend = f"did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError(Fault("SC012", where, f'"{name}"', "one of " + ", ".join(known), mend))
     return known[name]
 
 

@@ -236,5 +236,7 @@ class Pricing:
             cells = laid.cells
             same = np.stack([member, laid.D, cells.seed, rate * cells.factor], axis=1)
             laid = laid.taken(np.sort(np.unique(same, axis=0, return_index=True)[1]))
+        if not len(laid):
+            return 0.0
         each = self.compute(laid) if unit == "flops" else self.hours(laid)
         return float(each.sum()) if len(laid) else 0.0
