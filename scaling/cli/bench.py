@@ -15,6 +15,8 @@ from scaling.cli.common import DryRun, follow_up, print_json, talk
 if TYPE_CHECKING:
     from scaling.planning.sections import Study
 
+TOLD = ("width", "layers", "depth", "heads")
+
 
 @app.command()
 def bench(
@@ -119,11 +121,12 @@ def _one_of_each(points: Any) -> list[dict[str, Any]]:
 
 
 def _say(key: str, entry: Mapping[str, Any] | None, done: int, count: int) -> None:
-    """Talk of one shape: the time of a step, its range, the shape in its own words."""
+    """Talk of one shape: the time of a step, its range, and what shapes of a study differ in."""
     point = json.loads(key)
-    shape = " ".join(f"{name} {value}" for name, value in point["shape"].items())
+    told = [f"{name} {point['shape'][name]}" for name in TOLD if name in point["shape"]]
+    shape = " ".join(told) or f"dial {point['shape'].get('dial', '')}".strip()
     cost = "out of memory".rjust(24)
     if entry is not None:
         median, low, high = (1e3 * entry[n] for n in ("seconds_per_step", "low", "high"))
         cost = f"{median:9.4g} ms ({low:.4g}-{high:.4g})"
-    talk(f"{done:>4}/{count} {cost}  {point['family']} {shape} x {point['sequences']}")
+    talk(f"{done:>4}/{count} {cost}  {shape}, {point['sequences']} sequences")
