@@ -70,13 +70,12 @@ def prepare(study: Study, base: Path | None, out: Path, run: Run) -> Plan:
 
 def due(folder: Path) -> Study | None:
     """The study of a folder whose tuning stage is not settled yet, else None."""
-    from scaling.planning.sections import Study as Whole
+    from scaling.planning.study import kept_study
 
-    path = folder / "study.json"
-    if not (folder / "tuning" / "plan.jsonl").is_file() or not path.is_file():
+    study = kept_study(folder) if (folder / "tuning" / "plan.jsonl").is_file() else None
+    if study is None or study.tuning is None:
         return None
-    study = Whole.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
-    return study if study.tuning is not None and tuned_in(folder, study) is None else None
+    return study if tuned_in(folder, study) is None else None
 
 
 def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:

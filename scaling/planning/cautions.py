@@ -18,7 +18,6 @@ FEW_STEPS = 200
 FEW_SIZES = 5
 BUDGET_TOLERANCE = 0.02
 OFF_SIZE, FAR_OFF = 0.1, 0.3
-CHINCHILLA = 20.0  # D/N that language models are compared at
 
 
 def cautions(

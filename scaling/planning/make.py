@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scaling.errors import Fault, Message, PlanError
 from scaling.planning import designs
@@ -29,8 +28,6 @@ from scaling.planning.resolve import MIN_STEPS, Laid, Point, dropped, lay, point
 from scaling.planning.sections import Study
 from scaling.runs.files import uncollected
 from scaling.runs.manifest import Manifest
-
-Array = NDArray[np.float64]
 
 
 def make_plan(

@@ -20,7 +20,7 @@ from scaling.planning.costing.pricing import Pricing
 from scaling.planning.fill import HALF, fill
 from scaling.planning.inputs import Inputs
 from scaling.planning.recipes import tuning
-from scaling.planning.resolve import Asked, lay
+from scaling.planning.resolve import Asked, Laid, lay
 from scaling.planning.sections import DesignSection, ModelSection, Study
 from scaling.planning.sizes import NEAR, Sizes
 from scaling.runs.manifest import Manifest
@@ -28,8 +28,6 @@ from scaling.runs.manifest import Manifest
 Array = NDArray[np.float64]
 Stage = Literal["main", "tune", "check"]
 TYPICAL = 1e6  # N from which language models cost about 6ND
-
-
 UNITS = {"flops": "FLOP", "hours": "device hours"}
 
 
@@ -181,7 +179,7 @@ class Planner:
         """The runs of an optimal design."""
         assert self.prior is not None
         target = self.study.study.target_flops
-        return choose(self.design, self.asked, self.pricing, self.prior, target, self.cost)
+        return choose(self._less_tuning(), self.asked, self.pricing, self.prior, target, self.cost)
 
     # -------------------------------------------------------------------------------------- cells
 
@@ -192,27 +190,35 @@ class Planner:
         if budget is None or design.kind == "optimal":
             return design, []
 
-        before = self._tuning_spent(unit)
-        if before >= budget:
-            found = f"{budget:.4g} {UNITS[unit]} do not pay for the tuning stage"
-            least = f"more than the {before:.4g} {UNITS[unit]} that it costs"
-            raise PlanError(Fault("SC236", "a budget", found, least, "a shorter or smaller stage"))
+        left, _ = budget_of(self._less_tuning())
+        assert left is not None
 
         def spent(candidate: DesignSection) -> tuple[float, int]:
             own = candidate.model_copy(update={"extra": []})  # what is added comes on top
             laid = lay(self.asked, designs.cells(own, self.ground))
             return self.pricing.spent(laid, unit), len(laid)
 
-        scaled_design, message = fill(design, budget - before, self._exponent(), spent, UNITS[unit])
+        scaled_design, message = fill(design, left, self._exponent(), spent, UNITS[unit])
         return scaled_design, [message]
 
-    def _tuning_spent(self, unit: str) -> float:
-        """What the tuning stage and its check cost, where they are still to be run."""
-        if self.study.tuning is None or self.inputs.tuned is not None:
-            return 0.0
+    def _less_tuning(self) -> DesignSection:
+        """The design with what the tuning stage leaves of its budget."""
+        budget, unit = budget_of(self.design)
+        if budget is None or self.study.tuning is None:
+            return self.design
+        alone = replace(self.pricing, trunks=False)
+        before = sum(alone.spent(one, unit) for one in self.tuning().values())
+        if before >= budget:
+            found = f"{budget:.4g} {UNITS[unit]} do not pay for the tuning stage"
+            least = f"more than the {before:.4g} {UNITS[unit]} that it costs"
+            raise PlanError(Fault("SC236", "a budget", found, least, "a shorter or smaller stage"))
+        name = "budget_flops" if unit == "flops" else "budget_gpu_hours"
+        return self.design.model_copy(update={name: budget - before})
+
+    def tuning(self) -> dict[Stage, Laid]:
+        """The study's tuning stage and its check, laid out; run already or not."""
         stages: tuple[Stage, ...] = ("tune", "check")
-        laid = [lay(self.asked, self.tuning_cells(stage)) for stage in stages]
-        return sum(replace(self.pricing, trunks=False).spent(one, unit) for one in laid)
+        return {stage: lay(self.asked, self.tuning_cells(stage)) for stage in stages}
 
     def _exponent(self) -> float:
         """How a factor of compute is divided between N and D."""

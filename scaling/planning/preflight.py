@@ -213,7 +213,12 @@ def preflight(
         brackets,
         (),
     )
-    return replace(found, messages=tuple(_messages(found)))
+    messages = _messages(found)
+    kept, there = len(prior.truths), len(plan.prior.truths)
+    if kept < there:
+        text = f"Simulated under {kept} of the {there} laws of the prior, spread over them."
+        messages.append(Message("SC249", text, "info"))
+    return replace(found, messages=tuple(messages))
 
 
 @dataclass(frozen=True)
@@ -353,10 +358,10 @@ def _messages(found: Preflight) -> list[Message]:
         out.append(Message("SC242", text, mend="a wider or longer plan; see the additions"))
     missed = [o for o in found.outlooks if o.missed and o.held_by is None]
     if missed:
-        share, worst = sum(o.weight for o in missed), missed[-1]
+        share, last = sum(o.weight for o in missed), missed[-1]
         text = (
-            f"If {worst.source} is true, the intervals of {worst.fitted} miss "
-            f"{', '.join(worst.missed)}; such laws have {share:.0%} of the belief."
+            f"If {last.source} is true, the intervals of {last.fitted} miss "
+            f"{', '.join(last.missed)}; such laws have {share:.0%} of the belief."
         )
         mend = 'a second [[fit]] with law = "coupled", which holds the additive law'
         out.append(Message("SC244", text, mend=mend))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scaling.errors import Fault, Message, PlanError, counted
 from scaling.laws.cost import SIX_ND
-from scaling.planning.planner import Planner
-from scaling.planning.resolve import Laid, Point, lay
+from scaling.planning.planner import Planner, Stage
+from scaling.planning.resolve import Laid, Point
 
-Array = NDArray[np.float64]
 LEAST_TUNED = 3
 LARGE = 1e6  # N from which shapes are judged
 FLAT = 512  # widths for each layer, beyond all that are published (OLMo's ladder: 208)
@@ -50,10 +48,10 @@ def stages(planner: Planner) -> list[Message]:
     """
     if planner.study.tuning is None or planner.inputs.tuned is not None:
         return []
-    stages = {s: lay(planner.asked, planner.tuning_cells(s)) for s in ("tune", "check")}
-    _check_tuning(planner, stages)
-    runs = sum(map(len, stages.values()))
-    compute = sum(float(one.C.sum()) for one in stages.values())
+    laid = planner.tuning()
+    _check_tuning(planner, laid)
+    runs = sum(map(len, laid.values()))
+    compute = sum(float(one.C.sum()) for one in laid.values())
     text = (
         f"{runs} tuning runs of {compute:.4g} FLOP come first and are not among these points; "
         "until their rates are in, rates and ids are those of the untuned recipe."
@@ -61,7 +59,7 @@ def stages(planner: Planner) -> list[Message]:
     return [Message("SC238", text, "info")]
 
 
-def _check_tuning(planner: Planner, stages: Mapping[str, Laid]) -> None:
+def _check_tuning(planner: Planner, laid: Mapping[Stage, Laid]) -> None:
     """Refuse a tuning stage that could never be settled.
 
     Raises
@@ -69,16 +67,17 @@ def _check_tuning(planner: Planner, stages: Mapping[str, Laid]) -> None:
     PlanError
         SC217.
     """
-    different = len(np.unique(stages["tune"].N))
+    tune, check = laid["tune"], laid["check"]
+    different = len(np.unique(tune.N))
     wanted = planner.study.tuning
     assert wanted is not None
     if different < LEAST_TUNED:
-        why = stages["tune"].left_out[0]["why"] if stages["tune"].left_out else "shapes coincide"
+        why = tune.left_out[0]["why"] if tune.left_out else "shapes coincide"
         found = f"give {different} different sizes: {why}"
         expected = f"at least {LEAST_TUNED} that can be trained"
         raise PlanError(Fault("SC217", "[tuning] sizes", found, expected, "sizes further apart"))
-    if wanted.check is not None and not len(stages["check"]):
-        found = f"{wanted.check:g} cannot be trained: {stages['check'].left_out[0]['why']}"
+    if wanted.check is not None and not len(check):
+        found = f"{wanted.check:g} cannot be trained: {check.left_out[0]['why']}"
         raise PlanError(Fault("SC217", "[tuning] check", found, "a size of the family"))
 
 

@@ -53,6 +53,24 @@ def read_study(path: str | Path) -> Study:
     return check_study(data, name=path.name, text=text)
 
 
+def kept_study(folder: Path) -> Study | None:
+    """Read the study that a sweep folder keeps; None if it keeps none.
+
+    Raises
+    ------
+    ConfigError
+        SC012 if it is not what a plan writes.
+    """
+    path = folder / "study.json"
+    if not path.is_file():
+        return None
+    try:
+        return Study.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
+    except (OSError, ValueError):
+        found = "is not what `scaling sweep plan` writes"
+        raise ConfigError(Fault("SC012", str(path), found, "a study", "plan again")) from None
+
+
 def check_study(data: Mapping[str, Any], *, name: str = "study", text: str = "") -> Study:
     """Check a study given as nested mappings."""
     try:

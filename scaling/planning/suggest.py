@@ -21,6 +21,7 @@ from scaling.planning.inputs import read_inputs
 from scaling.planning.planner import Planner
 from scaling.planning.sections import FitSection, Study
 from scaling.planning.sizes import cost_through
+from scaling.planning.study import kept_study
 from scaling.runs.manifest import Manifest
 from scaling.runs.read import read_table
 from scaling.runs.records import load_plan
@@ -112,15 +113,14 @@ def _cost_of(used: pd.DataFrame) -> Cost:
 
 def _study(source: Path) -> tuple[Study | None, Planner | None]:
     """The study of a sweep folder, and its planner where its models are known without counting."""
-    path = source / "study.json"
-    if not path.is_file():
+    study = kept_study(source)
+    if study is None:
         return None, None
     try:
-        study = Study.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
         manifest = Manifest(**load_plan(source)[0]["data"])
     except (ValueError, TypeError, KeyError, IndexError):
-        found = "is not what `scaling sweep plan` writes"
-        raise ConfigError(Fault("SC012", str(path), found, "a study", "plan again")) from None
+        where, found = str(source / "plan.jsonl"), "is not what `scaling sweep plan` writes"
+        raise ConfigError(Fault("SC012", where, found, "a plan", "plan again")) from None
     if study.design is None or ":" in study.model.family or study.model.counts is not None:
         return study, None
     return study, Planner(study, manifest)

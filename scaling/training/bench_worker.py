@@ -38,17 +38,18 @@ def main() -> None:
 
     import torch
 
+    from scaling.errors import TrainingError
+    from scaling.training.device import device_of
     from scaling.training.point import run_point  # noqa: F401 - what a worker of a sweep loads
 
-    name = sys.argv[1]
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        answer: dict[str, Any] = {"event": "error", "code": "SC306",
-                                  "text": "no CUDA device on this machine"}  # fmt: skip
+    try:
+        device = device_of(sys.argv[1])
+    except TrainingError as error:
+        fault = error.faults[0]
+        answer: dict[str, Any] = {"event": "error", "code": fault.code, "text": fault.found}
         channel.write(json.dumps(answer) + "\n")
         return
-    bench = Bench(torch.device(name))
+    bench = Bench(device)
     channel.write(json.dumps({"event": "ready", **bench.about()}) + "\n")
     while True:
         try:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from scaling.errors import Fault, Message, TrainingError
+from scaling.training.device import device_of
 from scaling.training.loop import Trainer
 
 SCHEMA = "scaling/coordinates@1"
@@ -58,12 +59,9 @@ def check_coordinates(
     Raises
     ------
     TrainingError
-        SC221 with fewer than 3 widths.
+        SC306 if the device is not there, SC221 with fewer than 3 widths.
     """
-    name = device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    chosen = torch.device(name)
+    chosen = device_of(device)
     ordered = sorted(points, key=lambda p: (int(p["shape"]["width"]), int(p["seed"])))
     widths = {int(p["shape"]["width"]) for p in ordered}
     if len(widths) < LEAST_WIDTHS:
@@ -79,7 +77,7 @@ def check_coordinates(
     return {
         "schema": SCHEMA,
         "recipe": ordered[0].get("recipe"),
-        "device": name,
+        "device": chosen.type,
         "rows": rows,
         "slopes": found_slopes,
         "limits": dict(LIMITS),

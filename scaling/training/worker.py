@@ -52,21 +52,19 @@ def _serve(
     stop: threading.Event,
     channel: TextIO,
 ) -> None:
-    import torch
-
-    from scaling.errors import ScalingError
+    from scaling.errors import ScalingError, TrainingError
     from scaling.runs.records import load_plan
+    from scaling.training.device import device_of
     from scaling.training.loop import Stopped
     from scaling.training.point import run_point
 
-    if device_name == "auto":
-        device_name = "cuda" if torch.cuda.is_available() else "cpu"
-    if device_name == "cuda" and not torch.cuda.is_available():
-        _emit(channel, "error", code="SC306", text="no CUDA device on this machine")
+    try:
+        device = device_of(device_name)
+    except TrainingError as error:
+        _emit(channel, "error", code=error.faults[0].code, text=error.faults[0].found)
         return
-    device = torch.device(device_name)
     points = {point["id"]: point for point in load_plan(out)}
-    _emit(channel, "ready", device=device_name)
+    _emit(channel, "ready", device=device.type)
     while not stop.is_set():
         try:
             job = jobs.get(timeout=0.2)

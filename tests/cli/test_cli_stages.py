@@ -11,7 +11,7 @@ import typer
 
 import scaling as sc
 from scaling.cli.stages import due, prepare, tuned_in, write_plan
-from scaling.errors import PlanError
+from scaling.errors import ConfigError, PlanError
 from scaling.planning.study import check_study
 from scaling.runs.records import commit_record, load_plan, read_record, write_results
 from tests.cli.conftest import snapshot
@@ -177,6 +177,18 @@ def test_a_planned_folder_knows_that_its_rates_are_due(tmp_path):
     content = {k: v for k, v in tomllib.loads(STUDY).items() if k != "tuning"}
     write_plan(sc.plan(content), untuned, None)
     assert due(untuned) is None
+
+
+def test_a_study_that_was_spoilt_in_its_folder_is_named(tmp_path):
+    from scaling.api import plan_of
+
+    out = tmp_path / "out"
+    write_plan(plan_of(study_of()), out, None)
+    (out / "study.json").write_text('{"schema": 1}')
+    with pytest.raises(ConfigError) as caught:
+        due(out)
+    assert caught.value.code == "SC012"
+    assert caught.value.faults[0].where == str(out / "study.json")
 
 
 # --------------------------------------------------------------------------------------- commands

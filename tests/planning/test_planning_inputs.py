@@ -211,6 +211,16 @@ def test_a_stage_that_is_done_counts_where_the_study_names_none(tmp_path):
     assert "SC238" in [m.code for m in planned(POINTS, BYTES, **tuning).messages]
 
 
+def test_a_stage_that_is_done_has_spent_its_part_of_the_budget(tmp_path):
+    put(tmp_path, "done.json", rates())
+    design = {"kind": "grid", "params": [1e4, 5e4], "data": [1e6], "budget_flops": 2e13}
+    tuning = {"tuning": {"sizes": [1e4, 2e4, 4e4], "ratio": 100.0}}
+    found = read_inputs(study(design, **tuning), None, tuned=tmp_path / "done.json")
+    before, after = planned(design, **tuning), planned(design, BYTES, found, **tuning)
+    assert [(p.N, p.D) for p in after] == [(p.N, p.D) for p in before]
+    assert {p.lr for p in after}.isdisjoint(p.lr for p in before)
+
+
 def test_rates_of_another_recipe_are_refused(tmp_path):
     put(tmp_path, "t.json", {**rates(), "recipe": "gadre-2024@1"})
     inputs = read_inputs(study(POINTS, **TUNED), tmp_path)

@@ -209,3 +209,13 @@ def test_many_truths_share_the_studies():
     found = sc.preflight(plan_of(ISOFLOP, {"noise": SIGMA}), studies=400)  # nine laws
     assert {o.studies for o in found.outlooks} == {200}
     assert sum(o.weight for o in found.outlooks) == pytest.approx(1.0)
+
+
+def test_of_many_laws_twelve_are_simulated_and_the_plan_says_so():
+    laws = [{"law": "chinchilla", "params": {"E": 1.6 + 0.02 * i, "A": 400.0, "B": 410.0,
+             "alpha": 0.34, "beta": 0.28}} for i in range(15)]  # fmt: skip
+    found = sc.preflight(plan_of(ISOFLOP, {"noise": SIGMA, "laws": laws}), studies=20)
+    assert len(found.outlooks) == 12
+    assert sum(o.weight for o in found.outlooks) == pytest.approx(1.0)
+    (text,) = (m.text for m in found.messages if m.code == "SC249")
+    assert "12 of the 15 laws" in text

@@ -149,6 +149,17 @@ def test_a_budget_pays_for_the_tuning_too():
     assert (fault.code, "tuning" in fault.found) == ("SC236", True)
 
 
+def test_an_optimal_design_pays_for_the_tuning_too():
+    design = {"kind": "optimal", "box": {"C": [1e16, 1e18]}, "budget_flops": 3e18}
+    section = {"sizes": [1e7, 2e7, 4e7], "ratio": 20.0}
+    told = {**LM, "study": {"target_flops": 1e19}, "prior": {"noise": 0.004}}
+    plan = planned(design, TOKENS, tuning=section, **told)
+    stage = float(text_of(plan, "SC238").split(" of ")[1].split()[0])
+    spent = sum(p.C for p in plan)
+    assert 0.1 * 3e18 < stage < 3e18
+    assert 0.9 * (3e18 - stage) < spent <= 3e18 - stage
+
+
 # -------------------------------------------------------------------------------------- refusals
 
 

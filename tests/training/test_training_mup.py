@@ -208,6 +208,13 @@ def test_coordinates_grow_under_the_standard_parametrisation():
     assert found["messages"][0]["text"].startswith(f"{len(failed)} slopes")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
+def test_a_check_on_a_device_that_is_not_there_is_refused():
+    with pytest.raises(TrainingError) as caught:
+        check_coordinates([point(16), point(32), point(64)], "cuda")
+    assert caught.value.code == "SC306"
+
+
 def test_a_check_needs_three_widths():
     with pytest.raises(TrainingError) as caught:
         check_coordinates([point(16), point(32), point(32, seed=1)], "cpu")

@@ -26,28 +26,18 @@ class DebugEngine:
         del timeout
         import torch
 
-        from scaling.errors import Fault, TrainingError
         from scaling.runs.records import load_plan
+        from scaling.training.device import device_of
         from scaling.training.point import run_point
 
         if not self.queue:
             return []
-        name = self.device
-        if name == "auto":
-            name = "cuda" if torch.cuda.is_available() else "cpu"
-        if name == "cuda" and not torch.cuda.is_available():
-            raise TrainingError(
-                Fault(
-                    "SC306", "--device cuda", "no CUDA device on this machine", mend="--device cpu"
-                )
-            )
+        device = device_of(self.device)
         point_id = self.queue.popleft()
         point = next(p for p in load_plan(self.out) if p["id"] == point_id)
         threads = torch.get_num_threads()
         try:
-            record = run_point(
-                self.out, point, torch.device(name), checkpoint_seconds=self.checkpoint_seconds
-            )
+            record = run_point(self.out, point, device, checkpoint_seconds=self.checkpoint_seconds)
         finally:  # the process is the caller's
             torch.set_num_threads(threads)
             torch.set_flush_denormal(False)
