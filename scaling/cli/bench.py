@@ -58,7 +58,7 @@ def bench(
     from scaling.errors import ConfigError, Fault
     from scaling.planning.costing.calibration import Calibration
     from scaling.planning.study import read_study
-    from scaling.runs.files import write_atomic
+    from scaling.runs.files import check_writable, write_atomic
     from scaling.training.bench import measure
     from scaling.training.driver import refuse_unknown
 
@@ -79,6 +79,7 @@ def bench(
         talk(f"{min(shapes, len(wanted))} of {len(wanted)} shapes would be measured into {out}")
         return
     refuse_unknown(wanted)
+    check_writable(out)
     result = measure(
         wanted,
         device or study.engine.device,

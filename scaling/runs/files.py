@@ -99,6 +99,19 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         fsync_folder(path.parent)
 
 
+def check_writable(path: Path) -> None:
+    """Raise what writing `path` would raise, before the work whose result is to go there.
+
+    Raises
+    ------
+    OutputError
+        SC003.
+    """
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_temporary(path, b"").unlink()
+
+
 def commit_once(path: Path, data: bytes | str) -> bool:
     """Create `path` with `data` unless it exists; return whether this call created it.
 

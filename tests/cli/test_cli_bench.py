@@ -62,3 +62,10 @@ def test_a_file_that_is_no_calibration_is_not_overwritten(write, refused, text):
 def test_a_device_that_does_not_exist_is_refused(write, refused):
     write("s.toml", STUDY)
     refused("bench", "s.toml", "--device", "tpu", code="SC004")
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(write, refused):
+    write("s.toml", STUDY)
+    write("file", "")
+    out = refused("bench", "s.toml", "-o", "file/c.json", code="SC003")
+    assert "ms (" not in out.stderr
