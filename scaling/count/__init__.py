@@ -1,4 +1,7 @@
-"""Parameters and FLOPs of a model shape, by group and convention, without torch."""
+"""Parameters and FLOPs of a model shape, by group and convention, and what devices are rated at.
+
+Without torch.
+"""
 
 from scaling.count.decoder import DECODER, DecoderShape
 from scaling.count.encoder import ENCODER, EncoderShape

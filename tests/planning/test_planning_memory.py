@@ -4,7 +4,7 @@ import pytest
 
 from scaling import count
 from scaling.codes import CODES
-from scaling.planning.costing.devices import get
+from scaling.count.accelerators import get
 from scaling.planning.costing.memory import SAVED, fits, largest_size, memory, too_large
 
 torch = pytest.importorskip("torch")

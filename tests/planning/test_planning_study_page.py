@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from scaling.planning.costing.devices import devices
+from scaling.count.accelerators import devices
 from scaling.planning.sections import Study
 
 PAGE = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scaling.count.accelerators import Device, match
 from scaling.errors import Message
 from scaling.planning.costing.calibration import ASSUMED, Calibration, Times
-from scaling.planning.costing.devices import Device, assumed, match
+from scaling.planning.costing.devices import assumed
 
 FloatArray = NDArray[np.float64]
 

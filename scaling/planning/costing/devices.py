@@ -1,98 +1,22 @@
-"""Accelerators by name, and the hours that compute takes on one that nobody measured."""
+"""The hours that compute takes on an accelerator that nobody measured: what is assumed of it."""
 
 from __future__ import annotations
-
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scaling.count.accelerators import Device
 from scaling.errors import ConfigError, Fault
 from scaling.planning.costing.calibration import ASSUMED, Times
 
 FloatArray = NDArray[np.float64]
 
-USABLE = 0.9  # share of the rated memory that a process can fill
 # Utilisation by N (training handbook, speed anchors per GPU): models of 1e8 and more were reported
 # at 33 to 60%; below, 25% is a guess that nobody has confirmed.
 SMALL, LARGE = 5e7, 1e8
 MFU_SMALL, MFU_LARGE = (0.25, 0.10, 0.40), (0.40, 0.33, 0.60)  # middle, lowest, highest
 # A step of many small kernels waits for their launches, however little it computes.
 STEP_SECONDS = (3e-3, 1e-3, 8e-3)  # middle, lowest, highest [s]
-
-
-@dataclass(frozen=True)
-class Device:
-    """An accelerator as its vendor rates it.
-
-    Attributes
-    ----------
-    name, title : str
-    peak : float
-        Dense matrix products at 16 bits [FLOP/s].
-    precision : str
-        What those 16 bits are.
-    memory : float
-        [bytes].
-    watts : float
-        Board power [W].
-    names : tuple of str
-        What torch calls it.
-    source : str
-        Where the figures stand.
-    """
-
-    name: str
-    title: str
-    peak: float
-    precision: str
-    memory: float
-    watts: float
-    names: tuple[str, ...]
-    source: str
-
-    @property
-    def usable(self) -> float:
-        """Memory that a process can fill [bytes]."""
-        return USABLE * self.memory
-
-
-@cache
-def devices() -> Mapping[str, Device]:
-    """Return all known devices, by name."""
-    path = Path(__file__).with_suffix(".toml")
-    found = {}
-    for name, entry in tomllib.loads(path.read_text(encoding="utf-8")).items():
-        memory = float(entry.pop("memory_gb")) * 1e9
-        names = tuple(entry.pop("names"))
-        found[name] = Device(name=name, memory=memory, names=names, **entry)
-    return MappingProxyType(found)
-
-
-def get(name: str, where: str = "device") -> Device:
-    """Return the device called `name`.
-
-    Raises
-    ------
-    ConfigError
-        SC012 with the known names.
-    """
-    known = devices()
-    if name not in known:
-        near = [other for other in known if other.startswith(name.split("-")[0])]
-        mend = f"did you mean {' or '.join(near)}?" if near else ""
-        raise ConfigError(Fault("SC012", where, f'"{name}"', "one of " + ", ".join(known), mend))
-    return known[name]
-
-
-def match(title: str) -> Device | None:
-    """Return the device that torch calls `title`; None for one that is not known."""
-    return next((d for d in devices().values() if title in d.names), None)
 
 
 def mfu(size: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:

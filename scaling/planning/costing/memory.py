@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scaling import count
+from scaling.count.accelerators import Device
 from scaling.errors import Message
-from scaling.planning.costing.devices import Device
 
 Precision = Literal["float32", "bf16-mixed"]
 STATE = 16  # bytes a parameter

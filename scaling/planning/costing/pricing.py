@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.count import accelerators
 from scaling.errors import Fault, Message, PlanError
 from scaling.planning.costing import cost, devices
 from scaling.planning.costing.calibration import Calibration, Times, shape_key
@@ -40,7 +41,7 @@ class Pricing:
     trunks: bool
 
     @cached_property
-    def device(self) -> devices.Device | None:
+    def device(self) -> accelerators.Device | None:
         """The accelerator that the study names.
 
         Raises
@@ -49,7 +50,7 @@ class Pricing:
             SC012 for an unknown one.
         """
         name = self.engine.accelerator
-        return None if name is None else devices.get(name, "[engine] accelerator")
+        return None if name is None else accelerators.get(name, "[engine] accelerator")
 
     def compute(self, laid: Laid) -> Array:
         """FLOP that each point adds, shape (k,): less than its C where trunks are shared."""
