@@ -59,14 +59,15 @@ def interpolated(calibration):
 def quick():
     """Seconds to cost 100,000 points of 1,000 shapes, and one more time as a search would."""
     entry = {"family": "f", "evaluation_seconds": 1e-4, "setup_seconds": 0.1,
-             "compile_seconds": 0.0, "memory_bytes": None}  # fmt: skip
+             "compile_seconds": 0.0, "memory_bytes": None, "mfu": None}  # fmt: skip
     flops = np.geomspace(1e6, 1e12, 40)
     shapes = {
         f"s{i}": {**entry, "flops": f, "seconds_per_step": 1e-3 + f / 1e11, "low": 1e-3,
                   "high": 20.0} for i, f in enumerate(flops)
     }  # fmt: skip
     calibration = Calibration.of({
-        "schema": "scaling/calibration@2", "device": "cpu", "kind": "cpu", "torch": "",
+        "schema": "scaling/calibration@3", "device": "cpu", "kind": "cpu", "torch": "",
+        "peak_flops": None, "peak_source": None,
         "threads": 1, "workers": 2, "start_seconds": 2.0, "record_seconds": 0.0, "shapes": shapes,
     })  # fmt: skip
     began = time.perf_counter()

@@ -11,10 +11,12 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import DryRun, follow_up, print_json, talk
+from scaling.errors import wrapped
 
 if TYPE_CHECKING:
     from scaling.planning.sections import Study
 
+HEAD = ("shape", "N", "sequences", "ms/step", "tokens/s", "MFU", "memory")
 TOLD = ("width", "layers", "depth", "heads")
 
 
@@ -96,6 +98,8 @@ def bench(
         talk(f"wrote {out}: {len(result['shapes'])} shapes, {result['workers']} at once")
     if as_json:
         print_json(result)
+    else:
+        typer.echo("\n".join(_table(result, wanted)))
     follow_up(f"scaling sweep plan {file} --calibration {out}")
 
 
@@ -131,3 +135,52 @@ def _say(key: str, entry: Mapping[str, Any] | None, done: int, count: int) -> No
         median, low, high = (1e3 * entry[n] for n in ("seconds_per_step", "low", "high"))
         cost = f"{median:9.4g} ms ({low:.4g}-{high:.4g})"
     talk(f"{done:>4}/{count} {cost}  {shape}, {point['sequences']} sequences")
+
+
+def _table(calibration: Mapping[str, Any], points: list[dict[str, Any]]) -> list[str]:
+    """The measured shapes of this study in 80 columns, and what their MFU is of."""
+    from scaling.training.bench import distinct
+
+    rows: list[tuple[str, ...]] = [HEAD]
+    for key, point in distinct(points).items():
+        entry = calibration["shapes"].get(key)
+        if entry is not None:
+            rows.append(_cells(point, entry))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return [*lines, *wrapped(_of_what(calibration), "  ")]
+
+
+def _cells(point: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """One shape; what is not known is a dash, as in files of version 2."""
+    shape, use, size = point["shape"], entry.get("mfu"), entry["memory_bytes"]
+    layers = shape.get("layers") or shape.get("depth")
+    name = str(shape.get("width", shape.get("dial", ""))) + (f"x{layers}" if layers else "")
+    pace = entry.get("tokens_per_second")
+    return (
+        name,
+        f"{point['N']:.5g}",
+        f"{point['sequences']}",
+        f"{1e3 * entry['seconds_per_step']:.4g}",
+        "-" if pace is None else f"{pace:,.0f}",
+        "-" if use is None else f"{100 * use:#.3g}%",
+        "-" if size is None else f"{size / 2**20:,.0f} MiB",
+    )
+
+
+def _of_what(calibration: Mapping[str, Any]) -> str:
+    """Say what MFU is a share of, and what its FLOPs count."""
+    peak, workers = calibration.get("peak_flops"), calibration["workers"]
+    if peak is None and calibration["schema"].endswith("@2"):
+        return "MFU: this file is of version 2, without it; --force measures everything anew."
+    if peak is None:
+        return f"MFU: no peak is known of {calibration['device']} for 16-bit products (bf16)."
+    whose = f"the {peak:.4g} FLOP/s of {calibration['peak_source']}"
+    if calibration["kind"] == "cpu":
+        whose = f"this core's measured matmul rate ({peak:.3g} FLOP/s, float32)"
+    elif workers > 1:
+        whose += f"; {workers} processes shared the device, this is the share of each"
+    return f"MFU: C a second of {whose}. C = 3 x forward, head and full attention included."

@@ -23,7 +23,7 @@ from scaling.runs.files import canonical_json
 from scaling.training.bench_worker import quantile
 from scaling.training.engines.local import usable_cores
 
-SCHEMA = "scaling/calibration@2"
+SCHEMA = "scaling/calibration@3"
 ROUNDS = 3  # each shape is measured at several times, so that a passing load spoils but one
 Listener = Callable[[str, Mapping[str, Any] | None, int, int], None]
 
@@ -133,7 +133,9 @@ def measure(
     -------
     dict
         The calibration: ``schema``, conditions (device, kind, torch, threads, workers),
-        ``start_seconds`` of a process, ``record_seconds`` of a point, ``shapes``.
+        ``start_seconds`` of a process, ``record_seconds`` of a point, ``peak_flops`` of the device
+        and ``peak_source``, ``shapes``. A file keeps the peak that it has, so that its MFUs can be
+        compared.
 
     Raises
     ------
@@ -168,13 +170,45 @@ def measure(
         for key, answers in entries.items()
     }
     firsts = [answers[0] for answers in entries.values() if "first_seconds" in answers[0]]
+    rated = _peak(known or {}, [a for answers in entries.values() for a in answers])
+    every = {**old, **new}
     return {
         "schema": SCHEMA,
         **conditions,
         "start_seconds": crew.start_seconds() + _median(firsts, "first_seconds"),
         "record_seconds": _median(firsts, "record_seconds"),
-        "shapes": dict(sorted({**old, **new}.items())),
+        **rated,
+        "shapes": {
+            key: _with_use(every[key], found.get(key), rated["peak_flops"]) for key in sorted(every)
+        },
     }
+
+
+def _peak(known: Mapping[str, Any], answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Peak of the device and its source: as the file has it, else the processes' median."""
+    if known.get("peak_flops") is not None or not answers:
+        return {"peak_flops": known.get("peak_flops"), "peak_source": known.get("peak_source")}
+    found = [answer["peak_flops"] for answer in answers]
+    peak = None if None in found else quantile(found, 0.5)
+    return {"peak_flops": peak, "peak_source": answers[0]["peak_source"]}
+
+
+def _with_use(
+    entry: Mapping[str, Any], point: Mapping[str, Any] | None, peak: float | None
+) -> dict[str, Any]:
+    """Add to an entry how much it gets out of the device: units a second, and MFU.
+
+    An entry of version 2 that is of another study keeps its units a second unknown.
+    """
+    seconds, pace = entry["seconds_per_step"], entry.get("tokens_per_second")
+    if point is not None:
+        pace = _short(point["batch"] / seconds, 6)
+    use = None if peak is None else _short(entry["flops"] / (seconds * peak), 4)
+    return {**entry, "tokens_per_second": pace, "mfu": use}
+
+
+def _short(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def _entry(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

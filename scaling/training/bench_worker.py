@@ -92,6 +92,13 @@ class Bench:
         name = torch.cuda.get_device_name(self.device) if self._cuda else "cpu"
         return {"device": name, "kind": self.device.type, "torch": torch.__version__, "threads": 1}
 
+    def _rated(self) -> dict[str, Any]:
+        """The peak that MFU is taken against; on a CPU measured now, beside the neighbours."""
+        from scaling.training.device import peak_flops
+
+        peak, source = peak_flops(self.device)
+        return {"peak_flops": peak, "peak_source": source}
+
     @property
     def _cuda(self) -> bool:
         return bool(self.device.type == "cuda")
@@ -115,8 +122,9 @@ class Bench:
         -------
         dict
             Seconds of a step, one figure a block of steps (``steps``), of an evaluation, of the
-            set-up; bytes; for the first shape of a process, what was slow about being first
-            (``first_seconds``), and the seconds that a record takes.
+            set-up; bytes; the device's peak and where it stands; for the first shape of a process,
+            what was slow about being first (``first_seconds``), and the seconds that a record
+            takes.
         """
         extra: dict[str, Any] = {}
         if self.first:
@@ -138,6 +146,7 @@ class Bench:
             "setup_seconds": max(0.0, setup - WARM_UP * quantile(steps, 0.5)),
             "compile_seconds": 0.0,
             "memory_bytes": peak(),
+            **self._rated(),
             **extra,
         }
 

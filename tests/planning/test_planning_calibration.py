@@ -18,20 +18,31 @@ from scaling.planning.costing.calibration import (
 )
 
 
-def entry(flops, step, *, family="decoder", spread=1.0, evaluation=1e-5, setup=0.25):
+def entry(flops, step, *, family="decoder", spread=1.0, evaluation=1e-5, setup=0.25, mfu=0.1):
     return {
         "family": family, "flops": flops, "seconds_per_step": step, "low": step / spread,
         "high": step * spread, "evaluation_seconds": evaluation, "setup_seconds": setup,
-        "compile_seconds": 0.0, "memory_bytes": 1000,
+        "compile_seconds": 0.0, "memory_bytes": 1000, "tokens_per_second": 256 / (step or 1.0),
+        "mfu": mfu,
     }  # fmt: skip
 
 
 def content(shapes, **changes):
     return {
-        "schema": "scaling/calibration@2", "device": "cpu", "kind": "cpu", "torch": "2.13.0",
+        "schema": "scaling/calibration@3", "device": "cpu", "kind": "cpu", "torch": "2.13.0",
         "threads": 1, "workers": 2, "start_seconds": 2.0, "record_seconds": 0.05,
-        "shapes": shapes, **changes,
+        "peak_flops": 1e11, "peak_source": "measured matmul", "shapes": shapes, **changes,
     }  # fmt: skip
+
+
+def of_version_two(found):
+    """What the version before wrote of the same measurement."""
+    shapes = {
+        key: {k: v for k, v in old.items() if k not in ("mfu", "tokens_per_second")}
+        for key, old in found["shapes"].items()
+    }
+    rest = {k: v for k, v in found.items() if k not in ("peak_flops", "peak_source")}
+    return {**rest, "schema": "scaling/calibration@2", "shapes": shapes}
 
 
 def overhead_and_work(flops):
@@ -150,9 +161,46 @@ def test_a_calibration_file(write):
     assert shape_key("decoder", {"layers": 2, "width": 8}, 8) != key
 
 
+def test_a_file_of_version_two_is_read_and_knows_no_peak():
+    new = content({"a": entry(1e6, 0.001), "b": entry(1e8, 0.01)})
+    found, old = Calibration.of(new), Calibration.of(of_version_two(new))
+    assert (found.peak, found.peak_source) == (1e11, "measured matmul")
+    assert (old.peak, old.peak_source) == (None, None)
+    assert [e.mfu for e in found.shapes.values()] == [0.1, 0.1]
+    assert [e.mfu for e in old.shapes.values()] == [None, None]
+    for one in (found, old):
+        got = rates(one, ["a", ""], [1e6, 1e7])
+        assert got.step == pytest.approx([0.001, 0.001 * 10**0.5], rel=1e-5)
+        assert one.shapes["a"].memory == 1000
+    assert np.isnan(old.uses(["a"], ["decoder"], [1e6])).all()
+
+
+def test_a_device_whose_peak_is_not_known():
+    found = Calibration.of(
+        content({"a": entry(1e6, 0.001, mfu=None)}, peak_flops=None, peak_source="unknown")
+    )
+    assert (found.peak, found.shapes["a"].mfu) == (None, None)
+
+
+def test_utilisation_is_that_of_the_nearest_measured_shape_of_the_family():
+    found = Calibration.of(content({
+        "a": entry(1e6, 0.001, mfu=0.05), "b": entry(1e8, 0.01, mfu=0.4),
+        "c": entry(1e9, 0.01, mfu=None), "d": entry(1e7, 5.0, family="resnet", mfu=0.2),
+    }))  # fmt: skip
+    keys, families = ["b", "", "", "c", "", ""], ["decoder"] * 4 + ["resnet", "vit"]
+    got = found.uses(keys, families, [1e8, 0.9e7, 1.1e7, 1e9, 1e12, 1e7])
+    assert got[:5].tolist() == [0.4, 0.05, 0.4, 0.4, 0.2]
+    assert np.isnan(got[5])
+
+
 DAMAGED = [
     "", "{", "[]", "3", "null", "{}", '{"schema": "scaling/plan@1", "shapes": {}}',
     '{"schema": "scaling/calibration@2"}', '{"schema": "scaling/calibration@2", "shapes": []}',
+    '{"schema": "scaling/calibration@3"}', '{"schema": "scaling/calibration@3", "shapes": []}',
+    json.dumps(content({"a": entry(1e6, 1.0, mfu=-0.1)})), json.dumps(content({}, peak_flops=0)),
+    json.dumps({**of_version_two(content({"a": entry(1e6, 1.0)})),
+                "schema": "scaling/calibration@3"}),
+    json.dumps(content({}, peak_flops="fast")),
     json.dumps(content({"a": {}})), json.dumps(content({"a": entry(1e6, 0.0)})),
     json.dumps(content({"a": entry(1e6, -1.0)})),
     json.dumps(content({"a": {**entry(1e6, 1.0), "low": "x"}})),

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from scaling.errors import ConfigError, TrainingError  # noqa: E402
 from scaling.runs.records import load_plan  # noqa: E402
-from scaling.training import bench, bench_worker, loop  # noqa: E402
+from scaling.training import bench, bench_worker, device, loop  # noqa: E402
 
 
 def fake(width, flops, family="decoder"):
@@ -55,6 +55,12 @@ def test_each_family_has_its_ends_measured():
     assert places(other, shapes)[-1] == 5
 
 
+@pytest.fixture
+def rated(monkeypatch):
+    """A peak that takes no time of a clock that stands still."""
+    monkeypatch.setattr(device, "peak_flops", lambda device: (1e11, "measured matmul"))
+
+
 @pytest.fixture(scope="module")
 def points(plan_into, tmp_path_factory):
     return load_plan(plan_into(tmp_path_factory.mktemp("bench")))
@@ -71,7 +77,9 @@ def calibration(points):
 
 
 def test_every_shape_is_measured_under_its_conditions(points, calibration):
-    assert calibration["schema"] == "scaling/calibration@2"
+    assert calibration["schema"] == "scaling/calibration@3"
+    assert calibration["peak_source"] == "measured matmul"
+    assert 1e9 < calibration["peak_flops"] < 1e12
     assert (calibration["kind"], calibration["threads"], calibration["workers"]) == ("cpu", 1, 2)
     assert calibration["torch"] == torch.__version__
     assert set(calibration["shapes"]) == {bench.shape_key(p) for p in points}
@@ -84,6 +92,11 @@ def test_every_shape_is_measured_under_its_conditions(points, calibration):
         assert entry["evaluation_seconds"] > 0
         assert entry["setup_seconds"] >= 0
         assert entry["memory_bytes"] is None or 0 < entry["memory_bytes"] < 2**30
+        seconds = entry["seconds_per_step"]
+        assert entry["tokens_per_second"] == pytest.approx(p["batch"] / seconds, rel=1e-5)
+        share = entry["flops"] / (seconds * calibration["peak_flops"])
+        assert entry["mfu"] == pytest.approx(share, rel=1e-3)
+        assert 0 < entry["mfu"] < 1
 
 
 class Clock:
@@ -114,7 +127,7 @@ class Clock:
     eval = train
 
 
-def test_what_is_measured_is_what_was_spent(monkeypatch, points):
+def test_what_is_measured_is_what_was_spent(monkeypatch, points, rated):
     clock = Clock()
     monkeypatch.setattr(loop, "Trainer", clock.build)
     monkeypatch.setattr(bench_worker.time, "perf_counter", lambda: clock.now)
@@ -127,12 +140,13 @@ def test_what_is_measured_is_what_was_spent(monkeypatch, points):
         assert len(answer["steps"]) == math.ceil((1.0 - 7 * 0.003) / 0.024)
         assert answer["evaluation_seconds"] == pytest.approx(0.2 / 100)
         assert answer["setup_seconds"] == pytest.approx(0.6)
+        assert answer["peak_flops"] == 1e11
     assert first["first_seconds"] == pytest.approx(0.0, abs=1e-9)
     assert first["record_seconds"] == 0.01
     assert "first_seconds" not in second
 
 
-def test_a_slow_step_is_measured_a_few_times_only(monkeypatch, points):
+def test_a_slow_step_is_measured_a_few_times_only(monkeypatch, points, rated):
     clock = Clock()
     monkeypatch.setattr(loop, "Trainer", clock.build)
     monkeypatch.setattr(bench_worker.time, "perf_counter", lambda: clock.now)
@@ -152,6 +166,37 @@ def test_what_is_known_is_kept_and_only_the_rest_measured(points, calibration):
     assert found["shapes"][key]["low"] == 1e-9
     assert set(found["shapes"]) == set(calibration["shapes"])
     assert bench.measure(points, "cpu", 0.1, workers=2, known=found) == found
+
+
+def test_a_file_of_version_two_gains_what_it_did_not_have(points, calibration):
+    new = ("mfu", "tokens_per_second")
+    key = bench.shape_key(points[-1])
+    old = {k: v for k, v in calibration["shapes"][key].items() if k not in new}
+    shapes = {key: old, "of another study": {**old, "family": "other"}}
+    part = {**calibration, "schema": "scaling/calibration@2", "shapes": shapes}
+    del part["peak_flops"], part["peak_source"]
+    found = bench.measure(points, "cpu", 0.1, workers=2, known=part)
+    assert found["schema"] == "scaling/calibration@3"
+    share = old["flops"] / (old["seconds_per_step"] * found["peak_flops"])
+    assert found["shapes"][key]["mfu"] == pytest.approx(share, rel=1e-3)
+    assert found["shapes"][key]["tokens_per_second"] > 0
+    other = found["shapes"]["of another study"]
+    assert other["mfu"] == found["shapes"][key]["mfu"]
+    assert other["tokens_per_second"] is None
+
+
+def test_shapes_of_one_file_are_rated_by_one_peak():
+    known = {"peak_flops": 1e11, "peak_source": "measured matmul"}
+    answers = [{"peak_flops": p, "peak_source": "measured matmul"} for p in (1e10, 4e10, 2e10)]
+    assert bench._peak(known, answers) == known
+    assert bench._peak({}, answers) == {"peak_flops": 2e10, "peak_source": "measured matmul"}
+    nothing = [{"peak_flops": None, "peak_source": "unknown"}]
+    assert bench._peak({}, nothing) == nothing[0]
+    assert bench._peak({}, []) == {"peak_flops": None, "peak_source": None}
+    entry = {"flops": 1e6, "seconds_per_step": 0.003}
+    assert bench._with_use(entry, {"batch": 256}, 1e11)["mfu"] == 0.003333
+    assert bench._with_use(entry, {"batch": 256}, None)["mfu"] is None
+    assert bench._with_use(entry, {"batch": 256}, None)["tokens_per_second"] == 85333.3
 
 
 def test_what_was_measured_under_other_conditions_is_not_added_to(points, calibration):

@@ -23,7 +23,8 @@ from scaling.runs.files import canonical_json
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-SCHEMA = "scaling/calibration@2"
+SCHEMA = "scaling/calibration@3"
+READABLE = ("scaling/calibration@2", SCHEMA)  # version 2 says nothing of peak and MFU
 MEASURED, INTERPOLATED, EXTRAPOLATED, ASSUMED, UNKNOWN = range(5)
 LONE_SLOPE = 0.5  # of ln seconds in ln FLOP, where a family has one measured shape
 LONE_SPREAD = 0.2  # of ln seconds between shapes, where too few were measured to see it
@@ -54,6 +55,8 @@ class Measured:
         Seconds of compilation; 0 where nothing is compiled.
     memory : float or None
         Peak on a GPU, growth of the resident memory on a CPU [bytes]; None if unknown.
+    mfu : float or None
+        FLOP of a step over its seconds and the peak of the device; None if that is unknown.
     """
 
     family: str
@@ -65,6 +68,7 @@ class Measured:
     setup: float
     compile: float
     memory: float | None
+    mfu: float | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,11 @@ class Calibration:
         To keep the result of a point.
     shapes : mapping of str to Measured
         By `shape_key`.
+    peak : float or None
+        What MFU is taken against [FLOP/s]: the vendor's for a GPU, measured on a CPU; None if
+        unknown.
+    peak_source : str or None
+        Where the peak stands.
     """
 
     device: str
@@ -189,6 +198,8 @@ class Calibration:
     start_seconds: float
     record_seconds: float
     shapes: Mapping[str, Measured]
+    peak: float | None = None
+    peak_source: str | None = None
 
     @classmethod
     def read(cls, path: str | Path) -> Calibration:
@@ -222,12 +233,15 @@ class Calibration:
             SC012.
         """
         schema = data.get("schema") if isinstance(data, dict) else None
-        if schema != SCHEMA:
+        if schema not in READABLE:
             old = str(schema).startswith("scaling/calibration@")
             found = f"is of version {schema}" if old else "is not a calibration file"
             raise ConfigError(Fault("SC012", where, found, SCHEMA, _MEND))
         try:
+            if schema != SCHEMA:
+                data = _as_of_today(data)
             shapes = {key: _measured(entry) for key, entry in data["shapes"].items()}
+            peak = data["peak_flops"]
             return cls(
                 device=str(data["device"]),
                 kind=str(data["kind"]),
@@ -237,10 +251,26 @@ class Calibration:
                 start_seconds=_positive(data["start_seconds"], zero=True),
                 record_seconds=_positive(data["record_seconds"], zero=True),
                 shapes=shapes,
+                peak=None if peak is None else _positive(peak),
+                peak_source=None if data["peak_source"] is None else str(data["peak_source"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             found = f"is damaged: {error.__class__.__name__} {error}"
             raise ConfigError(Fault("SC012", where, found, SCHEMA, _MEND)) from None
+
+    def uses(self, keys: Sequence[str], families: Sequence[str], flops: ArrayLike) -> FloatArray:
+        """MFU of distinct shapes, shape (m,): as measured, else of the nearest in ln FLOP a step.
+
+        Parameters are those of `rates`; NaN where no shape of the family has one.
+        """
+        rated = [entry for entry in self.shapes.values() if entry.mfu is not None]
+        found = []
+        for key, family, work in zip(keys, families, np.asarray(flops).tolist(), strict=True):
+            own = self.shapes.get(key)
+            if own is None or own.mfu is None:
+                own = _nearest([entry for entry in rated if entry.family == family], work)
+            found.append(math.nan if own is None or own.mfu is None else own.mfu)
+        return np.array(found)
 
     def rates(self, keys: Sequence[str], families: Sequence[str], flops: ArrayLike) -> Rates:
         """Rates of distinct shapes: as measured, else from the measured ones of their family.
@@ -300,7 +330,20 @@ def _measured(entry: Mapping[str, Any]) -> Measured:
         setup=_positive(entry["setup_seconds"], zero=True),
         compile=_positive(entry["compile_seconds"], zero=True),
         memory=None if entry["memory_bytes"] is None else float(entry["memory_bytes"]),
+        mfu=None if entry["mfu"] is None else _positive(entry["mfu"]),
     )
+
+
+def _nearest(entries: Sequence[Measured], flops: float) -> Measured | None:
+    """The entry whose FLOP a step are nearest by their ratio; None if there is none."""
+    gaps = [abs(math.log(entry.flops / flops)) for entry in entries]
+    return entries[gaps.index(min(gaps))] if gaps else None
+
+
+def _as_of_today(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A file of version 2 with what it does not say as null."""
+    shapes = {key: {**entry, "mfu": None} for key, entry in data["shapes"].items()}
+    return {**data, "peak_flops": None, "peak_source": None, "shapes": shapes}
 
 
 # --------------------------------------------------------------------------------- interpolation
