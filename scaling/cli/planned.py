@@ -185,7 +185,8 @@ def total_lines(planned: Plan) -> list[str]:
     if total.memory is not None:
         limited = engine.accelerator is not None or engine.memory_gib is not None
         batch = "at a batch that fits" if limited else "with the whole batch at once"
-        lines.append(f"memory: up to {total.memory / GIB:.3g} GiB a point, {batch}")
+        how = "measured" if total.memory_measured else "estimated"
+        lines.append(f"memory: up to {total.memory / GIB:.3g} GiB a point ({how}), {batch}")
     return lines
 
 

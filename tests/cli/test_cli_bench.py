@@ -6,6 +6,9 @@ import pytest
 
 pytest.importorskip("torch")
 
+from scaling.cli.bench import _table
+from scaling.training.bench import shape_key
+
 STUDY = """schema = 1
 [data]
 source = "markov"
@@ -27,6 +30,14 @@ def test_a_calibration_grows_and_a_plan_reads_it(write, scaling, refused, docume
     first = scaling("bench", "s.toml", "-o", "c.json", "--seconds", "0.1", "--shapes", "1")
     assert first.returncode == 0, first.stderr
     assert "1 shapes, 1 at once" in first.stderr
+    lines = first.stdout.splitlines()
+    assert lines[0].split() == "shape N sequences ms/step tokens/s MFU memory".split()
+    assert len(lines[1].split()) in (7, 8)  # memory with its unit, or a dash
+    assert "%" in lines[1]
+    told = " ".join(first.stdout.split())
+    assert told.count("of this core's measured matmul rate") == 1
+    assert "C = 3 x forward, head and full attention included." in told
+    assert max(map(len, lines)) <= 80
     one = json.loads((tmp_path / "c.json").read_text())
 
     plan = document("sweep", "plan", "s.toml", "--calibration", "c.json", "--json")
@@ -40,6 +51,7 @@ def test_a_calibration_grows_and_a_plan_reads_it(write, scaling, refused, docume
     assert one["shapes"].items() <= both["shapes"].items()
     plan = document("sweep", "plan", "s.toml", "--calibration", "c.json", "--json")
     assert not {"SC206", "SC222", "SC223"} & {m["code"] for m in plan["messages"]}
+    assert 0 < plan["totals"]["range"]["mfu"][0] <= plan["totals"]["mfu"] < 1
     for p in plan["points"]:
         entry = next(e for key, e in both["shapes"].items() if json.loads(key)["shape"]
                      == p["shape"])  # fmt: skip
@@ -48,6 +60,7 @@ def test_a_calibration_grows_and_a_plan_reads_it(write, scaling, refused, docume
     third = scaling("bench", "s.toml", "-o", "c.json")
     assert third.returncode == 0
     assert "--force" in third.stderr
+    assert len(third.stdout.splitlines()) == len(second.stdout.splitlines())
     refused("bench", "s.toml", "-o", "c.json", "--shapes", "3", "--workers", "2", code="SC226")
 
 
@@ -69,3 +82,33 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(wr
     write("file", "")
     out = refused("bench", "s.toml", "-o", "file/c.json", code="SC003")
     assert "ms (" not in out.stderr
+
+
+WIDE = {"width": 12288, "layers": 96}
+POINT = {"family": "decoder", "shape": WIDE, "sequences": 1024, "N": 174_604_000_000, "C": 1e18,
+         "steps": 10}  # fmt: skip
+ENTRY = {"seconds_per_step": 12.34567, "memory_bytes": 7e10, "mfu": 0.4, "tokens_per_second": 1.2e6}
+GPU = {"kind": "cuda", "device": "NVIDIA H100 80GB HBM3", "workers": 1, "peak_flops": 989.4e12,
+       "peak_source": "NVIDIA H100 SXM 80 GB, dense bf16"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("entry", "header", "expected"),
+    [
+        (ENTRY, {}, ["40.0%", "66,757 MiB", "9.894e+14 FLOP/s of NVIDIA H100 SXM 80 GB"]),
+        (ENTRY, {"workers": 4}, ["4 processes shared the device"]),
+        ({**ENTRY, "mfu": None}, {"peak_flops": None, "device": "Abacus 9000"},
+         ["no peak is known of Abacus 9000", "  -  "]),
+        ({"seconds_per_step": 0.001, "memory_bytes": None},
+         {"peak_flops": None, "schema": "scaling/calibration@2"}, ["version 2", "--force"]),
+    ],
+)  # fmt: skip
+def test_the_table_of_a_gpu_fits_a_screen_and_says_what_the_peak_is(entry, header, expected):
+    key = shape_key(POINT)
+    made = {"schema": "scaling/calibration@3", **GPU, **header, "shapes": {key: entry}}
+    lines = _table(made, [POINT, {**POINT, "sequences": 2}])
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split()[:3] == ["12288x96", "1.746e+11", "1024"]
+    assert "1024" not in " ".join(lines[2:])
+    for part in expected:
+        assert part in lines[1] or part in " ".join(" ".join(lines).split())

@@ -1,6 +1,7 @@
 """Costs: wall time, trunks, devices and totals, against hand values."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,9 +179,25 @@ def test_what_is_not_known_stays_open(known):
     assert (found.seconds, found.wall_seconds, found.money) == (None, None, None)
     assert found.as_dict() == {
         "points": 2, "C": 3.0, "workers": 2, "seconds": None, "wall_seconds": None,
-        "gpu_hours": None, "money": None, "kwh": None, "memory_bytes": 5.0, "range": {},
+        "gpu_hours": None, "money": None, "kwh": None, "mfu": None,
+        "memory_bytes": 5.0, "memory_measured": False, "range": {},
         "assumptions": [],
     }  # fmt: skip
+
+
+def test_what_the_device_was_used_for_is_told_with_its_peak():
+    rated = replace(calibration(), peak=1.1e11, peak_source="measured matmul")
+    use = Range(0.2, 0.05, 0.4)
+    found = total(times([10.0]), [1.0], 2, calibration=rated, measured_use=use, notes=["A note."])
+    (said,) = (line for line in found.assumptions if line.startswith("MFU"))
+    assert said.startswith("MFU 20% (5% to 40% by shape)")
+    assert "1.1e+11 FLOP/s a worker (measured matmul)" in said
+    assert "A note." in found.assumptions
+    assert found.as_dict()["mfu"] == 0.2
+    assert found.as_dict()["range"]["mfu"] == [0.05, 0.4]
+    plain = total(times([10.0]), [1.0], 2, calibration=calibration())
+    assert plain.mfu is None
+    assert not any("MFU" in line for line in plain.assumptions)
 
 
 def test_a_total_as_json():

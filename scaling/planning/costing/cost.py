@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,11 @@ class Total:
         [kWh]; None without a known power.
     memory : float or None
         Largest point [bytes].
+    memory_measured : bool
+        Whether that point's shape was measured; it is estimated otherwise.
+    mfu : Range or None
+        Share of the device's peak that all points together get out of it as it was measured, and
+        of the least and the most efficient shape; None if it was not measured.
     assumptions : tuple of str
         What the figures rest on, one sentence each.
     """
@@ -135,11 +140,13 @@ class Total:
     money: Range | None = None
     kwh: Range | None = None
     memory: float | None = None
+    memory_measured: bool = False
+    mfu: Range | None = None
     assumptions: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the machine-readable form: values by name, and ``range`` with [low, high]."""
-        names = ("seconds", "wall_seconds", "gpu_hours", "money", "kwh")
+        names = ("seconds", "wall_seconds", "gpu_hours", "money", "kwh", "mfu")
         ranges = {name: getattr(self, name) for name in names}
         return {
             "points": self.points,
@@ -147,6 +154,7 @@ class Total:
             "workers": self.workers,
             **{name: None if r is None else _short(r.value) for name, r in ranges.items()},
             "memory_bytes": self.memory,
+            "memory_measured": self.memory_measured,
             "range": {
                 name: [_short(r.low), _short(r.high)] for name, r in ranges.items() if r is not None
             },
@@ -167,6 +175,9 @@ def total(
     drawn: float = DRAWN,
     pue: float = PUE,
     memory: float | None = None,
+    memory_measured: bool = False,
+    measured_use: Range | None = None,
+    notes: Sequence[str] = (),
 ) -> Total:
     """Add up what points cost.
 
@@ -192,6 +203,12 @@ def total(
         Share of the rated power that is drawn, and what the building adds.
     memory : float, optional
         Of the largest point [bytes].
+    memory_measured : bool
+        Whether it was measured.
+    measured_use : Range, optional
+        MFU of the points as the calibration has it.
+    notes : sequence of str
+        Further sentences for the assumptions, where times are known.
 
     Returns
     -------
@@ -200,7 +217,8 @@ def total(
         slow, the load of the machine or a wrong throughput, makes the others slow too.
     """
     work = np.asarray(flops, dtype=np.float64)
-    base = Total(len(work), float(work.sum()), workers, memory=memory)
+    base = Total(len(work), float(work.sum()), workers, memory=memory,
+                 memory_measured=memory_measured)  # fmt: skip
     if times is None or not np.isfinite(times.seconds).all():
         return base
     start = 0.0 if calibration is None else calibration.start_seconds
@@ -219,12 +237,15 @@ def total(
     assert used is not None
     money, kwh = (None if rate is None else used.times(rate) for rate in rates)
     said = _assumptions(times, workers, calibration, device, sharing if on_gpu else 0, mfu)
+    if calibration is not None and measured_use is not None:
+        said.append(_on_use(measured_use, calibration))
+    said += notes
     if price_per_hour is not None:
         said.append(f"{price_per_hour:g} an hour of {'one device' if on_gpu else 'this machine'}.")
     if kwh is not None:
         said.append(f"{power:g} W, {drawn:.0%} of it drawn, times {pue:g} for the building.")
-    return Total(base.points, base.flops, workers, seconds, wall, hours, money, kwh, memory,
-                 tuple(said))  # fmt: skip
+    return replace(base, seconds=seconds, wall_seconds=wall, gpu_hours=hours, money=money, kwh=kwh,
+                   mfu=measured_use, assumptions=tuple(said))  # fmt: skip
 
 
 def concerns(calibration: Calibration, workers: int, device: Device | None) -> list[Message]:
@@ -274,6 +295,15 @@ def _assumptions(
     if (times.how == ASSUMED).any():
         said.append(assumed(mfu))
     return said
+
+
+def _on_use(use: Range, calibration: Calibration) -> str:
+    """Say what share of which peak the nearest measured shapes got, and what C counts."""
+    all_, low, high = (f"{100 * share:.3g}%" for share in (use.value, use.low, use.high))
+    return (
+        f"MFU {all_} ({low} to {high} by shape) as measured on the nearest shapes: C a second over "
+        f"{calibration.peak:.4g} FLOP/s a worker ({calibration.peak_source})."
+    )
 
 
 def _short(value: float) -> float:

@@ -75,12 +75,33 @@ class Pricing:
 
     def _measured(self, calibration: Calibration, laid: Laid, steps: Array) -> Times:
         kinds, which = self._kinds(laid)
+        rates = calibration.rates(*self._looked_up(laid, kinds))
+        return rates.times(which, steps, self.asked.recipe.evaluation_sequences)
+
+    def _looked_up(
+        self, laid: Laid, kinds: list[tuple[int, int]]
+    ) -> tuple[list[str], list[str], list[float]]:
+        """Key, family and FLOP a step of each kind, as a calibration is asked for them."""
         family = self.asked.sizes.family
         shapes, counts = laid.members.shapes, laid.members.counts
         keys = [shape_key(family.name, shapes[k], s) for k, s in kinds]
         flops = [counts[k].training * s * family.per_sequence(shapes[k]) for k, s in kinds]
-        rates = calibration.rates(keys, [family.name] * len(keys), flops)
-        return rates.times(which, steps, self.asked.recipe.evaluation_sequences)
+        return keys, [family.name] * len(keys), flops
+
+    def use(self, laid: Laid) -> cost.Range | None:
+        """MFU of all points together, and of the least and the most efficient shape.
+
+        As measured, of the nearest measured shape where a point's own was not; None if not known.
+        """
+        if self.calibration is None or laid.settings is None or not len(laid):
+            return None
+        kinds, which = self._kinds(laid)
+        found = self.calibration.uses(*self._looked_up(laid, kinds))
+        if not np.isfinite(found).all():
+            return None
+        work = self.compute(laid)
+        value = float(work.sum() / (work / found[which]).sum())
+        return cost.Range(value, float(found.min()), float(found.max()))
 
     def _kinds(self, laid: Laid) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
         """Distinct (member, sequences a step), and which of them each point is."""
@@ -111,20 +132,25 @@ class Pricing:
 
     def memory(self, laid: Laid) -> NDArray[np.int64]:
         """Bytes of each point: with the largest micro-batch that fits, or its whole batch."""
-        if laid.settings is None:
-            return np.zeros(0, dtype=np.int64)
-        kinds, which = self._kinds(laid)
-        found = np.array([self._fitting(laid, *kind) for kind in kinds])
-        return found[which]
+        return self._memory(laid)[0]
 
-    def _fitting(self, laid: Laid, member: int, sequences: int) -> int:
+    def _memory(self, laid: Laid) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Bytes of each point, and whether they were measured."""
+        if laid.settings is None:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+        kinds, which = self._kinds(laid)
+        found = [self._fitting(laid, *kind) for kind in kinds]
+        sizes = np.array([size for size, _ in found], dtype=np.int64)
+        return sizes[which], np.array([measured for _, measured in found], dtype=bool)[which]
+
+    def _fitting(self, laid: Laid, member: int, sequences: int) -> tuple[int, bool]:
         """Bytes with the largest divisor of the batch that fits; with one sequence if none does."""
         limit = np.inf if self.limit is None else self.limit[0]
         for micro in (d for d in range(sequences, 0, -1) if sequences % d == 0):
-            need = self._need(laid, member, micro)
+            need, measured = self._need(laid, member, micro)
             if need <= limit:
                 break
-        return need
+        return need, measured
 
     @property
     def _data(self) -> float:
@@ -133,17 +159,24 @@ class Pricing:
         own = manifest.source != "external"
         return float(manifest.train_tokens + manifest.validation_tokens) if own else 0.0
 
-    def _need(self, laid: Laid, member: int, sequences: int) -> int:
-        counts = laid.members.counts[member]
-        found = memory(
-            self.asked.sizes.family.name,
-            laid.members.shapes[member],
-            counts.total,
-            sequences,
-            data=self._data,
-            precision=self._precision,
-        )
-        return round(found.total)
+    def _need(self, laid: Laid, member: int, sequences: int) -> tuple[int, bool]:
+        """Bytes with so many sequences at once, and whether they were measured.
+
+        What was measured holds for its own shape alone: on a CPU much of it is the allocator's,
+        and does not scale with anything that is counted.
+        """
+        name, shape = self.asked.sizes.family.name, laid.members.shapes[member]
+        if self.calibration is not None and self._alike(self.calibration):
+            entry = self.calibration.shapes.get(shape_key(name, shape, sequences))
+            if entry is not None and entry.memory is not None:
+                return round(entry.memory), True
+        total = laid.members.counts[member].total
+        found = memory(name, shape, total, sequences, data=self._data, precision=self._precision)
+        return round(found.total), False
+
+    def _alike(self, calibration: Calibration) -> bool:
+        """Whether memory was measured where points will run: a CPU says nothing of a GPU's."""
+        return (calibration.kind == "cuda") == (self._precision == "bf16-mixed")
 
     def fitting(self, laid: Laid) -> NDArray[np.bool_]:
         """Whether each point fits into memory, with one sequence at a time if it must."""
@@ -185,7 +218,8 @@ class Pricing:
 
     def total(self, laid: Laid) -> cost.Total:
         """Add everything up."""
-        used = int(self.memory(laid).max()) if len(laid) else None
+        sizes, measured = self._memory(laid)
+        largest = int(sizes.argmax()) if len(laid) else None
         return cost.total(
             self.times(laid),
             self.compute(laid),
@@ -194,7 +228,10 @@ class Pricing:
             device=self.device,
             price_per_hour=self.engine.price_per_hour,
             mfu=self.engine.mfu,
-            memory=used,
+            memory=None if largest is None else int(sizes[largest]),
+            memory_measured=largest is not None and bool(measured[largest]),
+            measured_use=self.use(laid),
+            notes=_on_memory(measured),
         )
 
     def hours(self, laid: Laid) -> Array:
@@ -241,3 +278,12 @@ class Pricing:
             return 0.0
         each = self.compute(laid) if unit == "flops" else self.hours(laid)
         return float(each.sum()) if len(laid) else 0.0
+
+
+def _on_memory(measured: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Say of how many points the memory was measured, if of any."""
+    some, every = int(measured.sum()), len(measured)
+    if not some:
+        return ()
+    rest = "" if some == every else "; that of the others is estimated"
+    return (f"Memory of {some} of {every} points was measured{rest}.",)
