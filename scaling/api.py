@@ -387,19 +387,23 @@ def run(
     engine: str = "local",
     workers: int | None = None,
     device: str = "auto",
+    deadline: float | None = None,
     listener: Any = None,
 ) -> Summary:
     """Write a plan to `out` and train its pending points; see `scaling.training.driver.run`."""
     from scaling.training import driver
 
     planned.write(out)
-    seconds = planned.study.engine.checkpoint_seconds
+    section = planned.study.engine
+    design = planned.study.design
     return driver.run(
         out,
         engine=engine,
         workers=workers,
         device=device,
-        checkpoint_seconds=seconds,
+        setup=section.model_dump(mode="json"),
+        trunks=design is not None and design.trunks,
+        deadline=deadline or section.deadline_seconds,
         listener=listener,
     )
 

@@ -9,6 +9,7 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import DryRun, command_line, talk
+from scaling.cli.sweep import Deadline, ends, train
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
@@ -28,6 +29,7 @@ def study(
     pdf: Annotated[
         bool, typer.Option("--pdf/--no-pdf", help="Write report.pdf too, where typst is there.")
     ] = True,
+    deadline: Deadline = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Shrink the study to seconds, for tests.")
     ] = False,
@@ -41,7 +43,6 @@ def study(
     from scaling.cli.fit import show
     from scaling.cli.report import write_report
     from scaling.cli.stages import prepare, rehearse, tuned_in
-    from scaling.cli.sweep import train
     from scaling.fitting.analyse import combine
     from scaling.planning.study import read_study, shrink
 
@@ -53,8 +54,13 @@ def study(
         if dry_run:
             rehearse(plan_of(checked, file.parent, tuned=tuned_in(out, checked)), out)
             return
-        prepare(checked, file.parent, out, lambda place: train(place, engine, workers, device, []))
-        train(out, engine, workers, device, [])
+        end = ends(deadline)
+
+        def run(folder: Path) -> None:
+            train(folder, engine, workers, device, [], end=end)
+
+        prepare(checked, file.parent, out, run)
+        run(out)
     else:
         table = file.parent / checked.data.table
         if dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,14 @@ from scaling.cli.app import sweep_app
 from scaling.cli.common import DryRun, follow_up, print_json, talk, tell
 
 Smoke = Annotated[bool, typer.Option("--smoke", help="Shrink the study to seconds, for tests.")]
+Deadline = Annotated[
+    float | None,
+    typer.Option(
+        "--deadline",
+        min=0.0,
+        help="Seconds after which running points keep a checkpoint and the command ends.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable output.")]
 
 
@@ -31,6 +40,11 @@ def run(
         list[str] | None,
         typer.Option("--retry", help="Run points of this status again: failed, diverged, too-big."),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Train this point alone: an id, or how it begins."),
+    ] = None,
+    deadline: Deadline = None,
     smoke: Smoke = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -43,10 +57,11 @@ def run(
     if dry_run:
         _rehearse(file, out, smoke, as_json)
         return
+    end = ends(deadline)
     folder = _planned_folder(
-        file, out, smoke, lambda place: train(place, engine, workers, device, [])
+        file, out, smoke, lambda place: train(place, engine, workers, device, [], end=end)
     )
-    summary = train(folder, engine, workers, device, retry or [])
+    summary = train(folder, engine, workers, device, retry or [], only=only or (), end=end)
     if as_json:
         from scaling.runs.records import status as state
 
@@ -149,11 +164,32 @@ def _check_choices(engine: str | None, device: str | None, retry: list[str]) -> 
         raise ConfigError(Fault("SC004", "--retry", f'"{wrong[0]}"', expected))
 
 
+def ends(deadline: float | None) -> float | None:
+    """Moment of the monotonic clock at which a deadline is reached [s]."""
+    import time
+
+    return None if deadline is None else time.monotonic() + deadline
+
+
 def train(
-    folder: Path, engine: str | None, workers: int | None, device: str | None, retry: list[str]
+    folder: Path,
+    engine: str | None,
+    workers: int | None,
+    device: str | None,
+    retry: list[str],
+    *,
+    only: Sequence[str] = (),
+    end: float | None = None,
 ) -> Any:
-    """Train the pending points of a folder with live progress."""
+    """Train the pending points of a folder with live progress.
+
+    Raises
+    ------
+    Exit
+        With code 130 if a deadline or a signal left points untrained.
+    """
     import json
+    import time
 
     from scaling.cli.progress import watching
     from scaling.runs.records import load_plan
@@ -162,20 +198,31 @@ def train(
     _check_choices(engine, device, retry)
     points = load_plan(folder)
     try:
-        settings = json.loads((folder / "study.json").read_text())["engine"]
-    except (OSError, ValueError, KeyError):
-        settings = {}
+        kept = json.loads((folder / "study.json").read_text())
+        settings, design = kept["engine"], kept["design"] or {}
+    except (OSError, ValueError, KeyError, TypeError):
+        settings, design = {}, {}
+    limit = settings.get("deadline_seconds")
+    deadline = limit if end is None else max(0.0, end - time.monotonic())
     with watching(points, folder) as listener:
         summary = driver.run(
             folder,
             engine=engine or settings.get("name", "local"),
             workers=workers or settings.get("workers"),
             device=device or settings.get("device", "auto"),
-            checkpoint_seconds=settings.get("checkpoint_seconds", 60.0),
+            setup=settings,
+            trunks=bool(design.get("trunks")),
+            deadline=deadline,
             retry_statuses=retry,
+            only=only,
             listener=listener,
         )
     tell(summary.messages)
     done = ", ".join(f"{n} {name}" for name, n in summary.counts.items() if n)
     talk(f"{summary.trained} points trained in {summary.seconds:.0f} s; {done}")
+    if summary.C_spent < 0.999 * summary.C:
+        share = summary.C_spent / summary.C
+        talk(f"shared trunks: {summary.C_spent:.3g} FLOP spent, {share:.0%} of {summary.C:.3g}")
+    if summary.stopped is not None and "SC313" in {m.code for m in summary.messages}:
+        raise typer.Exit(130)
     return summary

@@ -49,7 +49,13 @@ class Planner:
     def recipe(self) -> recipes.Recipe:
         """The recipe, with its rate as tuned where it was."""
         section = self.study.recipe
-        recipe = recipes.get(section.name, section.overrides)
+        recipe = recipes.get(
+            section.name,
+            section.overrides,
+            schedule=section.schedule,
+            optimizer=section.optimizer,
+        )
+        recipe = recipe.for_trunks() if self.study.design and self.study.design.trunks else recipe
         return recipe if self.inputs.tuned is None else recipe.with_tuning(self.inputs.tuned)
 
     @cached_property

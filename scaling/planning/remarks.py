@@ -108,10 +108,10 @@ def about_cost(planner: Planner, laid: Laid) -> list[Message]:
     if planner.design.trunks:
         apart, shared = float(laid.C.sum()), float(planner.pricing.compute(laid).sum())
         text = (
-            f"Costs are those of a trainer that trains each trunk once: {shared:.4g} FLOP, not "
-            f"{apart:.4g}. `scaling sweep run` trains every branch from its start."
+            f"Each trunk is trained once and every length branches off it: {shared:.4g} FLOP, not "
+            f"{apart:.4g}."
         )
-        found.append(Message("SC239", text))
+        found.append(Message("SC239", text, "info"))
     return found
 
 

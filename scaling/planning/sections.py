@@ -131,6 +131,8 @@ class RecipeSection(Section):
 
     name: str = "bytes-small"
     overrides: dict[str, float | str] = Field(default_factory=dict)
+    schedule: Literal["linear", "cosine", "1-sqrt", "average"] | None = None
+    optimizer: Literal["adamw", "muon"] | None = None
     tuned: str | None = None
 
 
@@ -150,7 +152,15 @@ class EngineSection(Section):
     name: Literal["local", "debug"] = "local"
     workers: Count | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: Literal["auto", "off", "inductor", "graphs", "trial"] = "auto"
+    stack: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    devices: Count = 1
+    devices_from: Annotated[float, Field(ge=0)] = 0.0
+    sharding: Literal["auto", "ddp", "fsdp"] = "auto"
     checkpoint_seconds: Positive = 60.0
+    keep: bool = False
+    deadline_seconds: Positive | None = None
     calibration: str | None = None
     accelerator: str | None = None
     mfu: Annotated[float, Field(gt=0, le=1)] | None = None

@@ -7,9 +7,9 @@ import gc
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from scaling.errors import Fault, OutputError
 
@@ -65,18 +65,23 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _write_temporary(path: Path, data: bytes) -> Path:
+def _write_temporary(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as handle:
-            handle.write(data)
+            write(handle)
             handle.flush()
             os.fsync(handle.fileno())
-    except OSError:  # a full disk: what was written is of no use
+    except BaseException:  # a full disk: what was written is of no use
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     return temporary
+
+
+def _content(data: bytes | str) -> Callable[[IO[bytes]], object]:
+    raw = data.encode() if isinstance(data, str) else data
+    return lambda handle: handle.write(raw)
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -87,10 +92,20 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     OutputError
         SC003 if the target cannot be written; the old file stays.
     """
-    raw = data.encode() if isinstance(data, str) else data
+    write_atomic_by(path, _content(data))
+
+
+def write_atomic_by(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Replace `path` by what `write` puts into a file, in one step, durably.
+
+    Raises
+    ------
+    OutputError
+        SC003 if the target cannot be written; the old file stays.
+    """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _write_temporary(path, raw)
+        temporary = _write_temporary(path, write)
         try:
             temporary.replace(path)
         except OSError:
@@ -109,7 +124,7 @@ def check_writable(path: Path) -> None:
     """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_temporary(path, b"").unlink()
+        _write_temporary(path, _content(b"")).unlink()
 
 
 def commit_once(path: Path, data: bytes | str) -> bool:
@@ -118,10 +133,9 @@ def commit_once(path: Path, data: bytes | str) -> bool:
     A hard link refuses an existing target, so of two processes that finish the same point one
     wins and the other learns it.
     """
-    raw = data.encode() if isinstance(data, str) else data
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _write_temporary(path, raw)
+        temporary = _write_temporary(path, _content(data))
         try:
             os.link(temporary, path)
         except FileExistsError:

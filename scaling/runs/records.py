@@ -13,7 +13,7 @@ from typing import Any
 
 from scaling.errors import ConfigError, Fault
 from scaling.runs.columns import STATUSES
-from scaling.runs.files import commit_once, write_atomic
+from scaling.runs.files import commit_once, explain_os_errors, write_atomic
 
 RECORD_SCHEMA = "scaling/record@1"
 STATUS_SCHEMA = "scaling/status@1"
@@ -72,7 +72,17 @@ class PointFiles:
 
     def checkpoints(self) -> list[Path]:
         """Checkpoints, newest first."""
-        return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
+        return checkpoints_in(self.folder)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Checkpoints of a folder, newest first."""
+    return sorted(folder.glob("checkpoint-*.pt"), reverse=True)
+
+
+def trunk_folder(out: Path, trunk: str) -> Path:
+    """Folder of the checkpoints that the branches of a trunk share."""
+    return out / "trunks" / trunk
 
 
 def load_plan(out: Path) -> list[dict[str, Any]]:
@@ -114,6 +124,17 @@ def load_plan(out: Path) -> list[dict[str, Any]]:
             ) from None
         points.append(point)
     return points
+
+
+def write_progress(out: Path, point: Point, **state: Any) -> None:
+    """Say how far a running point is; it need not survive a crash, so it is not synced."""
+    path = PointFiles.of(out, point["id"]).progress
+    text = json.dumps({**state, "steps": point["steps"], "updated": time.time()})
+    temporary = path.with_suffix(".tmp")
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        temporary.replace(path)
 
 
 def read_record(out: Path, point_id: str) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ def main() -> None:
 
     from scaling.errors import TrainingError
     from scaling.training.device import device_of
-    from scaling.training.point import run_point  # noqa: F401 - what a worker of a sweep loads
+    from scaling.training.job import run_point  # noqa: F401 - what a worker of a sweep loads
 
     try:
         device = device_of(sys.argv[1])
@@ -152,7 +152,7 @@ class Bench:
 
     def _build(self, point: Mapping[str, Any]) -> tuple[float, Any]:
         """Build the model and take the first steps; return the seconds and a look at memory."""
-        from scaling.training.loop import Trainer
+        from scaling.training.trainer import Trainer
 
         self.trainer = None
         gc.collect()
@@ -211,7 +211,7 @@ def _record(point: Mapping[str, Any]) -> float:
     from scaling.runs.files import write_atomic
     from scaling.runs.records import PointFiles, commit_record, read_record
     from scaling.training.loop import Outcome
-    from scaling.training.point import make_record
+    from scaling.training.record import make_record
 
     outcome = Outcome("done", 1, 2.0, 0.01, 2.0, 1.0)
     spent = []

@@ -4,52 +4,111 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import Any
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
 
 import torch
 
-from scaling.runs.files import write_atomic
-from scaling.runs.records import PointFiles
+from scaling.runs.files import write_atomic, write_atomic_by
+from scaling.runs.records import checkpoints_in
 
 KEPT = 2
+PIECE = 2**20
 
 
-def save(files: PointFiles, step: int, state: dict[str, Any]) -> None:
-    """Write the checkpoint of `step`, its hash last, and remove all but the latest two."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    data = buffer.getvalue()
-    path = files.folder / f"checkpoint-{step:010d}.pt"
-    write_atomic(path, data)
-    write_atomic(path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest())
-    kept = 0
-    for old in files.checkpoints():
-        number = int(old.stem.rpartition("-")[2])
-        if number <= step and old.with_suffix(".sha256").exists() and kept < KEPT:
-            kept += 1
-        else:  # too old, or of a later step that a broken attempt left and nobody could continue
-            old.unlink(missing_ok=True)
-            old.with_suffix(".sha256").unlink(missing_ok=True)
+class Checkpoints:
+    """Checkpoints of one run in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    pinned : collection of int
+        Steps whose checkpoints stay beside the latest two.
+    """
+
+    def __init__(self, folder: Path, pinned: Collection[int] = ()) -> None:
+        self.folder, self.pinned = folder, frozenset(pinned)
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Write the checkpoint of `step`, its hash last, and remove those that are too old.
+
+        Raises
+        ------
+        OutputError
+            SC003 if it cannot be written; older ones stay.
+        """
+        path = self.folder / f"checkpoint-{step:010d}.pt"
+        digest = hashlib.sha256()
+        write_atomic_by(
+            path, lambda handle: torch.save(state, cast(IO[bytes], _Hashing(handle, digest)))
+        )
+        write_atomic(path.with_suffix(".sha256"), digest.hexdigest())
+        kept = 0
+        for old in checkpoints_in(self.folder):
+            number = step_of(old)
+            if number <= step and old.with_suffix(".sha256").exists():
+                kept += number not in self.pinned
+                if kept <= KEPT or number in self.pinned:
+                    continue
+            _remove(old)  # too old, or of a later step that a broken attempt left
+
+    def steps(self) -> Iterator[int]:
+        """Steps of the checkpoints whose hash is right, newest first."""
+        for path in checkpoints_in(self.folder):
+            try:
+                expected = path.with_suffix(".sha256").read_text().strip()
+                with path.open("rb") as handle:
+                    found = hashlib.file_digest(handle, "sha256").hexdigest()
+            except OSError:
+                continue
+            if found == expected:
+                yield step_of(path)
+
+    def load(self, step: int, device: torch.device) -> dict[str, Any]:
+        """Read the checkpoint of a step."""
+        path = self.folder / f"checkpoint-{step:010d}.pt"
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        return state
+
+    def latest(self, device: torch.device, at_most: int | None = None) -> dict[str, Any] | None:
+        """Return the newest checkpoint whose hash is right, or None."""
+        for step in self.steps():
+            if at_most is None or step <= at_most:
+                return self.load(step, device)
+        return None
+
+    def remove(self) -> None:
+        """Remove every checkpoint."""
+        for path in checkpoints_in(self.folder):
+            _remove(path)
+
+    def newest_only(self) -> None:
+        """Remove all but the newest, which somebody wants to keep."""
+        for path in checkpoints_in(self.folder)[1:]:
+            _remove(path)
 
 
-def latest(files: PointFiles, device: torch.device) -> dict[str, Any] | None:
-    """Return the newest checkpoint whose hash is right, or None."""
-    for path in files.checkpoints():
-        try:
-            data = path.read_bytes()
-            expected = path.with_suffix(".sha256").read_text().strip()
-        except OSError:
-            continue
-        if hashlib.sha256(data).hexdigest() == expected:
-            state: dict[str, Any] = torch.load(
-                io.BytesIO(data), map_location=device, weights_only=True
-            )
-            return state
-    return None
+def step_of(path: Path) -> int:
+    """Step of a checkpoint file."""
+    return int(path.stem.rpartition("-")[2])
 
 
-def remove(files: PointFiles) -> None:
-    """Remove every checkpoint of a finished point."""
-    for path in files.checkpoints():
-        path.unlink(missing_ok=True)
-        path.with_suffix(".sha256").unlink(missing_ok=True)
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_suffix(".sha256").unlink(missing_ok=True)
+
+
+class _Hashing(io.RawIOBase):
+    """A file that is hashed while it is written, so that nothing is held twice in memory."""
+
+    def __init__(self, handle: IO[bytes], digest: Any) -> None:
+        super().__init__()
+        self.handle, self.digest = handle, digest
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self.handle.write(data)
+
+    def flush(self) -> None:
+        self.handle.flush()

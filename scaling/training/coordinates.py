@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from scaling.errors import Fault, Message, TrainingError
 from scaling.training.device import device_of
-from scaling.training.loop import Trainer
+from scaling.training.trainer import Trainer
 
 SCHEMA = "scaling/coordinates@1"
 STEPS = 5

@@ -5,22 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import ConfigError, Fault, Message, MissingExtraError, TrainingError
+from scaling.errors import ConfigError, Fault, Message, MissingExtraError, TrainingError, counted
 from scaling.runs.files import commit_once, sha256_text
-from scaling.runs.records import load_plan, read_record, retry, write_results
-from scaling.training.engines.base import Engine, Event, Job
+from scaling.runs.records import commit_record, load_plan, read_record, retry, write_results
+from scaling.training.engines.base import Engine, Event
+from scaling.training.jobs import jobs_of
 
 RESULTS_SECONDS = 5.0
 TRAINED_SHAPE = {"vocabulary", "context", "layers", "width", "heads", "ffn"}
 Listener = Callable[[Event], None]
+Points = Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,44 @@ class Summary:
     trained : int
         Points that this run finished.
     messages : tuple of Message
+    stopped : str or None
+        ``deadline`` or the name of a signal, if points are left for it.
+    C, C_spent : float
+        Compute of the points that this run brought to a loss, each on its own, and what was spent on them:
+        less where a trunk was trained once [FLOP].
     """
 
     counts: dict[str, int]
     seconds: float
     trained: int
     messages: tuple[Message, ...]
+    stopped: str | None = None
+    C: float = 0.0
+    C_spent: float = 0.0
+
+
+@dataclass
+class Limits:
+    """When a run ends before all its points are done.
+
+    Attributes
+    ----------
+    deadline : float or None
+        Seconds after `began`.
+    signals : list of str
+        Names of the signals that came.
+    """
+
+    deadline: float | None = None
+    signals: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def reached(self) -> str | None:
+        """What ends the run now, or None."""
+        if self.signals:
+            return self.signals[0]
+        late = self.deadline is not None and time.monotonic() - self.began >= self.deadline
+        return "deadline" if late else None
 
 
 def run(
@@ -50,8 +86,11 @@ def run(
     engine: str = "local",
     workers: int | None = None,
     device: str = "auto",
-    checkpoint_seconds: float = 60.0,
+    setup: Mapping[str, Any] | None = None,
+    trunks: bool = False,
+    deadline: float | None = None,
     retry_statuses: Sequence[str] = (),
+    only: Sequence[str] = (),
     listener: Listener | None = None,
 ) -> Summary:
     """Train every point of the plan in `out` that has no record.
@@ -62,11 +101,18 @@ def run(
         A folder with ``plan.jsonl``.
     engine : {"local", "debug"}
     workers : int, optional
-        Worker processes; one a core if None.
+        Worker processes; one a core, or one a GPU, if None.
     device : {"auto", "cpu", "cuda"}
-    checkpoint_seconds : float
+    setup : mapping, optional
+        Settings of `scaling.training.setup.Setup`.
+    trunks : bool
+        Whether points of one trunk are trained as branches of it.
+    deadline : float, optional
+        Time from now after which running points keep a checkpoint and the run ends [s].
     retry_statuses : sequence of str
         Records with these statuses are set aside and their points run again.
+    only : sequence of str
+        Ids, or beginnings of ids, of the points to train; all if empty.
     listener : callable, optional
         Told of every event.
 
@@ -75,35 +121,63 @@ def run(
     MissingExtraError
         SC001 if points are left to train and torch is not installed.
     TrainingError
-        SC301 if another driver works on `out`; SC306 if the device is not there.
+        SC301 if another driver works on `out`; SC306 if the device is not there; SC312 if a batch
+        cannot be divided over its devices; SC004 for an id that no point has.
     """
-    out = Path(out)
+    out, settings = Path(out), dict(setup or {})
     points = load_plan(out)
-    began = time.monotonic()
-    with _locked(out):
+    chosen = _chosen(points, only)
+    limits = Limits(deadline)
+    with _locked(out), _listening(limits):
         if retry_statuses:
-            retry(out, points, retry_statuses)
-        pending = [p for p in points if read_record(out, p["id"]) is None]
-        pending.sort(key=lambda p: -(p["seconds"] or p["C"]))
+            retry(out, chosen, retry_statuses)
+        pending = [p for p in chosen if read_record(out, p["id"]) is None]
+        ended = None
         if pending:
             if find_spec("torch") is None:
                 raise MissingExtraError.of("torch", "train", "train points")
             refuse_unknown(pending)
-            runner = _engine(
-                engine,
-                out,
-                min(workers or len(pending), len(pending)) if workers else None,
-                device,
-                checkpoint_seconds,
-            )
+            _check_devices(pending, settings)
+            jobs = jobs_of(points, pending, trunks, settings, device, workers)
+            count = min(workers, len(jobs)) if workers else None
+            runner = _engine(engine, out, points, count, device, settings)
             try:
-                runner.submit([Job((p["id"],)) for p in pending])
-                _follow(runner, out, points, listener)
+                runner.submit(jobs)
+                ended = _follow(runner, out, points, listener, limits)
             finally:
                 runner.cancel()
                 write_results(out, points)
         counts = write_results(out, points)
-    return Summary(counts, time.monotonic() - began, len(pending), tuple(_messages(counts)))
+    new = [(p, r) for p in pending if (r := read_record(out, p["id"])) is not None]
+    done = [(p, r) for p, r in new if r["status"] == "done"]
+    return Summary(
+        counts,
+        time.monotonic() - limits.began,
+        len(new),
+        tuple(_messages(counts, ended, len(pending) - len(new))),
+        ended,
+        sum(p["C"] for p, _ in done),
+        sum(record["C_spent"] for _, record in done),
+    )
+
+
+def _chosen(points: Points, only: Sequence[str]) -> Points:
+    for start in only:
+        if not any(p["id"].startswith(start) for p in points):
+            raise TrainingError(Fault("SC004", "--only", f'"{start}"', "the id of a point"))
+    return [p for p in points if not only or p["id"].startswith(tuple(only))]
+
+
+def _check_devices(points: Points, settings: Mapping[str, Any]) -> None:
+    """Refuse a batch that cannot be divided equally over the devices of its point."""
+    devices, least = int(settings.get("devices", 1)), settings.get("devices_from", 0.0)
+    for point in points:
+        if point["N"] >= least and point["sequences"] % devices:
+            found = f"{counted(point['sequences'], 'sequence')} a step for {devices} devices"
+            mend = "[engine] devices that divide the batch of every point"
+            raise TrainingError(
+                Fault("SC312", f"point {point['id']}", found, "a multiple of them", mend)
+            )
 
 
 def refuse_unknown(points: Sequence[dict[str, Any]]) -> None:
@@ -128,39 +202,92 @@ def refuse_unknown(points: Sequence[dict[str, Any]]) -> None:
 
 
 def _engine(
-    name: str, out: Path, workers: int | None, device: str, checkpoint_seconds: float
+    name: str,
+    out: Path,
+    points: Points,
+    workers: int | None,
+    device: str,
+    settings: dict[str, Any],
 ) -> Engine:
     from scaling.training.engines.debug import DebugEngine
     from scaling.training.engines.local import LocalEngine
 
     if name == "debug":
-        return DebugEngine(out, device, checkpoint_seconds)
+        return DebugEngine(out, device, settings)
     if name == "local":
-        return LocalEngine(out, workers, device, checkpoint_seconds)
+        trunks = {p["id"]: p["trunk"] for p in points}
+        return LocalEngine(out, workers, device, settings, trunks)
     raise TrainingError(Fault("SC004", "--engine", f'"{name}"', "local or debug"))
 
 
 def _follow(
-    runner: Engine, out: Path, points: list[dict[str, Any]], listener: Listener | None
-) -> None:
+    runner: Engine, out: Path, points: Points, listener: Listener | None, limits: Limits
+) -> str | None:
+    """Follow the jobs to their end; return what ended them before, if anything did."""
     last = time.monotonic()
     while runner.busy():
+        reached = limits.reached()
+        if reached is not None:
+            return reached
         for event in runner.poll(0.5):
+            told = kept_as_failed(out, points, event) if event["event"] == "given up" else event
             if listener is not None:
-                listener(event)
+                listener(told)
         if time.monotonic() - last > RESULTS_SECONDS:
             write_results(out, points)
             last = time.monotonic()
+    return None
 
 
-def _messages(counts: dict[str, int]) -> list[Message]:
+def kept_as_failed(out: Path, points: Points, event: Event) -> Event:
+    """Keep a point whose workers die; no worker is left to do it."""
+    point = next(p for p in points if p["id"] == event["id"])
+    missing = dict.fromkeys(("loss", "loss_se", "train_loss", "max_grad_norm"))
+    record = {
+        "id": point["id"],
+        "status": "failed",
+        **missing,
+        "steps_done": 0,
+        "cause": event["cause"],
+        "seconds": 0.0,
+        "point": point,
+        "provenance": {},
+    }
+    commit_record(out, record)
+    names = ("id", "status", "loss", "seconds", "cause")
+    return {"event": "done", **{name: record[name] for name in names}}
+
+
+def _messages(counts: dict[str, int], ended: str | None, left: int) -> list[Message]:
     found = []
     if counts["diverged"]:
         found.append(Message("SC303", f"{counts['diverged']} points diverged; kept as rows."))
     lost = counts["failed"] + counts["too-big"]
     if lost:
         found.append(Message("SC302", f"{lost} points failed; kept as rows.", "error"))
+    if ended is not None and left:
+        text = f"Stopped by {ended} with {counted(left, 'point')} left; running points kept "
+        text += "checkpoints. The same command goes on."
+        found.append(Message("SC313", text))
     return found
+
+
+@contextlib.contextmanager
+def _listening(limits: Limits) -> Iterator[None]:
+    """Note signals that ask a process to leave, so that running points keep a checkpoint."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = (signal.SIGTERM, signal.SIGUSR2)
+    before = {
+        number: signal.signal(number, lambda n, _: limits.signals.append(signal.Signals(n).name))
+        for number in names
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # ------------------------------------------------------------------------------------------ lock

@@ -13,8 +13,8 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from scaling.runs.manifest import resolve  # noqa: E402
-from scaling.training.loop import Trainer  # noqa: E402
 from scaling.training.tasks.decoder import Decoder  # noqa: E402
+from scaling.training.trainer import Trainer  # noqa: E402
 
 DECODERS = [
     {"vocabulary": 256, "context": 32, "layers": 1, "width": 48, "heads": 3, "ffn": 200},

@@ -367,8 +367,8 @@ def test_the_rate_falls_with_size_and_not_with_length():
 @pytest.mark.parametrize("overrides", [{}, {"warmup_steps": 0.0}, {"decay": 0.0}], ids=str)
 @pytest.mark.parametrize("steps", [20, 1000])
 def test_every_step_of_a_schedule_has_a_rate(overrides, steps):
-    loop = pytest.importorskip("scaling.training.loop")
+    schedule = pytest.importorskip("scaling.training.schedule")
     optimizer = recipes.get("bytes-small", overrides).resolve(10_000, steps)
-    rates = [loop.learning_rate(k, steps, optimizer) for k in range(steps)]
+    rates = [schedule.learning_rate(k, steps, optimizer) for k in range(steps)]
     assert all(0 < rate <= optimizer["lr"] for rate in rates)
     assert max(rates) == optimizer["lr"]

@@ -189,10 +189,10 @@ def test_every_recipe_works_where_it_was_made_for_and_says_whence_it_is(name):
 
 @pytest.mark.parametrize("name", recipes.known())
 def test_the_worker_follows_every_schedule(name):
-    loop = pytest.importorskip("scaling.training.loop")
+    schedule = pytest.importorskip("scaling.training.schedule")
     settings = recipes.get(name).settings(env(N=2e8, D=8e9))
     block, steps = settings.optimizer(0), int(settings.steps[0])
-    rates = np.array([loop.learning_rate(k, steps, block) for k in range(steps)])
+    rates = np.array([schedule.learning_rate(k, steps, block) for k in range(steps)])
     assert rates.min() > 0
     assert rates.max() == pytest.approx(block["lr"], rel=0.01)
     assert rates[-1] <= block["lr"] * max(0.06, block["decay_steps"] == 1)

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from scaling.errors import ConfigError, TrainingError  # noqa: E402
 from scaling.runs.records import load_plan  # noqa: E402
-from scaling.training import bench, bench_worker, device, loop  # noqa: E402
+from scaling.training import bench, bench_worker, device, trainer  # noqa: E402
 
 
 def fake(width, flops, family="decoder"):
@@ -129,7 +129,7 @@ class Clock:
 
 def test_what_is_measured_is_what_was_spent(monkeypatch, points, rated):
     clock = Clock()
-    monkeypatch.setattr(loop, "Trainer", clock.build)
+    monkeypatch.setattr(trainer, "Trainer", clock.build)
     monkeypatch.setattr(bench_worker.time, "perf_counter", lambda: clock.now)
     monkeypatch.setattr(bench_worker, "_record", lambda point: 0.01)
     found = bench_worker.Bench(torch.device("cpu"))
@@ -148,7 +148,7 @@ def test_what_is_measured_is_what_was_spent(monkeypatch, points, rated):
 
 def test_a_slow_step_is_measured_a_few_times_only(monkeypatch, points, rated):
     clock = Clock()
-    monkeypatch.setattr(loop, "Trainer", clock.build)
+    monkeypatch.setattr(trainer, "Trainer", clock.build)
     monkeypatch.setattr(bench_worker.time, "perf_counter", lambda: clock.now)
     monkeypatch.setattr(bench_worker, "_record", lambda point: 0.01)
     answer = bench_worker.Bench(torch.device("cpu")).measure(points[0], 0.001)

@@ -10,8 +10,10 @@ from typer.testing import CliRunner  # noqa: E402
 
 from scaling.cli.app import app  # noqa: E402
 from scaling.runs.records import load_plan, read_record  # noqa: E402
-from scaling.training.loop import CHECK_EVERY, Stopped, Trainer  # noqa: E402
-from scaling.training.point import run_point  # noqa: E402
+from scaling.training.job import run_point  # noqa: E402
+from scaling.training.loop import Stopped  # noqa: E402
+from scaling.training.trainer import Trainer  # noqa: E402
+from scaling.training.watch import CHECK_EVERY  # noqa: E402
 
 pytestmark = [
     pytest.mark.gpu,

@@ -90,7 +90,7 @@ def contents(sweep):
         assert names == ["record.json"], f"{point['id']}: {names}"
         record = read_record(sweep, point["id"])
         assert record["status"] == "done", record["cause"]
-        del record["seconds"]
+        del record["seconds"], record["effort"]
         found[point["id"]] = record, files.curve.read_bytes()
     return found
 

@@ -16,18 +16,18 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from scaling import count  # noqa: E402
 from scaling.runs.records import PointFiles, load_plan, read_record  # noqa: E402
 from scaling.training import loop  # noqa: E402
-from scaling.training.loop import Trainer, learning_rate  # noqa: E402
-from scaling.training.point import CURVE_COLUMNS, run_point  # noqa: E402
+from scaling.training.job import run_point  # noqa: E402
+from scaling.training.record import CURVE_COLUMNS  # noqa: E402
+from scaling.training.schedule import learning_rate  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
+from scaling.training.trainer import Trainer  # noqa: E402
+from scaling.training.watch import CHECK_EVERY  # noqa: E402
+from tests.training.conftest import timeless  # noqa: E402
 
 
 def curve(out, point):
     with PointFiles.of(out, point["id"]).curve.open(newline="") as handle:
         return list(csv.DictReader(handle))
-
-
-def timeless(record):
-    return {name: value for name, value in record.items() if name != "seconds"}
 
 
 # ------------------------------------------------------------------------------- learning rate
@@ -148,7 +148,7 @@ def test_a_shorter_run_sees_a_prefix_of_a_longer_one(planned, cpu):
 def test_training_starts_at_the_uniform_prediction(quickstart_point, cpu):
     assert quickstart_point["shape"]["vocabulary"] == 256
     trainer = Trainer(quickstart_point, cpu)
-    before, error = trainer.task.evaluate(trainer.model)
+    before, error = trainer.evaluate()[0]
     first, norm = trainer.train_step()
     assert before == pytest.approx(math.log(256), abs=1e-5)
     assert error < 1e-5
@@ -189,7 +189,8 @@ def test_a_step_is_clipped_adamw_as_torch_has_it(one_point, cpu):
     assert min(norms) < o["clip"] < max(norms)
     for one, other in zip(trainer.model.parameters(), parameters, strict=True):
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-4)
-    assert float(trainer.largest_norm) == pytest.approx(max(norms), rel=1e-3)
+    trainer.watch.look()
+    assert float(trainer.watch.largest[0]) == pytest.approx(max(norms), rel=1e-3)
 
 
 # ---------------------------------------------------------------------------------- determinism
@@ -224,7 +225,7 @@ def test_what_ran_before_does_not_matter(planned, cpu):
 # ----------------------------------------------------------------------------------- divergence
 
 
-@pytest.mark.parametrize(("rate", "cause"), [(10, "training loss"), (1e4, "non-finite")])
+@pytest.mark.parametrize(("rate", "cause"), [(10, "training loss"), (1e4, "loss or gradient not")])
 def test_a_huge_learning_rate_diverges(one_point, cpu, rate, cause):
     out, point = one_point(recipe={"overrides": {"lr": rate}})
     record = run_point(out, point, cpu)
@@ -246,14 +247,14 @@ def test_a_loss_that_is_not_finite_is_divergence(one_point, cpu, monkeypatch, va
     monkeypatch.setattr(Text, "loss", poisoned)
     record = run_point(out, point, cpu)
     assert record["status"] == "diverged"
-    assert record["cause"] == "non-finite loss or gradient at or before step 60"
+    assert record["cause"] == "loss or gradient not finite at step 51"
     assert record["steps_done"] == 60
     json.dumps(record, allow_nan=False)
 
 
 def test_a_validation_loss_that_is_not_finite_is_divergence(one_point, cpu, monkeypatch):
     out, point = one_point(tokens=4e3)
-    monkeypatch.setattr(Text, "evaluate", lambda self, model: (math.nan, math.nan))
+    monkeypatch.setattr(Trainer, "evaluate", lambda self: [(math.nan, math.nan)])
     record = run_point(out, point, cpu)
     assert (record["status"], record["loss"]) == ("diverged", None)
     assert "validation" in record["cause"]
@@ -307,9 +308,11 @@ def test_a_model_unlike_the_plan_is_refused(one_point, cpu):
         Trainer({**point, "N": point["N"] + 1}, cpu)
 
 
-def test_progress_is_told_at_every_look(one_point, cpu):
-    out, point = one_point()
+def test_the_loop_tells_of_every_look_but_the_last(one_point, cpu):
+    _, point = one_point()
     told = []
-    files = PointFiles.of(out, point["id"])
-    loop.train(point, files, cpu, progress=lambda step, loss: told.append(step))
-    assert told == [*range(loop.CHECK_EVERY, point["steps"], loop.CHECK_EVERY), point["steps"]]
+    control = loop.Control(progress=lambda trainer, rate: told.append((trainer.step, rate > 0)))
+    trainer = Trainer(point, cpu)
+    steps = point["steps"]
+    assert loop.advance(trainer, steps, print, control, noted=(), ended=print)
+    assert told == [(step, True) for step in range(CHECK_EVERY, steps, CHECK_EVERY)]

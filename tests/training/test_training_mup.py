@@ -1,6 +1,5 @@
 """Width transfer: rates by group, attention by 1/d, schedules, and the coordinate check."""
 
-import copy
 import json
 import math
 
@@ -14,9 +13,10 @@ from scaling.planning import recipes  # noqa: E402
 from scaling.planning.recipes.optima import find, trials_of  # noqa: E402
 from scaling.runs.manifest import resolve  # noqa: E402
 from scaling.training.coordinates import LIMITS, check_coordinates, slopes  # noqa: E402
-from scaling.training.loop import Trainer, learning_rate  # noqa: E402
-from scaling.training.point import run_point  # noqa: E402
+from scaling.training.job import run_point  # noqa: E402
+from scaling.training.schedule import learning_rate  # noqa: E402
 from scaling.training.tasks.decoder import Decoder  # noqa: E402
+from scaling.training.trainer import Trainer, copied  # noqa: E402
 
 DATA = resolve("markov", {"symbols": 32, "tokens": 60_000, "validation_tokens": 8_000})
 T, SEQUENCES = 16, 8
@@ -61,7 +61,7 @@ def test_without_multipliers_everything_is_one_vector(cpu):
     assert len(Trainer(point(32, "bytes-small"), cpu).flats) == 1
     assert len(Trainer(point(32), cpu).flats) == 1  # at the base width every factor is 1
     trainer = Trainer(point(64), cpu)
-    assert trainer.factors == [1.0, 0.5]
+    assert trainer.optimizer.factors == [1.0, 0.5]
     sizes = [flat.numel() for flat in trainer.flats]
     assert sizes == [32 * 64, 12 * 64**2 + 32 * 64]
 
@@ -114,9 +114,10 @@ def test_a_step_decays_every_group_alike(cpu):
     for width in (16, 64, 128):
         trainer = Trainer(point(width), cpu)
         before = [p.detach().clone() for p in trainer.model.parameters()]
-        for group, factor in zip(trainer.optimizer.param_groups, trainer.factors, strict=True):
+        groups = trainer.optimizer.torch.param_groups
+        for group, factor in zip(groups, trainer.optimizer.factors, strict=True):
             group["lr"] = 0.5 * factor
-        trainer.optimizer.step()
+        trainer.optimizer.torch.step()
         for old, new in zip(before, trainer.model.parameters(), strict=True):
             assert torch.allclose(new, 0.95 * old, rtol=1e-5)
 
@@ -125,7 +126,7 @@ def test_groups_go_on_from_a_checkpoint_in_the_same_bits(cpu):
     first, second = Trainer(point(64), cpu), Trainer(point(64), cpu)
     for _ in range(15):
         first.train_step()
-    second.restore(copy.deepcopy(first.state()))
+    second.restore(copied(first.states()))
     for _ in range(15):
         assert [float(x) for x in first.train_step()] == [float(x) for x in second.train_step()]
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):

@@ -9,9 +9,16 @@ torch = pytest.importorskip("torch")
 from scaling.errors import Fault, OutputError  # noqa: E402
 from scaling.runs.records import PointFiles, load_plan, read_record  # noqa: E402
 from scaling.training import checkpoint  # noqa: E402
-from scaling.training.loop import CHECK_EVERY, Stopped  # noqa: E402
-from scaling.training.point import run_point  # noqa: E402
+from scaling.training.checkpoint import Checkpoints  # noqa: E402
+from scaling.training.job import run_point  # noqa: E402
+from scaling.training.loop import Stopped  # noqa: E402
+from scaling.training.setup import Setup  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
+from scaling.training.trainer import Trainer  # noqa: E402
+from scaling.training.watch import CHECK_EVERY  # noqa: E402
+from tests.training.conftest import timeless  # noqa: E402
+
+OFTEN = Setup(checkpoint_seconds=0.0)
 
 
 @pytest.fixture
@@ -42,8 +49,7 @@ def result(out, record):
     assert read_record(out, record["id"]) == record
     left = sorted(path.name for path in files.folder.iterdir())
     assert left == ["curve.csv", "record.json"]
-    rest = {name: value for name, value in record.items() if name != "seconds"}
-    return rest, files.curve.read_bytes()
+    return timeless(record), files.curve.read_bytes()
 
 
 def stop_at_look(number):
@@ -86,12 +92,12 @@ def test_a_run_stopped_at_every_look_ends_in_the_same_bits(one_point, cpu, undis
 
 def test_the_latest_two_checkpoints_are_kept(one_point, cpu, undisturbed):
     out, point = one_point()
-    files = cut(out, point, cpu, 6, checkpoint_seconds=0.0)
+    files = cut(out, point, cpu, 6, setup=OFTEN)
     names = [path.name for path in files.checkpoints()]
     assert names == ["checkpoint-0000000120.pt", "checkpoint-0000000100.pt"]
     hashes = sorted(path.stem for path in files.folder.glob("*.sha256"))
     assert hashes == ["checkpoint-0000000100", "checkpoint-0000000120"]
-    assert result(out, run_point(out, point, cpu, checkpoint_seconds=0.0)) == undisturbed
+    assert result(out, run_point(out, point, cpu, setup=OFTEN)) == undisturbed
 
 
 def truncate(path):
@@ -125,7 +131,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_older_one(
     one_point, cpu, undisturbed, steps_taken, damage
 ):
     out, point = one_point()
-    files = cut(out, point, cpu, 5, checkpoint_seconds=0.0)
+    files = cut(out, point, cpu, 5, setup=OFTEN)
     damage(files.checkpoints()[0])
     del steps_taken[:]
     record = run_point(out, point, cpu)
@@ -135,10 +141,10 @@ def test_a_damaged_checkpoint_gives_way_to_the_older_one(
 
 def test_without_a_whole_checkpoint_the_run_starts_again(one_point, cpu, undisturbed, steps_taken):
     out, point = one_point()
-    files = cut(out, point, cpu, 5, checkpoint_seconds=0.0)
+    files = cut(out, point, cpu, 5, setup=OFTEN)
     for path, damage in zip(files.checkpoints(), (truncate, lose_hash), strict=True):
         damage(path)
-    assert checkpoint.latest(files, cpu) is None
+    assert Checkpoints(files.folder).latest(cpu) is None
     del steps_taken[:]
     record = run_point(out, point, cpu)
     assert steps_taken == list(range(point["steps"]))
@@ -154,8 +160,8 @@ def test_damaged_checkpoints_of_later_steps_do_not_push_out_whole_ones(
     folder.mkdir(parents=True)
     for step in (100, 120):
         (folder / f"checkpoint-{step:010d}.pt").write_bytes(b"cut off before its hash")
-    files = cut(out, point, cpu, 3, checkpoint_seconds=0.0)
-    state = checkpoint.latest(files, cpu)
+    files = cut(out, point, cpu, 3, setup=OFTEN)
+    state = Checkpoints(files.folder).latest(cpu)
     assert state is not None
     assert state["step"] == 60
     del steps_taken[:]
@@ -168,13 +174,13 @@ def test_a_checkpoint_that_cannot_be_written_is_no_result(one_point, cpu, undist
     out, point = one_point()
     cut(out, point, cpu, 2)
 
-    def full(path, data):
+    def full(path, write):
         raise OutputError(Fault("SC003", str(path), "cannot be written: No space left on device"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_atomic", full)
+        patch.setattr(checkpoint, "write_atomic_by", full)
         with pytest.raises(OutputError, match="No space left"):
-            run_point(out, point, cpu, checkpoint_seconds=0.0)
+            run_point(out, point, cpu, setup=OFTEN)
     assert read_record(out, point["id"]) is None
     assert result(out, run_point(out, point, cpu)) == undisturbed
 
@@ -192,23 +198,22 @@ def test_a_torn_write_leaves_the_point_as_it_was(one_point, cpu, undisturbed, mo
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write_atomic", torn)
         with pytest.raises(KeyboardInterrupt):
-            run_point(out, point, cpu, checkpoint_seconds=0.0)
+            run_point(out, point, cpu, setup=OFTEN)
     files = PointFiles.of(out, point["id"])
-    assert checkpoint.latest(files, cpu)["step"] == 40
+    assert Checkpoints(files.folder).latest(cpu)["step"] == 40
     assert result(out, run_point(out, point, cpu)) == undisturbed
 
 
 def test_the_state_is_everything_that_a_step_depends_on(one_point, cpu):
-    from scaling.training.loop import Trainer
-
     out, point = one_point()
     first = Trainer(point, cpu)
     for _ in range(30):
         first.train_step()
     files = PointFiles.of(out, point["id"])
-    checkpoint.save(files, first.step, first.state())
+    kept = Checkpoints(files.folder)
+    kept.save(first.step, first.states()[0])
     second = Trainer(point, cpu)
-    second.restore(checkpoint.latest(files, cpu))
+    second.restore([kept.latest(cpu)])
     for _ in range(30):
         assert [float(x) for x in first.train_step()] == [float(x) for x in second.train_step()]
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
@@ -217,7 +222,7 @@ def test_the_state_is_everything_that_a_step_depends_on(one_point, cpu):
 
 def test_the_record_comes_last(one_point, cpu, monkeypatch):
     """A process that ends before the record leaves a pending point; after it, a whole one."""
-    from scaling.training import point as module
+    from scaling.training import record as module
 
     out, point = one_point(tokens=4e3)
     files, real = PointFiles.of(out, point["id"]), module.commit_record

@@ -47,7 +47,12 @@ def wall_seconds(costs: Iterable[float], workers: int, start: float = 0.0) -> fl
 
 
 def shared_compute(
-    trunk: ArrayLike, D: ArrayLike, decay: ArrayLike, flops_per_unit: ArrayLike
+    trunk: ArrayLike,
+    D: ArrayLike,
+    decay: ArrayLike,
+    flops_per_unit: ArrayLike,
+    *,
+    averaged: bool = False,
 ) -> FloatArray:
     """FLOP that each point adds where a trunk is trained once and every D branches off it.
 
@@ -65,6 +70,9 @@ def shared_compute(
         Share of each run over which its rate decays, in [0, 1]; shape (n,) or a scalar.
     flops_per_unit : array_like
         FLOP a token or example, shape (n,) or a scalar.
+    averaged : bool
+        Whether weights are averaged over that share at a constant rate: the trunk then goes on
+        where a branch ends, unless the next one has left before.
 
     Returns
     -------
@@ -77,11 +85,15 @@ def shared_compute(
     _, group = np.unique(np.asarray(trunk), return_inverse=True)
     stem = (1.0 - share) * lengths
     order = np.lexsort((stem, group))
-    before = np.concatenate([[0.0], stem[order][:-1]])
+    left, ends = stem[order], lengths[order]
     new = np.concatenate([[True], np.diff(group[order]) != 0])
-    grown = np.empty_like(stem)
-    grown[order] = stem[order] - np.where(new, 0.0, before)
-    return np.asarray(each * (grown + share * lengths))
+    before = np.concatenate([[0.0], left[:-1]])
+    if averaged:
+        end = np.concatenate([[0.0], ends[:-1]])
+        before = np.where(end <= left, end, before)
+    own = np.empty_like(stem)
+    own[order] = ends - np.where(new, 0.0, before)
+    return np.asarray(each * own)
 
 
 # ---------------------------------------------------------------------------------------- totals

@@ -154,7 +154,8 @@ def _blocks(s: Mapping[str, int], length: int, *, rotary: bool) -> dict[str, flo
     queries, keys and values d + 2 k; with rotary positions queries and keys d + k again, else the
     output of attention once more in the order of tokens, d; that output, d; the feed-forward before
     and after its nonlinearity 2 f, with a gate 3 f. A block that is only evaluated holds, at its
-    end, its input, all of attention, the stream twice, and the feed-forward; going back, the
+    end, the stream twice, both outputs of its halves, and the feed-forward, or in attention the
+    stream, queries, keys and values, and what turns them, if that is more; going back, the
     gradients of the stream 2 d and of the feed-forward 2 f.
     """
     d, f, h, n = s["width"], s["ffn"], s["heads"], s["layers"]
@@ -166,7 +167,7 @@ def _blocks(s: Mapping[str, int], length: int, *, rotary: bool) -> dict[str, flo
         "wide": length * n * (2 * d + 4 + h),
         "narrow": length * n * (2 * d + attention + forward),
         "backward": length * (2 * d + forward),
-        "hidden": length * (3 * d + attention + forward),
+        "hidden": length * max(4 * d + forward, 2 * d + 2 * k + 3 * again),
     }
 
 

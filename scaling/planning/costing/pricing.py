@@ -59,7 +59,8 @@ class Pricing:
         decay = laid.settings.decay_steps[laid.rows] / laid.settings.steps[laid.rows]
         own = np.stack([laid.members.of[laid.rows], laid.cells.seed], axis=1)
         _, trunk = np.unique(own, axis=0, return_inverse=True)
-        return cost.shared_compute(trunk, laid.D, decay, laid.C / laid.D)
+        averaged = laid.settings.schedule == "average"
+        return cost.shared_compute(trunk, laid.D, decay, laid.C / laid.D, averaged=averaged)
 
     def times(self, laid: Laid) -> Times | None:
         """Seconds of each point on one worker; None if nothing says how fast it is."""

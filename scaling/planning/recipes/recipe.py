@@ -43,6 +43,7 @@ WHERE = "[recipe.overrides]"
 LONG_WARMUP = 0.1
 NOISE = 0.004  # scatter about a law that published sweeps of language models show
 LENGTH = {"D", "C"}
+OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for hidden matrices, AdamW for embedding and head"}
 LONGEST_LABEL = 40
 REACH_OF_TUNING = 10.0
 WORDS = {
@@ -72,10 +73,13 @@ class Recipe:
     notes : tuple of str
         What a reader must know, and what the source does that the worker does not.
     rule_set : Rules
-    schedule : {"linear", "cosine", "1-sqrt"}
-        Shape of the decay after warm-up and constant rate.
+    schedule : {"linear", "cosine", "1-sqrt", "average"}
+        Shape of the decay after warm-up and constant rate; ``average`` keeps the rate and averages
+        the weights instead.
     tuned : tuple of float
         Range of N that its rules were made for.
+    optimizer : {"adamw", "muon"}
+        Of the hidden matrices; embedding and head have AdamW.
     noise : float
         Standard deviation of ln loss of its runs about a law: seeds, order of data, evaluation.
     reach : float
@@ -89,6 +93,7 @@ class Recipe:
     rule_set: Rules
     schedule: str
     tuned: tuple[float, float]
+    optimizer: str = "adamw"
     noise: float = NOISE
     reach: float = 1.0
 
@@ -127,7 +132,14 @@ class Recipe:
         ConfigError
             SC012 if a rule gives a value that cannot be used; SC020 if a column is missing.
         """
-        return evaluate(self.rule_set, env, where=WHERE, schedule=self.schedule, start=self._start)
+        return evaluate(
+            self.rule_set,
+            env,
+            where=WHERE,
+            schedule=self.schedule,
+            start=self._start,
+            optimizer=self.optimizer,
+        )
 
     def resolve(self, size: int, steps: int) -> dict[str, Any]:
         """Return the optimiser block of a point of N = `size`, for rules of N and steps only."""
@@ -160,10 +172,19 @@ class Recipe:
                 lines.append(f"{word} = {self._spelt(rules.formulas[name])}{self._limits(name)}")
             elif rules.constants.get(name, DEFAULTS.get(name)) != DEFAULTS.get(name):
                 lines.append(f"{word} = {rules.constants[name]:g}{self._limits(name)}")
-        lines.append(f"AdamW; linear warm-up, constant rate, {self.schedule} decay")
+        lines.append(f"{OPTIMIZERS[self.optimizer]}; linear warm-up, constant rate, {self._end()}")
         low, high = self.tuned
         lines.append(f"made for N from {low:.3g} to {high:.3g}")
         return [*lines, f"source: {self.source}", *(f"note: {note}" for note in self.notes)]
+
+    def _end(self) -> str:
+        if self.schedule == "average":
+            return "average of the weights over the share of the decay"
+        return f"{self.schedule} decay"
+
+    def for_trunks(self) -> Recipe:
+        """Return the recipe for branches of trunks, whose warm-up knows no length."""
+        return replace(self, rule_set=self.rule_set.without_length())
 
     def _spelt(self, formula: Expression) -> str:
         used = [name for name in formula.names if name in self.constants]
@@ -310,7 +331,13 @@ def _find(name: str) -> Recipe:
     return max(versions, key=lambda recipe: int(recipe.name.split("@")[1]))
 
 
-def get(name: str, overrides: Mapping[str, float | str] | None = None) -> Recipe:
+def get(
+    name: str,
+    overrides: Mapping[str, float | str] | None = None,
+    *,
+    schedule: str | None = None,
+    optimizer: str | None = None,
+) -> Recipe:
     """Return a recipe, changed as a study asks; its name then says so.
 
     Parameters
@@ -320,6 +347,8 @@ def get(name: str, overrides: Mapping[str, float | str] | None = None) -> Recipe
     overrides : mapping, optional
         Numbers for constants and settings; formulas, as text, for settings:
         ``{"lr": "0.004*(N/1e6)**-0.3"}``.
+    schedule, optimizer : str, optional
+        In place of the recipe's own.
 
     Raises
     ------
@@ -328,6 +357,10 @@ def get(name: str, overrides: Mapping[str, float | str] | None = None) -> Recipe
         a formula that cannot be used.
     """
     recipe = _find(name)
+    for part, wish in (("schedule", schedule), ("optimizer", optimizer)):
+        if wish is not None and wish != getattr(recipe, part):
+            changed: dict[str, Any] = {part: wish, "name": f"{recipe.name}+{wish}"}
+            recipe = replace(recipe, **changed)
     rules, labels = recipe.rule_set, []
     constants, formulas = dict(rules.constants), dict(rules.formulas)
     for key, value in sorted((overrides or {}).items()):
@@ -349,8 +382,8 @@ def get(name: str, overrides: Mapping[str, float | str] | None = None) -> Recipe
         labels.append(f"{key}={value:g}")
     if not labels:
         return recipe
-    changed = replace(rules, constants=constants, formulas=formulas)
-    return replace(recipe, name=f"{recipe.name}+{','.join(labels)}", rule_set=changed)
+    new = replace(rules, constants=constants, formulas=formulas)
+    return replace(recipe, name=f"{recipe.name}+{','.join(labels)}", rule_set=new)
 
 
 def _label(formula: str) -> str:

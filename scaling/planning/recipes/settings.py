@@ -58,7 +58,7 @@ MOST = 1e9
 DIGITS = {"beta1": 6, "beta2": 6, "lr_embedding": 6, "lr_hidden": 6, "lr_head": 6}
 CERTAIN = 10  # digits that do not depend on the last bit of a power or a logarithm
 ROUNDINGS = ("nearest", "power-of-two", "power-of-two-up")
-SCHEDULES = ("linear", "cosine", "1-sqrt")
+MOMENTUM = 0.95  # of Muon (Jordan et al. 2024)
 
 
 def limits(name: str) -> tuple[float, float]:
@@ -131,6 +131,16 @@ class Rules:
     caps: Mapping[str, Expression]
     rounding: Mapping[str, str]
 
+    def without_length(self) -> Rules:
+        """Return the rules without the cap on the warm-up, if that knows the length of a run.
+
+        Branches of a trunk warm up together, however short they are.
+        """
+        names = set(self.caps["warmup_steps"].names) if "warmup_steps" in self.caps else set()
+        if not names & {"D", "C", "steps"}:
+            return self
+        return replace(self, caps={k: v for k, v in self.caps.items() if k != "warmup_steps"})
+
     def needs(self, name: str) -> frozenset[str]:
         """Columns of the plan that a setting depends on, through other settings too."""
         found: set[str] = set()
@@ -170,6 +180,8 @@ class Settings:
         Factors on the rate of each group of parameters; empty where all are 1.
     schedule : str
         Shape of the decay.
+    optimizer_name : str
+        ``adamw``, or ``muon`` for the hidden matrices.
     capped : mapping of str to ndarray of bool
         Cells in which a cap on the batch or the rate holds.
     start : mapping
@@ -189,6 +201,7 @@ class Settings:
     floor: Array
     multipliers: Mapping[str, Array]
     schedule: str
+    optimizer_name: str
     capped: Mapping[str, NDArray[np.bool_]]
     start: Mapping[str, float] = field(default_factory=dict)
 
@@ -201,7 +214,9 @@ class Settings:
             block["shape"] = self.schedule
         if self.floor[i]:
             block["floor"] = float(self.floor[i])
-        return {"name": "adamw", **block}
+        if self.optimizer_name == "muon":
+            block["momentum"] = MOMENTUM
+        return {"name": self.optimizer_name, **block}
 
     def init(self, i: int) -> Mapping[str, float]:
         """Return the initialisation block of cell `i`: one mapping for all cells."""
@@ -225,7 +240,9 @@ class Settings:
         return [getattr(self, name).tolist() for name in self._names]
 
 
-def evaluate(rules: Rules, env: Env, *, where: str, schedule: str, start: Env) -> Settings:
+def evaluate(
+    rules: Rules, env: Env, *, where: str, schedule: str, start: Env, optimizer: str = "adamw"
+) -> Settings:
     """Evaluate the rules on the columns `env`, arrays of shape (k,) or numbers.
 
     Raises
@@ -270,6 +287,7 @@ def evaluate(rules: Rules, env: Env, *, where: str, schedule: str, start: Env) -
         floor=found["floor"],
         multipliers={group: found[rule] for group, rule in MULTIPLIERS.items()} if apart else {},
         schedule=schedule,
+        optimizer_name=optimizer,
         capped={k: v for k, v in capped.items() if k != "warmup_steps"},
         start=start,
     )

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 Event = dict[str, Any]
+Kind = Literal["alone", "trunk", "stack"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """Point ids that run in one process, in order."""
+    """Point ids that run in one process, in order.
+
+    Attributes
+    ----------
+    points : tuple of str
+    kind : {"alone", "trunk", "stack"}
+        One after another, as branches of one trunk, or as one stacked model.
+    """
 
     points: tuple[str, ...]
+    kind: Kind = "alone"
 
 
 class Engine(Protocol):

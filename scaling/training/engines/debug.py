@@ -5,47 +5,61 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from scaling.training.engines.base import Event, Job
 
 
 class DebugEngine:
-    """Runs one point a poll, in process."""
+    """Runs one job a poll, in process.
 
-    def __init__(self, out: Path, device: str, checkpoint_seconds: float) -> None:
-        self.out, self.device, self.checkpoint_seconds = out, device, checkpoint_seconds
-        self.queue: deque[str] = deque()
+    Parameters
+    ----------
+    out : Path
+        Sweep folder.
+    device : {"auto", "cpu", "cuda"}
+    setup : mapping
+        Settings of `scaling.training.setup.Setup`.
+    """
+
+    def __init__(self, out: Path, device: str, setup: dict[str, Any]) -> None:
+        self.out, self.device, self.setup = out, device, setup
+        self.queue: deque[Job] = deque()
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue the points of `jobs`."""
-        for job in jobs:
-            self.queue.extend(job.points)
+        """Queue the jobs."""
+        self.queue.extend(jobs)
 
     def poll(self, timeout: float) -> list[Event]:
-        """Run the next point."""
+        """Run the next job."""
         del timeout
         import torch
 
         from scaling.runs.records import load_plan
         from scaling.training.device import device_of
-        from scaling.training.point import run_point
+        from scaling.training.job import Desk, run_job
+        from scaling.training.setup import Setup
 
         if not self.queue:
             return []
-        device = device_of(self.device)
-        point_id = self.queue.popleft()
-        point = next(p for p in load_plan(self.out) if p["id"] == point_id)
+        job, plan = self.queue.popleft(), load_plan(self.out)
+        points = {point["id"]: point for point in plan}
+        events: list[Event] = []
+
+        def tell(event: str, name: str, **fields: Any) -> None:
+            events.append({"event": event, "id": name, **fields})
+
+        desk = Desk(self.out, device_of(self.device), Setup.of(self.setup), plan, tell=tell)
         threads = torch.get_num_threads()
         try:
-            record = run_point(self.out, point, device, checkpoint_seconds=self.checkpoint_seconds)
+            run_job([points[name] for name in job.points], job.kind, desk)
         finally:  # the process is the caller's
             torch.set_num_threads(threads)
             torch.set_flush_denormal(False)
-        fields = {k: record[k] for k in ("status", "loss", "seconds", "cause")}
-        return [{"event": "start", "id": point_id}, {"event": "done", "id": point_id, **fields}]
+        return events
 
     def busy(self) -> bool:
-        """Whether points are queued."""
+        """Whether jobs are queued."""
         return bool(self.queue)
 
     def cancel(self) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import Fault, TrainingError
-from scaling.runs.records import PointFiles, commit_record, load_plan, read_record
+from scaling.runs.records import PointFiles, checkpoints_in, read_record, trunk_folder
 from scaling.training.engines.base import Event, Job
 
-MAX_STARTS = 3  # starts of a point without a newer checkpoint
+MAX_STARTS = 3  # starts of a job without a newer checkpoint or a new record
 STOP_SECONDS = 20.0
+GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def usable_cores() -> int:
@@ -27,13 +28,23 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` has them."""
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if asked is not None:
+        return [name for name in asked.split(",") if name.strip() not in ("", "-1")]
+    return [str(i) for i in range(len(list(GPUS.glob("*"))))]
+
+
 class _Slot:
     """A worker process and the job it has."""
 
-    def __init__(self, number: int, command: list[str], log: Path) -> None:
+    def __init__(self, number: int, command: list[str], log: Path, gpus: Sequence[str]) -> None:
         self.number = number
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        if gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
                 command,
@@ -44,13 +55,15 @@ class _Slot:
                 start_new_session=True,
             )
         self.ready = False
-        self.point: str | None = None
+        self.job: Job | None = None
+        self.point: str | None = None  # of the job, where it is now
         self.buffer = b""
 
-    def send(self, point: str) -> None:
+    def send(self, job: Job) -> None:
         assert self.process.stdin is not None
-        self.point = point
-        self.process.stdin.write(json.dumps({"points": [point]}).encode() + b"\n")
+        self.job, self.point = job, None
+        text = json.dumps({"points": job.points, "kind": job.kind})
+        self.process.stdin.write(text.encode() + b"\n")
         self.process.stdin.flush()
 
     def close(self) -> None:
@@ -70,52 +83,67 @@ class LocalEngine:
     out : Path
         Sweep folder.
     workers : int or None
-        Processes; one a usable core if None (one on a GPU).
+        Processes; if None one for each GPU that a job needs, or one a usable core.
     device : {"auto", "cpu", "cuda"}
-    checkpoint_seconds : float
+    setup : mapping
+        Settings of `scaling.training.setup.Setup`.
+    trunks : mapping
+        Trunk of each point, by id.
     """
 
     def __init__(
-        self, out: Path, workers: int | None, device: str, checkpoint_seconds: float
+        self,
+        out: Path,
+        workers: int | None,
+        device: str,
+        setup: dict[str, Any],
+        trunks: dict[str, str],
     ) -> None:
-        self.out, self.device = out, device
-        self.workers = workers or (1 if device == "cuda" else usable_cores())
+        self.out, self.trunks = out, trunks
+        self.gpus = visible_gpus() if device != "cpu" else []
+        self.each = int(setup.get("devices", 1))
+        places = max(1, len(self.gpus) // self.each)
+        on_gpu = bool(self.gpus) or device == "cuda"
+        self.workers = workers or (places if on_gpu else usable_cores())
+        self.places = places
         self.command = [
             sys.executable,
             "-m",
             "scaling.training.worker",
             str(out),
             device,
-            str(checkpoint_seconds),
+            json.dumps(setup),
         ]
-        self.queue: deque[str] = deque()
+        self.queue: deque[Job] = deque()
         self.slots: list[_Slot] = []
         self.selector = selectors.DefaultSelector()
-        self.starts: dict[str, tuple[int, str]] = {}
+        self.starts: dict[Job, tuple[int, tuple[str, ...] | None]] = {}
+        self.told: set[str] = set()  # points whose end was made known
         self.stillborn = 0  # workers in a row that died before they were ready
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue the points of `jobs` and start as many workers as they can use."""
-        for job in jobs:
-            self.queue.extend(job.points)
+        """Queue the jobs and start as many workers as they can use."""
+        self.queue.extend(jobs)
         while len(self.slots) < min(self.workers, len(self.queue)):
             self._open(len(self.slots))
 
     def _open(self, number: int) -> None:
-        slot = _Slot(number, self.command, self.out / "logs" / f"worker-{number}.log")
+        first = number % self.places * self.each
+        gpus = self.gpus[first : first + self.each]
+        slot = _Slot(number, self.command, self.out / "logs" / f"worker-{number}.log", gpus)
         assert slot.process.stdout is not None
         os.set_blocking(slot.process.stdout.fileno(), False)
         self.selector.register(slot.process.stdout, selectors.EVENT_READ, slot)
         self.slots.append(slot)
 
     def busy(self) -> bool:
-        """Whether points are queued or running."""
-        return bool(self.queue) or any(slot.point for slot in self.slots)
+        """Whether jobs are queued or running."""
+        return bool(self.queue) or any(slot.job for slot in self.slots)
 
     def poll(self, timeout: float) -> list[Event]:
-        """Hand out points, gather events, replace dead workers."""
+        """Hand out jobs, gather events, replace dead workers."""
         for slot in self.slots:
-            if slot.ready and slot.point is None and self.queue:
+            if slot.ready and slot.job is None and self.queue:
                 self._give(slot)
         events: list[Event] = []
         for key, _ in self.selector.select(timeout):
@@ -123,15 +151,19 @@ class LocalEngine:
         return events
 
     def _give(self, slot: _Slot) -> None:
-        point = self.queue.popleft()
-        newest = PointFiles.of(self.out, point).checkpoints()
-        mark = newest[0].name if newest else ""
-        count, old = self.starts.get(point, (0, ""))
-        self.starts[point] = (count + 1 if mark == old else 1, mark)
+        job = self.queue.popleft()
+        mark, (count, old) = self._mark(job), self.starts.get(job, (0, None))
+        self.starts[job] = (count + 1 if mark == old else 1, mark)
         try:
-            slot.send(point)
+            slot.send(job)
         except OSError:  # the worker died meanwhile; its end of file will be read next
-            slot.point = point
+            slot.job = job
+
+    def _mark(self, job: Job) -> tuple[str, ...]:
+        """Newest checkpoints of a job: what changes when a start has not been in vain."""
+        folders = [PointFiles.of(self.out, name).folder for name in job.points]
+        folders += [trunk_folder(self.out, self.trunks[name]) for name in job.points[:1]]
+        return tuple(path.name for folder in folders for path in checkpoints_in(folder)[:1])
 
     def _read(self, slot: _Slot) -> list[Event]:
         assert slot.process.stdout is not None
@@ -144,10 +176,11 @@ class LocalEngine:
         events = []
         for line in lines:
             event: dict[str, Any] = json.loads(line)
-            if event["event"] == "ready":
+            kind = event["event"]
+            if kind == "ready":
                 slot.ready = True
                 self.stillborn = 0
-            elif event["event"] == "error":
+            elif kind == "error":
                 self.cancel()
                 raise TrainingError(
                     Fault(
@@ -157,20 +190,24 @@ class LocalEngine:
                         mend="--device cpu" if event["code"] == "SC306" else "",
                     )
                 )
-            elif event["event"] == "done":
-                slot.point = None
+            elif kind == "finished":
+                slot.job = slot.point = None
+            elif kind in ("start", "progress"):
+                slot.point = event["id"]
+            elif kind == "done":
+                self.told.add(event["id"])
             events.append(event)
         return events
 
     def _bury(self, slot: _Slot) -> list[Event]:
-        """Requeue the point of a dead worker, or give it up, and start another worker."""
+        """Requeue the job of a dead worker, or give its point up, and start another worker."""
         assert slot.process.stdout is not None
         self.selector.unregister(slot.process.stdout)
         slot.process.wait()
         code = slot.process.returncode
         slot.close()
         self.slots.remove(slot)
-        if not slot.ready and slot.point is None:
+        if not slot.ready and slot.job is None:
             self.stillborn += 1
             if code < 0 and self.stillborn < MAX_STARTS:  # killed from outside, not by itself
                 self._open(slot.number)
@@ -184,58 +221,40 @@ class LocalEngine:
                     mend="read that log",
                 )
             )
-        events: list[Event] = []
-        point = slot.point
-        if point is not None and read_record(self.out, point) is None:
-            if self.starts[point][0] >= MAX_STARTS:
-                self._give_up(point, code)
-                events.append(
-                    {
-                        "event": "done",
-                        "id": point,
-                        "status": "failed",
-                        "loss": None,
-                        "seconds": None,
-                        "cause": "its worker died repeatedly",
-                    }
-                )
-            else:
-                self.queue.appendleft(point)
-                events.append({"event": "lost", "id": point, "code": code})
-        elif point is not None:
-            events.append(
-                {
-                    "event": "done",
-                    "id": point,
-                    "status": "done",
-                    "loss": None,
-                    "seconds": None,
-                    "cause": None,
-                }
-            )
+        events = [] if slot.job is None else self._again(slot.job, slot.point, code)
         if self.queue:
             self._open(slot.number)
         return events
 
-    def _give_up(self, point: str, code: int) -> None:
-        plan = next(p for p in load_plan(self.out) if p["id"] == point)
-        cause = f"its worker died {MAX_STARTS} times without a newer checkpoint (exit {code})"
-        commit_record(
-            self.out,
-            {
-                "id": point,
-                "status": "failed",
-                "loss": None,
-                "loss_se": None,
-                "train_loss": None,
-                "steps_done": 0,
-                "cause": cause,
-                "max_grad_norm": None,
-                "seconds": 0.0,
-                "point": plan,
-                "provenance": {},
-            },
-        )
+    def _again(self, job: Job, at: str | None, code: int) -> list[Event]:
+        """Queue what is left of a job whose worker died; give up a point that killed several."""
+        records = {name: read_record(self.out, name) for name in job.points}
+        names = ("status", "loss", "seconds", "cause")
+        events: list[Event] = [
+            {"event": "done", "id": name, **{k: record[k] for k in names}}
+            for name, record in records.items()
+            if record is not None and name not in self.told
+        ]
+        left = [name for name, record in records.items() if record is None]
+        kind, points = job.kind, job.points
+        starts, mark = self.starts.pop(job)
+        if left and starts >= MAX_STARTS:
+            starts, mark = 0, None
+            if kind == "stack":  # taken apart, so that the point that kills it can be told
+                kind = "alone"
+            else:
+                lost = at if at in left else left[0]
+                left.remove(lost)
+                points = tuple(name for name in points if name != lost)
+                cause = f"its worker died {MAX_STARTS} times without a newer checkpoint"
+                cause += f" (exit {code})"
+                events.append({"event": "given up", "id": lost, "cause": cause})
+        if left:
+            again = Job(points, kind)
+            self.starts[again] = (starts, mark)
+            self.queue.appendleft(again)
+            events.append({"event": "lost", "id": at if at in left else left[0], "code": code})
+        return events
 
     def cancel(self) -> None:
         """Ask the workers to checkpoint and leave; end those that do not."""

@@ -1,4 +1,4 @@
-"""Text and symbol sequences: windows in an order that is a pure function of (seed, step)."""
+"""Text and symbol sequences: next-token prediction."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from scaling.runs.manifest import load
+from scaling.training.tasks.corpus import Stream, corpus_of
 from scaling.training.tasks.decoder import Decoder
 
 EVALUATION_BATCH, EVALUATION_LOGITS = 256, 2**21  # most sequences, and most logits, at once
+SEEDS = ("init", "data", "dropout")
+
+
+def seed_of(point: Mapping[str, Any], stream: str) -> int:
+    """Seed of the initialisation, the order of the data or the dropout of a point.
+
+    All three are the point's seed unless its start names another.
+    """
+    return int(point["init"].get(f"seed_{stream}", point["seed"]))
 
 
 class Text:
@@ -29,48 +38,34 @@ class Text:
     """
 
     def __init__(self, point: Mapping[str, Any], device: torch.device) -> None:
-        self.point = point
-        self.device = device
-        self.context = int(point["shape"]["context"])
-        train, validation = load(point["data"])
-        self.train = torch.from_numpy(train.copy()).to(device)
-        self.offsets = torch.arange(self.context + 1, device=device)
-        self.windows = (len(train) - 1) // self.context
-        self.validation = self._fixed(validation, int(point["evaluation"]["sequences"]))
-        self._epoch = -1
-        self._order: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.point, self.device = point, device
+        self.corpus = corpus_of(point, device)
+        self.order = Stream(seed_of(point, "data"), self.windows)
 
-    def _fixed(self, tokens: NDArray[np.uint8], sequences: int) -> Tensor:
-        """Validation windows (S, T + 1) at one stride over the held-out part."""
-        last = len(tokens) - self.context - 1
-        sequences = min(sequences, last // self.context)
-        starts = torch.arange(sequences) * (last // sequences)
-        return torch.from_numpy(tokens.copy())[starts[:, None] + self.offsets.cpu()].to(self.device)
+    @property
+    def windows(self) -> int:
+        """Windows in an epoch."""
+        return self.corpus.windows
 
-    def order(self, first: int, count: int) -> NDArray[np.int64]:
-        """Windows number `first` … of the endless stream: a new permutation each epoch.
+    @property
+    def validation(self) -> Tensor:
+        """Fixed validation windows, shape (S, T + 1)."""
+        return self.corpus.validation
 
-        A shorter run sees a prefix of what a longer one with the same seed sees.
-        """
-        out = np.empty(count, dtype=np.int64)
-        for i in range(count):
-            epoch, position = divmod(first + i, self.windows)
-            if epoch != self._epoch:
-                rng = np.random.default_rng([int(self.point["seed"]), epoch])
-                self._epoch, self._order = epoch, rng.permutation(self.windows)
-            out[i] = self._order[position]
-        return out
+    def numbers(self, step: int) -> NDArray[np.int64]:
+        """Windows of one step (0-based), shape (sequences,)."""
+        size = int(self.point["sequences"])
+        return self.order(step * size, size)
 
     def batch(self, step: int) -> Tensor:
         """Tokens of one step (0-based), shape (sequences, T + 1), int64."""
-        size = int(self.point["sequences"])
-        starts = torch.from_numpy(self.order(step * size, size) * self.context).to(self.device)
-        return self.train[starts[:, None] + self.offsets].long()
+        return self.corpus.gather(self.numbers(step))
 
     def model(self) -> Decoder:
         """Build the model of the point's shape from the point's seed; check its count."""
-        torch.manual_seed(int(self.point["seed"]))
-        model = Decoder(self.point["shape"], **self.point["init"])
+        torch.manual_seed(seed_of(self.point, "init"))
+        start = {k: v for k, v in self.point["init"].items() if not k.startswith("seed_")}
+        model = Decoder(self.point["shape"], **start)
         built = sum(p.numel() for p in model.parameters())
         planned = self.point["N"] + self.point["N_embedding"]
         if built != planned:
@@ -78,9 +73,8 @@ class Text:
         return model.to(self.device)
 
     def loss(self, model: torch.nn.Module, tokens: Tensor) -> Tensor:
-        """Mean cross-entropy [nats per token], reduced in float32."""
-        logits = model(tokens[:, :-1])
-        return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
+        """Mean cross-entropy [nats per token], reduced in float32 or better."""
+        return next_token_loss(model, tokens)
 
     @property
     def ceiling(self) -> float:
@@ -88,18 +82,40 @@ class Text:
         return math.log(self.point["shape"]["vocabulary"])
 
     @torch.no_grad()
-    def evaluate(self, model: torch.nn.Module) -> tuple[float, float]:
-        """Validation loss and its standard error over sequences [nats per token]."""
-        means = []
-        each = self.context * int(self.point["shape"]["vocabulary"])
-        at_once = max(1, min(EVALUATION_BATCH, EVALUATION_LOGITS // each))
-        for part in torch.split(self.validation, at_once):
+    def losses(self, model: torch.nn.Module, sequences: Tensor) -> Tensor:
+        """Mean loss of each validation sequence, shape (S,), float64 on the CPU."""
+        found = []
+        for part in torch.split(sequences, self.evaluated_at_once):
             tokens = part.long()
-            logits = model(tokens[:, :-1]).float()
+            logits = full(model(tokens[:, :-1]))
             losses = F.cross_entropy(
                 logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
             )
-            means.append(losses.view(len(tokens), -1).mean(dim=1).double().cpu())
-        per_sequence = torch.cat(means)
-        error = per_sequence.std() / math.sqrt(len(per_sequence))
-        return float(per_sequence.mean()), float(error)
+            found.append(losses.view(len(tokens), -1).mean(dim=1).double().cpu())
+        return torch.cat(found)
+
+    @property
+    def evaluated_at_once(self) -> int:
+        """Validation sequences in one pass."""
+        each = self.corpus.context * int(self.point["shape"]["vocabulary"])
+        return max(1, min(EVALUATION_BATCH, EVALUATION_LOGITS // each))
+
+    def evaluate(self, model: torch.nn.Module) -> tuple[float, float]:
+        """Validation loss and its standard error over sequences [nats per token]."""
+        return summary(self.losses(model, self.validation))
+
+
+def next_token_loss(model: torch.nn.Module, tokens: Tensor) -> Tensor:
+    """Mean cross-entropy [nats per token] of tokens (B, T + 1) under a model."""
+    logits = full(model(tokens[:, :-1]))
+    return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+
+
+def summary(losses: Tensor) -> tuple[float, float]:
+    """Mean of the losses of sequences, and its standard error."""
+    return float(losses.mean()), float(losses.std() / math.sqrt(len(losses)))
+
+
+def full(logits: Tensor) -> Tensor:
+    """Logits in float32, or as they are where they are better."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits

@@ -1,0 +1,118 @@
+"""Token windows in an order that is a pure function of (seed, window), on the device or beside it.
+
+A window is a run of T + 1 tokens; windows do not overlap. Batch t of a run holds windows number
+t B to (t + 1) B of an endless stream, which is one permutation of all windows after another, so
+no loader has a state, a shorter run sees a prefix of what a longer one sees, and neither the number
+of workers nor the size of a pass can change what a step sees.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scaling.runs.files import canonical_json
+from scaling.runs.manifest import load
+
+RESIDENT = 0.25  # share of the free device memory that data may take
+
+
+class Corpus:
+    """The tokens of one data set for one context.
+
+    Parameters
+    ----------
+    data : mapping
+        Manifest.
+    context : int
+        T.
+    sequences : int
+        Validation sequences at most.
+    device : torch.device
+    resident : bool, optional
+        Whether all training tokens lie on the device; by their size if None. Else a batch is
+        gathered on the host, in pinned memory, and copied while the device computes.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        context: int,
+        sequences: int,
+        device: torch.device,
+        *,
+        resident: bool | None = None,
+    ) -> None:
+        train, held_out = load(data)
+        self.context, self.device = context, device
+        self.windows = (len(train) - 1) // context
+        tokens = torch.from_numpy(train.copy())
+        if resident is None:
+            resident = _fits(tokens, device)
+        self.resident = resident
+        self.train = tokens.to(device) if resident else tokens
+        self.offsets = torch.arange(context + 1, device=self.train.device)
+        self.validation = self._fixed(torch.from_numpy(held_out.copy()), sequences).to(device)
+
+    def _fixed(self, tokens: Tensor, sequences: int) -> Tensor:
+        """Validation windows (S, T + 1) at one stride over the held-out part."""
+        last = len(tokens) - self.context - 1
+        sequences = min(sequences, last // self.context)
+        starts = torch.arange(sequences) * (last // sequences)
+        return tokens[starts[:, None] + torch.arange(self.context + 1)]
+
+    def gather(self, windows: NDArray[np.int64]) -> Tensor:
+        """Tokens of these windows, shape (..., T + 1), int64, on the device."""
+        starts = torch.from_numpy(windows * self.context).to(self.train.device)
+        found = self.train[starts[..., None] + self.offsets]
+        if not self.resident and self.device.type == "cuda":
+            found = found.pin_memory().to(self.device, non_blocking=True)
+        return found.long()
+
+
+def _fits(tokens: Tensor, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return tokens.nbytes <= RESIDENT * free
+
+
+@lru_cache(maxsize=2)
+def _kept(data: str, context: int, sequences: int, device: torch.device) -> Corpus:
+    return Corpus(json.loads(data), context, sequences, device)
+
+
+def corpus_of(point: Mapping[str, Any], device: torch.device) -> Corpus:
+    """Return the corpus of a point; the next point of a process finds it where it is."""
+    context, sequences = int(point["shape"]["context"]), int(point["evaluation"]["sequences"])
+    return _kept(canonical_json(point["data"]), context, sequences, device)
+
+
+class Stream:
+    """The endless stream of windows of one seed: a new permutation each epoch."""
+
+    def __init__(self, seed: int, windows: int) -> None:
+        self.seed, self.windows = seed, windows
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    def __call__(self, first: int, count: int) -> NDArray[np.int64]:
+        """Windows number `first` … of the stream, shape (count,)."""
+        out = np.empty(count, dtype=np.int64)
+        filled = 0
+        while filled < count:
+            epoch, position = divmod(first + filled, self.windows)
+            if epoch != self._epoch:
+                rng = np.random.default_rng([self.seed, epoch])
+                self._epoch, self._order = epoch, rng.permutation(self.windows)
+            part = self._order[position : position + count - filled]
+            out[filled : filled + len(part)] = part
+            filled += len(part)
+        return out

@@ -1,0 +1,267 @@
+"""One model in training: its step, exact to the token, and its state, exact to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scaling.training import optimizers
+from scaling.training.schedule import averages, decay_start, learning_rate
+from scaling.training.setup import Setup, prepare
+from scaling.training.tasks.text import Text, next_token_loss, seed_of, summary
+from scaling.training.watch import Watch
+
+Point = Mapping[str, Any]
+
+
+@dataclass
+class Effort:
+    """What a point took on this machine; nothing of it enters the result.
+
+    Attributes
+    ----------
+    active, evaluation, compile : float
+        Time in training steps, in evaluating and in compiling [s].
+    """
+
+    active: float = 0.0
+    evaluation: float = 0.0
+    compile: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """All of it [s]."""
+        return self.active + self.evaluation + self.compile
+
+
+class Trainer:
+    """State of one point in training.
+
+    Parameters
+    ----------
+    point : mapping
+        A line of ``plan.jsonl``.
+    device : torch.device
+    setup : Setup
+    """
+
+    ranks, rank = 1, 0
+
+    def __init__(self, point: Point, device: torch.device, setup: Setup | None = None) -> None:
+        prepare(device)
+        self.setup, self.device = setup or Setup(), device
+        self.dtype = self.setup.dtype(device)
+        self.points: tuple[Point, ...] = (point,)
+        self.step = 0
+        self.micro = int(point["sequences"])
+        self.watch = Watch(1)
+        self.averaged: list[Tensor] = []  # means of the weights since the decay would have begun
+        self.averaged_steps = 0
+        self.task = Text(point, device)
+        self._next: tuple[int, Tensor] | None = None
+        self.effort = Effort()
+        self.paid = 0  # steps that another branch of the trunk has taken
+        self.compiled: str | None = None
+        self._build()
+        self.ended = [False] * len(self.points)
+        self.curves: list[dict[int, list[float]]] = [{} for _ in self.points]
+
+    @property
+    def point(self) -> Point:
+        """The point, or the first of several."""
+        return self.points[0]
+
+    def _build(self) -> None:
+        o = self.point["optimizer"]
+        self.model: nn.Module = self.task.model().to(self.weight_dtype)
+        parts = optimizers.parts_of(self.model, o)
+        self.flats = [optimizers.flatten(part.parameters) for part in parts]
+        self.optimizer: optimizers.Optimizer = optimizers.build(o, parts, self.flats)
+        self.gradients = [flat.grad for flat in self.flats if flat.grad is not None]
+        self.function: Callable[[nn.Module, Tensor], Tensor] = next_token_loss
+        self.passed: Callable[[Tensor], Tensor] = self.eager
+
+    @property
+    def weight_dtype(self) -> torch.dtype:
+        """Type of weights, gradients and moments: float32 unless all is float64."""
+        return torch.float64 if self.dtype == torch.float64 else torch.float32
+
+    # -------------------------------------------------------------------------------------- step
+
+    def train_step(self) -> tuple[Tensor, Tensor]:
+        """Take one optimiser step; return the batch loss and the gradient norm, on the device.
+
+        Of a stack they are those of each model, shape (k,).
+        """
+        total, norm = self.gradient()
+        self._clip(norm)
+        self.optimizer.step([self.rate(point) for point in self.points])
+        self.watch.add(total, norm)
+        if averages(self.point) and self.step >= decay_start(self.point):
+            self._average()
+        self.step += 1
+        return total, norm
+
+    def rate(self, point: Point) -> float:
+        """Learning rate of this step."""
+        return learning_rate(self.step, int(point["steps"]), point["optimizer"])
+
+    def gradient(self) -> tuple[Tensor, Tensor]:
+        """Leave the gradient of this step's batch; return its loss and norm."""
+        tokens = self._batch()
+        for gradient in self.gradients:
+            gradient.zero_()
+        if self.point["init"].get("dropout"):  # masks are a function of (seed, step) too
+            torch.manual_seed((seed_of(self.point, "dropout") * 1_000_003 + self.step) % 2**63)
+        parts = torch.split(tokens, self.micro, dim=-2)
+        total = self._backward(parts[0], len(parts))
+        for part in parts[1:]:
+            total += self._backward(part, len(parts))
+        self._fetch(self.step + 1)
+        return total, self._norm()
+
+    def _backward(self, part: Tensor, parts: int) -> Tensor:
+        """Add the gradient of one pass; return its share of the batch loss."""
+        if self.compiled == "graphs":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        with torch.autocast(self.device.type, torch.bfloat16, self.dtype == torch.bfloat16):
+            loss = self.passed(part)
+        if parts > 1:
+            loss = loss / parts
+        (loss.sum() if loss.dim() else loss).backward()  # type: ignore[no-untyped-call]
+        found = loss.detach()
+        return found.clone() if self.compiled == "graphs" else found  # the next pass overwrites it
+
+    def eager(self, part: Tensor) -> Tensor:
+        """Loss of a pass, not compiled."""
+        return self.task.loss(self.model, part)
+
+    def _norm(self) -> Tensor:
+        return optimizers.norm_of(self.gradients)
+
+    def _clip(self, norm: Tensor) -> None:
+        scale = (self.point["optimizer"]["clip"] / (norm + 1e-6)).clamp_(max=1.0)
+        for gradient in self.gradients:
+            gradient.mul_(scale)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Take the weights into the mean of those since the decay would have begun."""
+        self.averaged_steps += 1
+        if not self.averaged:
+            self.averaged = [flat.detach().clone() for flat in self.flats]
+            return
+        for mean, flat in zip(self.averaged, self.flats, strict=True):
+            mean.lerp_(flat, 1.0 / self.averaged_steps)
+
+    def _batch(self) -> Tensor:
+        ready, self._next = self._next, None
+        return ready[1] if ready is not None and ready[0] == self.step else self.load(self.step)
+
+    def _fetch(self, step: int) -> None:
+        """Start copying the next batch while the device computes, if it comes from the host."""
+        if not self.task.corpus.resident and step < int(self.point["steps"]):
+            self._next = (step, self.load(step))
+
+    def load(self, step: int) -> Tensor:
+        """Tokens of a step, or this process's share of them."""
+        return self.task.batch(step)
+
+    # --------------------------------------------------------------------------------- what is seen
+
+    def note(self) -> None:
+        """Keep loss and gradient norm of the last step for the learning curves."""
+        self.watch.look()
+        for curve, loss, norm in zip(self.curves, self.watch.loss, self.watch.norm, strict=True):
+            curve[self.step] = [float(loss), float(norm)]
+
+    def troubles(self) -> Iterator[tuple[int, str]]:
+        """Models that have just diverged, with the cause."""
+        for model, point in enumerate(self.points):
+            warmup, ceiling = int(point["optimizer"]["warmup_steps"]), self.task.ceiling
+            cause = self.watch.trouble(model, self.step, warmup, ceiling)
+            if cause is not None and not self.ended[model]:
+                yield model, cause
+
+    def agree(self, *answers: bool) -> tuple[bool, ...]:
+        """Let the first process decide for all."""
+        return answers
+
+    # -------------------------------------------------------------------------------- evaluation
+
+    def evaluate(self) -> list[tuple[float, float]]:
+        """Validation loss and standard error of each model, of averaged weights where asked."""
+        self.model.eval()
+        kept = [flat.data.clone() for flat in self.flats] if self.averaged else []
+        for mean, flat in zip(self.averaged, self.flats, strict=False):
+            flat.data.copy_(mean)
+        found = [summary(losses) for losses in self.validation_losses()]
+        for old, flat in zip(kept, self.flats, strict=False):
+            flat.data.copy_(old)
+        self.model.train()
+        return found
+
+    def validation_losses(self) -> list[Tensor]:
+        """Loss of each validation sequence, for each model."""
+        return [self.task.losses(self.model, self.task.validation)]
+
+    # ------------------------------------------------------------------------------------- state
+
+    def states(self) -> list[dict[str, Any]]:
+        """Everything that the next step of each point depends on; tensors are not copied."""
+        return [self._state(i) for i in range(len(self.points))]
+
+    def _state(self, model: int) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "weights": self._row(self.flats, model),
+            "averaged": self._row(self.averaged, model),
+            "averaged_steps": self.averaged_steps,
+            "curve": dict(self.curves[model]),
+            "paid": self.paid,
+            "seconds": [self.effort.active, self.effort.compile],
+            "watch": self.watch.state(model),
+            **self.optimizer.state(model),
+        }
+
+    def _row(self, tensors: Sequence[Tensor], model: int) -> list[Tensor]:
+        del model
+        return [tensor.detach() for tensor in tensors]
+
+    @torch.no_grad()
+    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Continue from the states of all points, which are of the same step."""
+        self.step = int(states[0]["step"])
+        for flat, value in zip(self.flats, self._joined(states, "weights"), strict=True):
+            flat.copy_(value)
+        self.averaged = [value.clone() for value in self._joined(states, "averaged")]
+        self.averaged_steps = int(states[0]["averaged_steps"])
+        self.curves = [dict(state["curve"]) for state in states]
+        self.effort.active, self.effort.compile = states[0]["seconds"]
+        self.paid = int(states[0]["paid"])
+        self.watch.restore([state["watch"] for state in states])
+        self.optimizer.restore(states)
+        self._next = None
+
+    def _joined(self, states: Sequence[Mapping[str, Any]], name: str) -> list[Tensor]:
+        return list(states[0][name])
+
+    def turn_to(self, point: Point) -> None:
+        """Go on as another branch of the same trunk: only its schedule differs."""
+        self.points, self.ended = (point,), [False]
+        self.averaged, self.averaged_steps = [], 0
+
+
+def copied(value: Any) -> Any:
+    """Copy a state with all its tensors."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {k: copied(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [copied(v) for v in value]
+    return value
