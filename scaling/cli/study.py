@@ -9,6 +9,7 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import DryRun, command_line, talk
+from scaling.cli.sweep import Track, check_choices, train
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
@@ -25,6 +26,7 @@ def study(
         int | None, typer.Option("--workers", min=1, help="Worker processes; one a core.")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    track: Track = None,
     pdf: Annotated[
         bool, typer.Option("--pdf/--no-pdf", help="Write report.pdf too, where typst is there.")
     ] = True,
@@ -41,10 +43,10 @@ def study(
     from scaling.cli.fit import show
     from scaling.cli.report import write_report
     from scaling.cli.stages import prepare, rehearse, tuned_in
-    from scaling.cli.sweep import train
     from scaling.fitting.analyse import combine
     from scaling.planning.study import read_study, shrink
 
+    check_choices(engine, device, [], track)
     checked = read_study(file)
     if smoke:
         checked, out = shrink(checked), out / "smoke"
@@ -53,8 +55,12 @@ def study(
         if dry_run:
             rehearse(plan_of(checked, file.parent, tuned=tuned_in(out, checked)), out)
             return
-        prepare(checked, file.parent, out, lambda place: train(place, engine, workers, device, []))
-        train(out, engine, workers, device, [])
+
+        def run(place: Path) -> None:
+            train(place, engine, workers, device, [], track)
+
+        prepare(checked, file.parent, out, run)
+        run(out)
     else:
         table = file.parent / checked.data.table
         if dry_run:

@@ -11,6 +11,10 @@ from scaling.cli.app import sweep_app
 from scaling.cli.common import DryRun, follow_up, print_json, talk, tell
 
 Smoke = Annotated[bool, typer.Option("--smoke", help="Shrink the study to seconds, for tests.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="Copy what trains to tensorboard, wandb or mlflow; repeatable."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable output.")]
 
 
@@ -31,6 +35,7 @@ def run(
         list[str] | None,
         typer.Option("--retry", help="Run points of this status again: failed, diverged, too-big."),
     ] = None,
+    track: Track = None,
     smoke: Smoke = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -39,14 +44,14 @@ def run(
 
     scaling sweep run sweeps/quickstart.toml -o out/quickstart
     """
-    _check_choices(engine, device, retry or [])
+    check_choices(engine, device, retry or [], track)
     if dry_run:
         _rehearse(file, out, smoke, as_json)
         return
     folder = _planned_folder(
-        file, out, smoke, lambda place: train(place, engine, workers, device, [])
+        file, out, smoke, lambda place: train(place, engine, workers, device, [], track)
     )
-    summary = train(folder, engine, workers, device, retry or [])
+    summary = train(folder, engine, workers, device, retry or [], track)
     if as_json:
         from scaling.runs.records import status as state
 
@@ -133,7 +138,10 @@ def _rehearse(file: Path, out: Path | None, smoke: bool, as_json: bool) -> None:
     talk(f"{len(left)} of {len(points)} points would be trained, {compute:.3g} FLOP")
 
 
-def _check_choices(engine: str | None, device: str | None, retry: list[str]) -> None:
+def check_choices(
+    engine: str | None, device: str | None, retry: list[str], track: list[str] | None
+) -> None:
+    """Refuse options that cannot be used, before anything is planned or trained."""
     from scaling.errors import ConfigError, Fault
     from scaling.runs.columns import STATUSES
 
@@ -147,25 +155,36 @@ def _check_choices(engine: str | None, device: str | None, retry: list[str]) -> 
     if wrong:
         expected = "one of " + ", ".join(STATUSES[1:])
         raise ConfigError(Fault("SC004", "--retry", f'"{wrong[0]}"', expected))
+    if track:
+        from scaling.training.trackers.base import check_trackers
+
+        check_trackers(track)
 
 
 def train(
-    folder: Path, engine: str | None, workers: int | None, device: str | None, retry: list[str]
+    folder: Path,
+    engine: str | None,
+    workers: int | None,
+    device: str | None,
+    retry: list[str],
+    track: list[str] | None,
 ) -> Any:
-    """Train the pending points of a folder with live progress."""
+    """Train the pending points of a folder with live progress; None is what its study says."""
     import json
 
     from scaling.cli.progress import watching
     from scaling.runs.records import load_plan
     from scaling.training import driver
+    from scaling.training.trackers.feed import tracked
 
-    _check_choices(engine, device, retry)
+    check_choices(engine, device, retry, track)
     points = load_plan(folder)
     try:
         settings = json.loads((folder / "study.json").read_text())["engine"]
     except (OSError, ValueError, KeyError):
         settings = {}
-    with watching(points, folder) as listener:
+    trackers = track or settings.get("track", [])
+    with watching(points, folder) as shown, tracked(folder, trackers, shown) as listener:
         summary = driver.run(
             folder,
             engine=engine or settings.get("name", "local"),

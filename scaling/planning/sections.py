@@ -151,6 +151,7 @@ class EngineSection(Section):
     workers: Count | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: Positive = 60.0
+    track: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(default_factory=list)
     calibration: str | None = None
     accelerator: str | None = None
     mfu: Annotated[float, Field(gt=0, le=1)] | None = None
