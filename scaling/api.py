@@ -389,23 +389,51 @@ def run(
     device: str = "auto",
     deadline: float | None = None,
     listener: Any = None,
+    track: Sequence[str] | None = None,
 ) -> Summary:
-    """Write a plan to `out` and train its pending points; see `scaling.training.driver.run`."""
-    from scaling.training import driver
+    """Write a plan to `out` and train its pending points; see `scaling.training.driver.run`.
 
+    Parameters
+    ----------
+    planned : Plan
+    out : path
+        Sweep folder.
+    engine, workers, device, listener
+        As in `scaling.training.driver.run`.
+    deadline : float, optional
+        Time after which running points keep a checkpoint and the run ends [s]; the study's if None.
+    track : sequence of {"tensorboard", "wandb", "mlflow"}, optional
+        Trackers to copy what trains to; those of the study if None. One that fails is given up
+        with a message, and training goes on.
+
+    Raises
+    ------
+    ConfigError
+        SC004 for a name that is no tracker.
+    MissingExtraError
+        SC001 if torch or a tracker that was named is not installed.
+    """
+    from dataclasses import replace
+
+    from scaling.training import driver
+    from scaling.training.trackers.base import check_trackers
+    from scaling.training.trackers.feed import tracked
+
+    chosen = check_trackers(planned.study.engine.track if track is None else track)
     planned.write(out)
-    section = planned.study.engine
-    design = planned.study.design
-    return driver.run(
-        out,
-        engine=engine,
-        workers=workers,
-        device=device,
-        setup=section.model_dump(mode="json"),
-        trunks=design is not None and design.trunks,
-        deadline=deadline or section.deadline_seconds,
-        listener=listener,
-    )
+    section, design = planned.study.engine, planned.study.design
+    with tracked(out, chosen, listener) as told:
+        summary = driver.run(
+            out,
+            engine=engine,
+            workers=workers,
+            device=device,
+            setup=section.model_dump(mode="json"),
+            trunks=design is not None and design.trunks,
+            deadline=deadline or section.deadline_seconds,
+            listener=told,
+        )
+    return replace(summary, messages=(*summary.messages, *told.messages))
 
 
 def report(

@@ -40,10 +40,10 @@ ONLY_IN = {
     "typst": ("reporting/pdf.py",),
     "pooch": ("runs/public.py",),
     "pyarrow": ("runs/formats/columnar.py",),
-    "tensorboard": ("runs/importers/events.py",),
-    "wandb": ("runs/importers/wandb.py",),
+    "tensorboard": ("runs/importers/events.py", "training/trackers/tensorboard.py"),
+    "wandb": ("runs/importers/wandb.py", "training/trackers/wandb.py"),
     "google": ("runs/importers/events.py", "runs/importers/wandb.py"),
-    "mlflow": (),
+    "mlflow": ("training/trackers/mlflow.py",),
     "sqlalchemy": (),
     "tensorflow": (),
 }
@@ -132,7 +132,12 @@ def test_the_guard_lets_the_rest_pass(where, source):
 
 
 @pytest.mark.parametrize(
-    "where", [f for f in FILES if re.match(r"training/(driver|engines/local|__init__)\.py", f)]
+    "where",
+    [
+        f
+        for f in FILES
+        if re.match(r"training/(driver|engines/local|pace|trackers/\w+|__init__)\.py", f)
+    ],
 )
 def test_the_driver_does_not_load_torch(where):
     tree = ast.parse((ROOT / where).read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import DryRun, command_line, talk
-from scaling.cli.sweep import Deadline, ends, train
+from scaling.cli.sweep import Deadline, Track, check_choices, ends, train
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
@@ -26,6 +26,7 @@ def study(
         int | None, typer.Option("--workers", min=1, help="Worker processes; one a core.")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    track: Track = None,
     pdf: Annotated[
         bool, typer.Option("--pdf/--no-pdf", help="Write report.pdf too, where typst is there.")
     ] = True,
@@ -46,6 +47,7 @@ def study(
     from scaling.fitting.analyse import combine
     from scaling.planning.study import read_study, shrink
 
+    check_choices(engine, device, [], track)
     checked = read_study(file)
     if smoke:
         checked, out = shrink(checked), out / "smoke"
@@ -56,8 +58,8 @@ def study(
             return
         end = ends(deadline)
 
-        def run(folder: Path) -> None:
-            train(folder, engine, workers, device, [], end=end)
+        def run(place: Path) -> None:
+            train(place, engine, workers, device, [], track, end=end)
 
         prepare(checked, file.parent, out, run)
         run(out)

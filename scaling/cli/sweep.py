@@ -20,6 +20,10 @@ Deadline = Annotated[
         help="Seconds after which running points keep a checkpoint and the command ends.",
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="Copy what trains to tensorboard, wandb or mlflow; repeatable."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable output.")]
 
 
@@ -45,6 +49,7 @@ def run(
         typer.Option("--only", help="Train this point alone: an id, or how it begins."),
     ] = None,
     deadline: Deadline = None,
+    track: Track = None,
     smoke: Smoke = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -53,15 +58,15 @@ def run(
 
     scaling sweep run sweeps/quickstart.toml -o out/quickstart
     """
-    _check_choices(engine, device, retry or [])
+    check_choices(engine, device, retry or [], track)
     if dry_run:
         _rehearse(file, out, smoke, as_json)
         return
     end = ends(deadline)
     folder = _planned_folder(
-        file, out, smoke, lambda place: train(place, engine, workers, device, [], end=end)
+        file, out, smoke, lambda place: train(place, engine, workers, device, [], track, end=end)
     )
-    summary = train(folder, engine, workers, device, retry or [], only=only or (), end=end)
+    summary = train(folder, engine, workers, device, retry or [], track, only=only or (), end=end)
     if as_json:
         from scaling.runs.records import status as state
 
@@ -148,7 +153,10 @@ def _rehearse(file: Path, out: Path | None, smoke: bool, as_json: bool) -> None:
     talk(f"{len(left)} of {len(points)} points would be trained, {compute:.3g} FLOP")
 
 
-def _check_choices(engine: str | None, device: str | None, retry: list[str]) -> None:
+def check_choices(
+    engine: str | None, device: str | None, retry: list[str], track: list[str] | None
+) -> None:
+    """Refuse options that cannot be used, before anything is planned or trained."""
     from scaling.errors import ConfigError, Fault
     from scaling.runs.columns import STATUSES
 
@@ -162,6 +170,10 @@ def _check_choices(engine: str | None, device: str | None, retry: list[str]) -> 
     if wrong:
         expected = "one of " + ", ".join(STATUSES[1:])
         raise ConfigError(Fault("SC004", "--retry", f'"{wrong[0]}"', expected))
+    if track:
+        from scaling.training.trackers.base import check_trackers
+
+        check_trackers(track)
 
 
 def ends(deadline: float | None) -> float | None:
@@ -177,11 +189,12 @@ def train(
     workers: int | None,
     device: str | None,
     retry: list[str],
+    track: list[str] | None,
     *,
     only: Sequence[str] = (),
     end: float | None = None,
 ) -> Any:
-    """Train the pending points of a folder with live progress.
+    """Train the pending points of a folder with live progress; None is what its study says.
 
     Raises
     ------
@@ -194,8 +207,9 @@ def train(
     from scaling.cli.progress import watching
     from scaling.runs.records import load_plan
     from scaling.training import driver
+    from scaling.training.trackers.feed import tracked
 
-    _check_choices(engine, device, retry)
+    check_choices(engine, device, retry, track)
     points = load_plan(folder)
     try:
         kept = json.loads((folder / "study.json").read_text())
@@ -204,7 +218,8 @@ def train(
         settings, design = {}, {}
     limit = settings.get("deadline_seconds")
     deadline = limit if end is None else max(0.0, end - time.monotonic())
-    with watching(points, folder) as listener:
+    trackers = track or settings.get("track", [])
+    with watching(points, folder) as shown, tracked(folder, trackers, shown) as listener:
         summary = driver.run(
             folder,
             engine=engine or settings.get("name", "local"),

@@ -161,6 +161,7 @@ class EngineSection(Section):
     checkpoint_seconds: Positive = 60.0
     keep: bool = False
     deadline_seconds: Positive | None = None
+    track: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(default_factory=list)
     calibration: str | None = None
     accelerator: str | None = None
     mfu: Annotated[float, Field(gt=0, le=1)] | None = None

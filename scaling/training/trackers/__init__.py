@@ -1,0 +1,1 @@
+"""Trackers: a copy of what training says, for those who watch runs elsewhere."""
