@@ -43,8 +43,8 @@ class Summary:
     stopped : str or None
         ``deadline`` or the name of a signal, if points are left for it.
     C, C_spent : float
-        Compute of the points that this run brought to a loss, each on its own, and what was spent on them:
-        less where a trunk was trained once [FLOP].
+        Compute of the points that this run brought to a loss, each on its own, and what was
+        spent on them: less where a trunk was trained once [FLOP].
     """
 
     counts: dict[str, int]

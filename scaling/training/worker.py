@@ -50,7 +50,7 @@ def _serve(
 ) -> None:
     from scaling.errors import ScalingError, TrainingError
     from scaling.runs.records import load_plan
-    from scaling.training.device import device_of
+    from scaling.training.device import device_of, peak_flops
     from scaling.training.job import Desk, run_job
     from scaling.training.loop import Stopped
     from scaling.training.setup import Setup
@@ -72,7 +72,7 @@ def _serve(
     plan = load_plan(out)
     points = {point["id"]: point for point in plan}
     desk = Desk(out, device, Setup.of(setup), plan, stop.is_set, tell)
-    tell("ready", device=device.type)
+    tell("ready", device=device.type, peak=peak_flops(device)[0])
     while not stop.is_set():
         try:
             job = jobs.get(timeout=0.2)
