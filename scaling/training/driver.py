@@ -15,7 +15,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import ConfigError, Fault, Message, MissingExtraError, TrainingError, counted
+from scaling.errors import (
+    ConfigError,
+    Fault,
+    Message,
+    MissingExtraError,
+    OutputError,
+    TrainingError,
+    counted,
+)
 from scaling.runs.files import commit_once, sha256_text
 from scaling.runs.records import commit_record, load_plan, read_record, retry, write_results
 from scaling.training.engines.base import Engine, Event
@@ -144,9 +152,12 @@ def run(
             try:
                 runner.submit(jobs)
                 ended = _follow(runner, out, points, listener, limits)
-            finally:
+            except BaseException:
                 runner.cancel()
-                write_results(out, points)
+                with contextlib.suppress(OutputError):  # what went wrong first is to be told
+                    write_results(out, points)
+                raise
+            runner.cancel()
         counts = write_results(out, points)
     new = [(p, r) for p in pending if (r := read_record(out, p["id"])) is not None]
     done = [(p, r) for p, r in new if r["status"] == "done"]
@@ -317,7 +328,8 @@ def _locked(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # read-only by now; a lock of a process that is gone
+            path.unlink(missing_ok=True)
 
 
 def _holder(path: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scaling import errors
 from scaling.errors import Fault, TrainingError
 from scaling.runs.records import PointFiles, checkpoints_in, read_record, trunk_folder
 from scaling.training.engines.base import Event, Job
@@ -182,14 +183,7 @@ class LocalEngine:
                 self.stillborn = 0
             elif kind == "error":
                 self.cancel()
-                raise TrainingError(
-                    Fault(
-                        event["code"],
-                        "worker",
-                        event["text"].removeprefix("error"),
-                        mend="--device cpu" if event["code"] == "SC306" else "",
-                    )
-                )
+                raise getattr(errors, event["error"])([Fault(**fault) for fault in event["faults"]])
             elif kind == "finished":
                 slot.job = slot.point = None
             elif kind in ("start", "progress"):
