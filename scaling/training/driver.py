@@ -148,7 +148,7 @@ def run(
             _check_devices(pending, settings)
             jobs = jobs_of(points, pending, trunks, settings, device, workers)
             count = min(workers, len(jobs)) if workers else None
-            runner = _engine(engine, out, points, count, device, settings)
+            runner = _engine(engine, out, points, count, device, settings, limits)
             try:
                 runner.submit(jobs)
                 ended = _follow(runner, out, points, listener, limits)
@@ -219,12 +219,13 @@ def _engine(
     workers: int | None,
     device: str,
     settings: dict[str, Any],
+    limits: Limits,
 ) -> Engine:
     from scaling.training.engines.debug import DebugEngine
     from scaling.training.engines.local import LocalEngine
 
     if name == "debug":
-        return DebugEngine(out, device, settings)
+        return DebugEngine(out, device, settings, lambda: limits.reached() is not None)
     if name == "local":
         trunks = {p["id"]: p["trunk"] for p in points}
         return LocalEngine(out, workers, device, settings, trunks)

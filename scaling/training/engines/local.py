@@ -221,7 +221,10 @@ class LocalEngine:
         return events
 
     def _again(self, job: Job, at: str | None, code: int) -> list[Event]:
-        """Queue what is left of a job whose worker died; give up a point that killed several."""
+        """Queue what is left of a job whose worker died; give up a point that killed several.
+
+        A worker that was asked to leave has not died: it ends with 0 and has kept a checkpoint.
+        """
         records = {name: read_record(self.out, name) for name in job.points}
         names = ("status", "loss", "seconds", "cause")
         events: list[Event] = [
@@ -232,6 +235,8 @@ class LocalEngine:
         left = [name for name, record in records.items() if record is None]
         kind, points = job.kind, job.points
         starts, mark = self.starts.pop(job)
+        if code == 0:
+            starts, mark = 0, None
         if left and starts >= MAX_STARTS:
             starts, mark = 0, None
             if kind == "stack":  # taken apart, so that the point that kills it can be told
@@ -247,7 +252,8 @@ class LocalEngine:
             again = Job(points, kind)
             self.starts[again] = (starts, mark)
             self.queue.appendleft(again)
-            events.append({"event": "lost", "id": at if at in left else left[0], "code": code})
+            if code:
+                events.append({"event": "lost", "id": at if at in left else left[0], "code": code})
         return events
 
     def cancel(self) -> None:
