@@ -77,7 +77,11 @@ class PointFiles:
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Checkpoints of a folder, newest first."""
-    return sorted(folder.glob("checkpoint-*.pt"), reverse=True)
+    return sorted(
+        (path for end in ("pt", "dcp") for path in folder.glob(f"checkpoint-*.{end}")),
+        key=lambda path: path.stem,
+        reverse=True,
+    )
 
 
 def trunk_folder(out: Path, trunk: str) -> Path:

@@ -58,7 +58,7 @@ def settle(trainer: Trainer, out: Path, horizon: int) -> None:
                 Fault("SC311", "[engine] compile", f'"{wish}": {said[0][:120]}', mend='"off"')
             ) from error
         trainer.effort.compile += time.monotonic() - began
-    elif trainer.setup.tries(trainer.device):
+    elif trainer.setup.tries(trainer.device) and trainer.ranks == 1:  # clocks of ranks differ
         began = time.monotonic()
         found = _kept(_file(out, "compile", trainer)) or _try(trainer, out, horizon)
         use(trainer, found["choice"])
@@ -75,7 +75,7 @@ def use(trainer: Trainer, choice: str) -> None:
         torch.compiler.reset()
         _compiled_for[:] = [key]
     compiled = torch.compile(trainer.function, mode=MODES[choice], dynamic=False)
-    trainer.compiled, trainer.passed = choice, partial(compiled, trainer.model)
+    trainer.compiled, trainer.passed = choice, partial(compiled, trainer.called)
 
 
 def _try(trainer: Trainer, out: Path, horizon: int) -> dict[str, Any]:
