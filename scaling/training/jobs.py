@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from scaling.runs.files import canonical_json
@@ -62,11 +62,16 @@ def jobs_of(
     for branches in _by_trunk(points) if trunks else ():
         own = [p for p in branches if p["id"] in left]
         if own:
-            take(Job(tuple(p["id"] for p in branches), "trunk"), _shared(own))
+            take(Job(tuple(p["id"] for p in own), "trunk"), _shared(own))
     most = settings.get("stack", "auto")
     most = (MOST_STACKED if on_gpu else 1) if most == "auto" else int(most)
     if most > 1 and int(settings.get("devices", 1)) == 1:
-        for stack in _stacks(list(left.values()), most, places):
+        shared = {p["id"] for group in (_by_trunk(points) if trunks else ()) for p in group}
+        every = _stacks([p for p in points if p["id"] not in shared], most, places)
+        # The plan decides what is a stack, not what is pending: its bits are not those of no stack.
+        several = {p["id"] for stack in every if len(stack) > 1 for p in stack}
+        keys = {stackable(p) for p in points if p["id"] in several}
+        for stack in _stacks(list(left.values()), most, places, keys):
             take(Job(tuple(p["id"] for p in stack), "stack"), sum(map(_cost, stack)))
     groups += [(_cost(p), Job((name,))) for name, p in left.items()]
     return [job for _, job in sorted(groups, key=lambda group: -group[0])]
@@ -92,17 +97,22 @@ def _shared(branches: Sequence[Point]) -> float:
     return float(decays + max(cost * (1 - share) for cost, share in both))
 
 
-def _stacks(points: Sequence[Point], most: int, places: int) -> list[list[Point]]:
-    """Stacks of at most `most` points; smaller ones where processes would have nothing to do."""
+def _stacks(
+    points: Sequence[Point], most: int, places: int, keys: Collection[str | None] | None = None
+) -> list[list[Point]]:
+    """Stacks of at most `most` points; smaller ones where processes would have nothing to do.
+
+    Those of `keys` may be of one point; without, a key must have several.
+    """
     found: dict[str, list[Point]] = {}
     for point in points:
         key = stackable(point)
         if key is not None:
             found.setdefault(key, []).append(point)
-    groups = [group for group in found.values() if len(group) > 1]
+    groups = [g for key, g in found.items() if (len(g) > 1 if keys is None else key in keys)]
     apart = -(-places // len(groups)) if groups else 1
     stacks = []
     for group in groups:
         count = min(max(-(-len(group) // most), apart), len(group))
         stacks += [group[i::count] for i in range(count)]
-    return [stack for stack in stacks if len(stack) > 1]
+    return stacks

@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scaling.runs.records import PointFiles, load_plan, read_record  # noqa: E402
-from scaling.training import driver  # noqa: E402
-from tests.training.conftest import ROOT, timeless  # noqa: E402
+from scaling.runs.records import PointFiles, load_plan, read_record
+from scaling.training import driver
+from tests.training.conftest import ROOT, timeless
 
 MOUNT = ["unshare", "--mount", "sh", "-c"]
 STUDY = {
