@@ -25,7 +25,15 @@ from scaling.errors import (
     counted,
 )
 from scaling.runs.files import commit_once, sha256_text
-from scaling.runs.records import commit_record, load_plan, read_record, retry, write_results
+from scaling.runs.provenance import commit, versions
+from scaling.runs.records import (
+    clear_remains,
+    commit_record,
+    load_plan,
+    read_record,
+    retry,
+    write_results,
+)
 from scaling.training.engines.base import Engine, Event
 from scaling.training.jobs import jobs_of
 
@@ -137,6 +145,7 @@ def run(
     chosen = _chosen(points, only)
     limits = Limits(deadline)
     with _locked(out), _listening(limits):
+        clear_remains(out, points, bool(settings.get("keep")))
         if retry_statuses:
             retry(out, chosen, retry_statuses)
         pending = [p for p in chosen if read_record(out, p["id"]) is None]
@@ -158,6 +167,7 @@ def run(
                     write_results(out, points)
                 raise
             runner.cancel()
+            clear_remains(out, points, bool(settings.get("keep")))
         counts = write_results(out, points)
     new = [(p, r) for p in pending if (r := read_record(out, p["id"])) is not None]
     done = [(p, r) for p, r in new if r["status"] == "done"]
@@ -263,7 +273,11 @@ def kept_as_failed(out: Path, points: Points, event: Event) -> Event:
         "cause": event["cause"],
         "seconds": 0.0,
         "point": point,
-        "provenance": {},
+        "provenance": {
+            **versions("torch", "numpy"),
+            "commit": commit(Path(__file__).parent),
+            "data": point["data"]["hash"],
+        },
     }
     commit_record(out, record)
     names = ("id", "status", "loss", "seconds", "cause")

@@ -1,6 +1,6 @@
-"""Full and read-only disks, real ones: a clear error, nothing half-written, and the same bits after.
+"""Full and read-only disks, real ones: a clear error, nothing half-written, the same bits after.
 
-The program runs in a mount namespace of its own, where its folder is a small file system of memory.
+The program runs in a mount namespace of its own; its folder is a small file system in memory.
 """
 
 import json

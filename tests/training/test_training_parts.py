@@ -1,7 +1,5 @@
 """What is left of stacks and trunks: their rests give the bits of the whole, and no more is run."""
 
-import os
-
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -18,11 +16,7 @@ from scaling.training.stack import Stack  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
 from scaling.training.trainer import Trainer  # noqa: E402
 from tests.training.conftest import timeless  # noqa: E402
-from tests.training.test_training_resume import (  # noqa: E402
-    DAMAGES,
-    steps_taken,  # noqa: F401 - a fixture
-    stop_at_look,
-)
+from tests.training.test_training_resume import DAMAGES, stop_at_look  # noqa: E402
 
 SEEDS = {"kind": "grid", "params": [9e2], "data": [1.2e4], "seeds": 4}
 TRUNK = {"kind": "grid", "params": [9e2], "data": [6e3, 1.2e4, 2.4e4], "trunks": True}
@@ -120,7 +114,7 @@ def test_a_checkpoint_of_a_stacked_point_holds_its_own_row(planned, cpu):
         trainer.train_step()
         kept = Checkpoints(out / f"kept-{len(trainer.points)}")
         kept.save(1, trainer.states()[0])
-        sizes.append(os.path.getsize(kept.folder / "checkpoint-0000000001.pt"))
+        sizes.append((kept.folder / "checkpoint-0000000001.pt").stat().st_size)
     assert sizes[1] < 1.2 * sizes[0]
 
 
