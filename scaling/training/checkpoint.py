@@ -71,6 +71,15 @@ class Checkpoints:
             if found == expected:
                 yield step_of(path)
 
+    def newest(self, at_most: int | None = None) -> int | None:
+        """Step of the newest checkpoint whose hash is right, or None."""
+        return next((step for step in self.steps() if at_most is None or step <= at_most), None)
+
+    def latest(self, device: torch.device) -> dict[str, Any] | None:
+        """Read the newest checkpoint whose hash is right, or None."""
+        step = self.newest()
+        return None if step is None else self.load(step, device)
+
     def load(self, step: int, device: torch.device) -> dict[str, Any]:
         """Read the checkpoint of a step, whole."""
         if self.sharded(step):

@@ -240,6 +240,8 @@ def _to_the_end(
     steps = int(point["steps"])
     if advance(trainer, steps, save, desk.control(), noted=marks(point), ended=ended):
         at_end()
+        if desk.setup.keep:
+            trainer.save([own])
         desk.commit(trainer, 0, outcomes(trainer)[0])
 
 

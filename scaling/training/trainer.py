@@ -239,10 +239,8 @@ class Trainer:
 
     def found(self, kept: Checkpoints, at_most: int | None = None) -> dict[str, Any] | None:
         """Read the newest checkpoint that is whole, or None."""
-        for step in kept.steps():
-            if at_most is None or step <= at_most:
-                return self.read(kept, step)
-        return None
+        step = kept.newest(at_most)
+        return None if step is None else self.read(kept, step)
 
     def read(self, kept: Checkpoints, step: int) -> dict[str, Any]:
         """Read the checkpoint of a step."""
