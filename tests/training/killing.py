@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,25 @@ data = [4e4, 8e4]
 {OFTEN}"""
 
 
+SEVERAL = """
+schema = 1
+[data]
+source = "markov"
+options = { symbols = 64, tokens = 200000, validation_tokens = 20000 }
+[design]
+kind = "grid"
+params = [2.1e3]
+data = [3e4, 6e4]
+%s
+[engine]
+checkpoint_seconds = 0.02
+%s
+"""
+TRUNKS = (SEVERAL % ("trunks = true", "")).replace("[2.1e3]", "[2.1e3, 4.3e3]")
+STACKS = SEVERAL % ("seeds = 4", "stack = 4")
+STAGES = ("data", "rename", "hash", "prune", "data", "commit")
+
+
 @dataclass
 class Matrix:
     """A study, its quiet run, and what was done to its other runs."""
@@ -37,6 +57,7 @@ class Matrix:
     study: Path
     folder: Path
     smoke: bool
+    stacked: bool = False
     began: float = 0.0  # seconds from the start of the quiet run to its first training
     seconds: float = 0.0  # and to its end
     quiet: dict = field(default_factory=dict)
@@ -47,12 +68,13 @@ class Matrix:
         words = ["sweep", "run", str(study), *options, "-o", str(out)]
         return [sys.executable, "-m", "scaling", *words, "--workers", "2", "--device", "cpu"]
 
-    def start(self, out, study=None):
+    def start(self, out, study=None, shim=None, options=()):
         out.mkdir(exist_ok=True)
+        env = ENV if shim is None else {**ENV, "PYTHONPATH": f"{shim}{os.pathsep}{ROOT}"}
         with (out / "talk.txt").open("ab") as talk:
             return subprocess.Popen(
-                self.command(out, study or self.study),
-                stdout=subprocess.DEVNULL, stderr=talk, env=ENV, start_new_session=True,
+                [*self.command(out, study or self.study), *options],
+                stdout=subprocess.DEVNULL, stderr=talk, env=env, start_new_session=True,
             )  # fmt: skip
 
     def sweep(self, out):
@@ -70,8 +92,11 @@ class Matrix:
         assert process.wait(PATIENCE) == 0, (out / "talk.txt").read_text()
 
 
-def contents(sweep):
-    """Return results.csv and, point by point, the record without its seconds and the curve."""
+def contents(sweep, stacked=False):
+    """Return results.csv and, point by point, the record without its seconds and the curve.
+
+    Of stacks, how many points were left to be trained together is not compared either.
+    """
     found = {"results.csv": (sweep / "results.csv").read_bytes()}
     for point in load_plan(sweep):
         files = PointFiles.of(sweep, point["id"])
@@ -80,18 +105,22 @@ def contents(sweep):
         record = read_record(sweep, point["id"])
         assert record["status"] == "done", record["cause"]
         del record["seconds"], record["effort"]
+        if stacked:
+            del record["provenance"]["stacked"]
         found[point["id"]] = record, files.curve.read_bytes()
     return found
 
 
 def check(matrix, out):
     sweep = matrix.sweep(out)
-    found = contents(sweep)
+    found = contents(sweep, matrix.stacked)
     assert list(found) == list(matrix.quiet)
     for name, value in matrix.quiet.items():
         assert found[name] == value, name
     assert not (sweep / "driver.lock").exists()
     assert workers_of(sweep) == []
+    left = [p for p in sweep.rglob("*") if p.match("checkpoint-*") or p.suffix == ".tmp"]
+    assert left == []
 
 
 def workers_of(sweep):
@@ -141,7 +170,7 @@ def measure(matrix):
     matrix.began = time.monotonic() - began
     assert process.wait(PATIENCE) == 0
     matrix.seconds = time.monotonic() - began
-    matrix.quiet = contents(matrix.sweep(out))
+    matrix.quiet = contents(matrix.sweep(out), matrix.stacked)
     return matrix
 
 
@@ -203,13 +232,47 @@ def kill_workers(matrix, kills, seed, studies, each=2):
         trial += 1
 
 
+def kill_writes(matrix, kills, seed, studies, each=5):
+    """Kill workers and runners in the midst of a write, up to `each` a folder."""
+    rng, done, trial = random.Random(seed), 0, 0
+    while done < kills:
+        out = matrix.folder / f"write-{seed}-{trial}"
+        sweep, study, shim = matrix.sweep(out), studies[trial % len(studies)], out / "shim"
+        shim.mkdir(parents=True)
+        shutil.copy(Path(__file__).with_name("strike.py"), shim / "sitecustomize.py")
+        orders, write = [], 0
+        for i in range(min(each, kills - done)):
+            write += rng.randint(1, 5)
+            stage = STAGES[(done + i) % len(STAGES)]
+            number = rng.randint(1, len(matrix.quiet) - 2) if stage == "commit" else write
+            victim = "runner" if rng.random() < 0.5 else "worker"
+            first = stage == "commit" or i == 0
+            orders.append({"stage": stage, "write": number, "victim": victim, "first": first})
+        (shim / "orders.json").write_text(json.dumps(orders))
+        code = -signal.SIGKILL
+        while code == -signal.SIGKILL:
+            process = matrix.start(out, study, shim)
+            code = process.wait(PATIENCE)
+            gone(sweep)
+        assert code == 0, (out / "talk.txt").read_text()
+        check(matrix, out)
+        struck = (shim / "log.txt").read_text().splitlines() if (shim / "log.txt").exists() else []
+        for line in map(json.loads, struck):
+            matrix.log.append({"killed": line["victim"], "folder": out.name, **line})
+        done += len(struck)
+        trial += 1
+        assert trial <= kills, "strikes do not hit"
+
+
 def tell(matrix, began):
     for line in matrix.log:
         print(json.dumps(line))
     points, folders = len(matrix.quiet) - 1, len({line["folder"] for line in matrix.log})
+    writes = sum("stage" in line for line in matrix.log)
     print(
-        f"{len(matrix.log)} kills in {folders} folders of {points} points, one record each, equal "
-        f"to the quiet run; {time.monotonic() - began:.0f} s, quiet run {matrix.seconds:.1f} s"
+        f"{len(matrix.log)} kills ({writes} in the midst of a write) in {folders} folders of {points} "
+        f"points, one record each, equal to the quiet run; {time.monotonic() - began:.0f} s, quiet "
+        f"run {matrix.seconds:.1f} s"
     )
     matrix.log.clear()
 
