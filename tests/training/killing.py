@@ -269,10 +269,11 @@ def tell(matrix, began):
         print(json.dumps(line))
     points, folders = len(matrix.quiet) - 1, len({line["folder"] for line in matrix.log})
     writes = sum("stage" in line for line in matrix.log)
+    seconds = time.monotonic() - began
     print(
-        f"{len(matrix.log)} kills ({writes} in the midst of a write) in {folders} folders of {points} "
-        f"points, one record each, equal to the quiet run; {time.monotonic() - began:.0f} s, quiet "
-        f"run {matrix.seconds:.1f} s"
+        f"{len(matrix.log)} kills ({writes} in the midst of a write) in {folders} folders of "
+        f"{points} points, one record each, equal to the quiet run; {seconds:.0f} s, quiet run "
+        f"{matrix.seconds:.1f} s"
     )
     matrix.log.clear()
 
