@@ -197,6 +197,8 @@ def clear_remains(out: Path, points: Iterable[Point], keep: bool) -> None:
     """
     pending: dict[str, bool] = {}  # whether a branch is left, by trunk
     with explain_os_errors(out):
+        for path in [*out.glob(".*.tmp"), *out.glob("trials/.*.tmp")]:
+            path.unlink(missing_ok=True)
         for point in points:
             record = read_record(out, point["id"])
             trunk = str(point["trunk"])

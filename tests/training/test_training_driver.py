@@ -534,6 +534,7 @@ def test_what_killed_processes_left_is_removed(planned):
             (place / name).write_bytes(b"cut off")
         (place / "checkpoint-0000000040.dcp.tmp").mkdir()
     (folder / "progress.json").write_text("{}")
+    (out / ".results.csv.77.tmp").write_text("run,gr")
     driver.run(out, engine="debug", device="cpu", only=[first["id"]])
     left = {trunk / "checkpoint-0000000020.pt",
             PointFiles.of(out, second["id"]).folder / "checkpoint-0000000020.pt"}  # fmt: skip
