@@ -105,6 +105,7 @@ def contents(sweep, stacked=False):
         record = read_record(sweep, point["id"])
         assert record["status"] == "done", record["cause"]
         del record["seconds"], record["effort"]
+        del record["provenance"]["commit"]  # somebody may work on the checkout meanwhile
         if stacked:
             del record["provenance"]["stacked"]
         found[point["id"]] = record, files.curve.read_bytes()
