@@ -22,7 +22,6 @@ from scaling.training.tasks.corpus import Corpus, Stream  # noqa: E402
 from scaling.training.trainer import Trainer, copied  # noqa: E402
 from tests.training.conftest import TINY, timeless  # noqa: E402
 
-
 # what torch's compiler says of its own parts
 COMPILER = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
