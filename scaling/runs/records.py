@@ -41,7 +41,10 @@ RESULT_COLUMNS = (
     "steps",
     "loss_se",
     "train_loss",
+    "C_spent",
 )
+MEASURED = ("status", "loss", "loss_se", "train_loss", "C_spent")
+
 Point = Mapping[str, Any]
 
 
@@ -257,7 +260,7 @@ def result_row(point: Point, record: Mapping[str, Any]) -> list[Any]:
 def _cell(name: str, point: Point, record: Mapping[str, Any]) -> Any:
     if name == "run":
         return point["id"]
-    value = record.get(name) if name in ("status", "loss", "loss_se", "train_loss") else point[name]
+    value = record.get(name) if name in MEASURED else point[name]
     return "" if value is None else repr(value) if isinstance(value, float) else value
 
 

@@ -74,10 +74,15 @@ class Desk:
 
     def settle(self, trainer: Trainer) -> None:
         """Choose how passes of this shape are run."""
-        names = ("shape", "sequences")
-        alike = [p for p in self.plan if all(p[n] == trainer.point[n] for n in names)]
-        steps = sum(int(p["steps"]) for p in alike) // len(trainer.points)
-        settle(trainer, self.out, max(steps, int(trainer.point["steps"])))
+
+        def horizon() -> int:
+            """Steps that are planned at this shape."""
+            names = ("shape", "sequences")
+            alike = [p for p in self.plan if all(p[n] == trainer.point[n] for n in names)]
+            steps = sum(int(p["steps"]) for p in alike) // len(trainer.points)
+            return max(steps, int(trainer.point["steps"]))
+
+        settle(trainer, self.out, horizon)
 
     def control(self) -> Control:
         """What the loop is told."""

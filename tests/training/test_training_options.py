@@ -222,7 +222,7 @@ def test_a_compiled_pass_gives_the_same_losses(one_point, cpu):
     _, point = one_point(tokens=4e3)
     setup = Setup(compile="inductor", precision="float64")
     compiled, eager = Trainer(point, cpu, setup), Trainer(point, cpu, Setup(precision="float64"))
-    trials.settle(compiled, None, 100)
+    trials.settle(compiled, None, lambda: 100)
     assert compiled.compiled == "inductor"
     assert compiled.effort.compile > 0
     assert compiled.step == 0
@@ -261,7 +261,7 @@ def test_a_trial_of_compiling(one_point, cpu, monkeypatch, eager, compiled, spen
     monkeypatch.setattr(
         trials.time, "monotonic", lambda: next(clock) * spent if spent else time.perf_counter()
     )
-    trials.settle(trainer, out, 1000)
+    trials.settle(trainer, out, lambda: 1000)
     assert (trainer.compiled or "off") == (choice or "off")
     kept = list((out / "trials").glob("compile-*.json"))
     assert len(kept) == (choice is not None)
@@ -269,7 +269,7 @@ def test_a_trial_of_compiling(one_point, cpu, monkeypatch, eager, compiled, spen
         assert json.loads(kept[0].read_text())["choice"] == choice
         monkeypatch.setattr(trials, "_seconds", None)  # the next point of the shape asks the file
         again = Trainer(point, cpu, Setup(compile="trial"))
-        trials.settle(again, out, 1000)
+        trials.settle(again, out, None)
         assert (again.compiled or "off") == choice
 
 
