@@ -43,13 +43,16 @@ class Context:
     def cuda(self):
         return self.device.type == "cuda"
 
+    def clock(self):
+        return "wall time" if self.cuda else "processor time of the one process"
+
     def late(self):
         return time.monotonic() > self.until
 
     def name(self):
         if not self.cuda:
-            return f"CPU, one thread, float32, torch {torch.__version__}"
-        return f"{torch.cuda.get_device_name(self.device)}, bfloat16, torch {torch.__version__}"
+            return "CPU, one thread, float32"
+        return f"{torch.cuda.get_device_name(self.device)}, bfloat16"
 
 
 @dataclass(frozen=True)
@@ -215,11 +218,13 @@ def turns(loops, device, *, rounds, seconds, least=1):
 
 
 def _timed(loop, steps, device):
+    """Seconds of some steps: on a CPU those of this process alone, so that neighbours count little."""
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
     synchronize(device)
-    began = time.perf_counter()
+    began = clock()
     loop(steps)
     synchronize(device)
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def ratio(slow, fast):

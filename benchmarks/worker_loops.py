@@ -162,7 +162,7 @@ def measure(context):
     notes = [
         f"{context.name()}. Context {first.context}, vocabulary {first.vocabulary}, batch "
         f"{', '.join(f'{s.sequences} ({s.name})' for s in sizes)} sequences; medians over rounds, "
-        "both loops in turns in one process.",
+        f"both loops in turns; {context.clock()}.",
         f"Least ratio with the same model{' and our best way' if context.cuda else ''}: "
         f"{worst:.2f} at {where} (aim {FLOOR:g}: {'met' if worst >= FLOOR else 'not met'}).",
         "Same: our decoder in both loops. Own: at equal depth, width, heads, context and "

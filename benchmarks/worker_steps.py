@@ -62,7 +62,8 @@ def stacking(context):
     notes = [
         f"{context.name()}. k points of one shape (two learning rates, k / 2 seeds) stacked: k "
         "steps of one point over one step of the stack; above 1 the stack is faster.",
-        "Bytes, context 32 (4k, 10k), 64 (30k) or 128, batch 8; in turns, medians.",
+        "Bytes, context 32 (4k, 10k), 64 (30k) or 128, batch 8; in turns, medians; "
+        f"{context.clock()}.",
         "Best of each size: " + ", ".join(f"{n} {v:.2f}" for n, v in best.items()) + ".",
     ]
     if skipped:
@@ -101,7 +102,8 @@ def compiling(context):
     notes = [
         f"{context.name()}. Each row in processes of its own: one with an empty cache of compiled "
         "code, then one that finds what the first has left.",
-        "Seconds are those until the first compiled step is done; steps in turns, medians.",
+        "Seconds to compile are wall time until the first compiled step is done; steps in turns, "
+        f"medians, {context.clock()}.",
     ]
     if skipped:
         notes.append(f"Left out, for want of time or of use: {', '.join(skipped)}.")
