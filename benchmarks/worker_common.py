@@ -218,7 +218,7 @@ def turns(loops, device, *, rounds, seconds, least=1):
 
 
 def _timed(loop, steps, device):
-    """Seconds of some steps: on a CPU those of this process alone, so that neighbours count little."""
+    """Seconds of steps: on a CPU those of this process alone, so that neighbours count little."""
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     synchronize(device)
     began = clock()

@@ -210,11 +210,13 @@ def resume(context):
         seconds, _ = _run(quiet)
         rows, total = [], 0.0
         for number in range(KILLS):
-            after = rng.uniform(0.15, 0.5) * seconds
+            after = rng.uniform(0.15, 0.4) * seconds
             whom = "worker" if number % 2 else "driver"
             left, ended = _killed(killed, after, whom)
             total += ended
             rows.append((number + 1, whom, f"{after:.1f}", *left))
+            if left[0] == len(load_plan(killed)):
+                break
         total += _run(killed)[0]
         both = list(zip(_records(quiet), _records(killed), strict=True))
         curves = all(
