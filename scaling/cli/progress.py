@@ -18,6 +18,7 @@ from rich.text import Text
 from scaling.cli.common import talk, tell
 from scaling.cli.planned import duration
 from scaling.runs.records import read_record
+from scaling.training.jobs import own_compute
 from scaling.training.pace import Pace, Paces
 
 Event = Mapping[str, Any]
@@ -39,6 +40,8 @@ class Board:
         Sweep folder, of which records are read once.
     clock : callable
         Seconds that only grow.
+    trunks : bool
+        Whether branches share what comes before their decay.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class Board:
         points: Sequence[Mapping[str, Any]],
         folder: Path,
         clock: Callable[[], float] = time.monotonic,
+        trunks: bool = False,
     ) -> None:
         self.points = {p["id"]: p for p in points}
+        self.own = own_compute(points, trunks)
         self.states: dict[str, str] = {}
         for name in self.points:
             record = read_record(folder, name)
@@ -55,7 +60,7 @@ class Board:
                 self.states[name] = record["status"]
         self.paces = Paces(points, clock)
         self.clock = clock
-        self.left = sum(p["C"] for i, p in self.points.items() if i not in self.states)
+        self.left = sum(own for i, own in self.own.items() if i not in self.states)
         self.spent = 0.0  # by points that this run has finished
         self.created = clock()
         self.began: float | None = None  # when the first point started
@@ -79,7 +84,7 @@ class Board:
             earliest = self.clock() - event["seconds"]
             self.began = max(self.created, min(self.began, earliest))
         if name not in self.states:
-            self.left -= point["C"]
+            self.left -= self.own[name]
         if status == "done":
             self.spent += point["C"] * (1.0 - before / point["steps"])
         elif pace is not None:
@@ -98,10 +103,15 @@ class Board:
         spent = self.spent + sum(pace.flops_here for pace in running)
         if self.began is None or spent <= 0.0:
             return None
-        left = self.left - sum(pace.share * pace.point["C"] for pace in running)
+        left = self.left - sum(map(self._done_of, running))
         mean = spent / max(self.clock() - self.began, 1e-9)
         slowest = max((pace.seconds_left() or 0.0 for pace in running), default=0.0)
         return float(max(0.0, left / mean, slowest))
+
+    def _done_of(self, pace: Pace) -> float:
+        """Compute of a running point that is done of what it takes itself [FLOP]."""
+        point = pace.point
+        return float(max(0.0, self.own[point["id"]] - (1.0 - pace.share) * point["C"]))
 
     def headline(self) -> str:
         """Points, how they ended, speed of all workers together, and the time left."""
@@ -200,10 +210,10 @@ def about(seconds: float) -> str:
 
 @contextlib.contextmanager
 def watching(
-    points: Sequence[Mapping[str, Any]], folder: Path
+    points: Sequence[Mapping[str, Any]], folder: Path, trunks: bool = False
 ) -> Iterator[Callable[[Event], None]]:
     """Give a listener that shows events for as long as the context lasts."""
-    board = Board(points, folder)
+    board = Board(points, folder, trunks=trunks)
     if not sys.stderr.isatty():
         yield lambda event: _plain(board, event)
         return

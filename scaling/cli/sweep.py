@@ -219,14 +219,15 @@ def train(
     limit = settings.get("deadline_seconds")
     deadline = limit if end is None else max(0.0, end - time.monotonic())
     trackers = track or settings.get("track", [])
-    with watching(points, folder) as shown, tracked(folder, trackers, shown) as listener:
+    trunks = bool(design.get("trunks"))
+    with watching(points, folder, trunks) as shown, tracked(folder, trackers, shown) as listener:
         summary = driver.run(
             folder,
             engine=engine or settings.get("name", "local"),
             workers=workers or settings.get("workers"),
             device=device or settings.get("device", "auto"),
             setup=settings,
-            trunks=bool(design.get("trunks")),
+            trunks=trunks,
             deadline=deadline,
             retry_statuses=retry,
             only=only,

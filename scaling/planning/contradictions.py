@@ -14,6 +14,7 @@ EVERY_KIND = {
     "center",
     "seeds",
     "seeds_at_smallest",
+    "vary",
     "extra",
     "max_epochs",
     "trunks",

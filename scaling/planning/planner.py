@@ -55,7 +55,11 @@ class Planner:
             schedule=section.schedule,
             optimizer=section.optimizer,
         )
-        recipe = recipe.for_trunks() if self.study.design and self.study.design.trunks else recipe
+        design = self.study.design
+        if design is not None and design.trunks:
+            recipe = recipe.for_trunks()
+        if design is not None and design.vary is not None:
+            recipe = recipe.varying(design.vary)
         return recipe if self.inputs.tuned is None else recipe.with_tuning(self.inputs.tuned)
 
     @cached_property
@@ -112,6 +116,7 @@ class Planner:
             self.manifest,
             self.study.data.task,
             self.design.max_epochs,
+            self.study.data.unique,
         )
 
     @cached_property

@@ -75,6 +75,8 @@ class Asked:
     task : str
     max_epochs : float or None
         How often data may repeat at most.
+    unique : float or None
+        Units of data that runs may see before they see them again; None for all there are.
     """
 
     sizes: Sizes
@@ -83,6 +85,7 @@ class Asked:
     manifest: Manifest
     task: str
     max_epochs: float | None = None
+    unique: float | None = None
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,8 @@ def _within_data(
     """Round down the steps of runs that ask for what the data allow and would round beyond it."""
     assert asked.max_epochs is not None
     most = asked.max_epochs * _unique(asked)
-    allowed = asked.max_epochs * asked.manifest.train_tokens
+    there = asked.manifest.train_tokens
+    allowed = asked.max_epochs * (there if asked.unique is None else min(there, asked.unique))
     over = (settings.steps * batch > most) & (env["D"] <= allowed * (1.0 + 1e-9))
     if not over.any():
         return env, settings
@@ -253,7 +257,10 @@ def _environment(asked: Asked, members: Members, cells: Cells) -> dict[str, Arra
 def _unique(asked: Asked) -> int:
     """Units of data there are to see before any is seen again: whole sequences."""
     unit = int(asked.sizes.options.get("context", 1)) if asked.sizes.family.unit == "token" else 1
-    return max(1, (asked.manifest.train_tokens - 1) // unit * unit)
+    there = asked.manifest.train_tokens - 1
+    if asked.unique is not None:
+        there = min(there, max(unit, round(asked.unique)))
+    return max(1, there // unit * unit)
 
 
 def _reasons(asked: Asked, settings: Settings, batch: NDArray[np.int64]) -> dict[int, str]:
@@ -282,10 +289,14 @@ def points(asked: Asked, laid: Laid) -> list[Point]:
     if laid.settings is None:
         return []
     manifest, recipe, family = asked.manifest, asked.recipe, asked.sizes.family
-    data = manifest.as_dict()
-    evaluation = {"sequences": recipe.evaluation_sequences}
-    group = f"{manifest.source}/{recipe.name}"
     unique = _unique(asked)
+    data = manifest.as_dict()
+    source = manifest.source
+    if asked.unique is not None:
+        data["unique"] = unique
+        source += f"-{unique:.4g}"
+    evaluation = {"sequences": recipe.evaluation_sequences}
+    group = f"{source}/{recipe.name}"
     begin = f'{{"data":{canonical_json(data)},"evaluation":{canonical_json(evaluation)},'
     begin += f'"family":{json.dumps(family.name)},"init":'
     middle = f',"recipe":{json.dumps(recipe.name)},"seed":'

@@ -33,6 +33,7 @@ class DataSection(Section):
     task: Literal["text"] = "text"
     source: str | None = None
     options: dict[str, float] = Field(default_factory=dict)
+    unique: Positive | None = None
     table: str | None = None
     map: dict[str, str] = Field(default_factory=dict)
     where: str | None = None
@@ -103,6 +104,7 @@ class DesignSection(Section):
     )
     seeds: Count = 1
     seeds_at_smallest: Count | None = None
+    vary: Annotated[list[Literal["init", "data", "dropout"]], Field(min_length=1)] | None = None
     max_epochs: Positive | None = None
     trunks: bool = False
 

@@ -90,6 +90,7 @@ COLUMNS: dict[str, Column] = {
         Column("convention", "text", "", "what N counts, where the table says so"),
         Column("loss_unit", "text", "", "unit of the losses, where it is not nats per token"),
         Column("train_loss", "amount", "nats per token", "smoothed training loss at the end"),
+        Column("C_spent", "amount", "FLOP", "compute that the run took itself, beside its trunk"),
     )
 }
 

@@ -40,7 +40,10 @@ RESULT_COLUMNS = (
     "steps",
     "loss_se",
     "train_loss",
+    "C_spent",
 )
+MEASURED = ("status", "loss", "loss_se", "train_loss", "C_spent")
+
 Point = Mapping[str, Any]
 
 
@@ -77,7 +80,11 @@ class PointFiles:
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Checkpoints of a folder, newest first."""
-    return sorted(folder.glob("checkpoint-*.pt"), reverse=True)
+    return sorted(
+        (path for end in ("pt", "dcp") for path in folder.glob(f"checkpoint-*.{end}")),
+        key=lambda path: path.stem,
+        reverse=True,
+    )
 
 
 def trunk_folder(out: Path, trunk: str) -> Path:
@@ -215,7 +222,7 @@ def result_row(point: Point, record: Mapping[str, Any]) -> list[Any]:
 def _cell(name: str, point: Point, record: Mapping[str, Any]) -> Any:
     if name == "run":
         return point["id"]
-    value = record.get(name) if name in ("status", "loss", "loss_se", "train_loss") else point[name]
+    value = record.get(name) if name in MEASURED else point[name]
     return "" if value is None else repr(value) if isinstance(value, float) else value
 
 

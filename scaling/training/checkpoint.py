@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -14,7 +15,7 @@ from scaling.runs.files import write_atomic, write_atomic_by
 from scaling.runs.records import checkpoints_in
 
 KEPT = 2
-PIECE = 2**20
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Checkpoints:
@@ -44,10 +45,14 @@ class Checkpoints:
             path, lambda handle: torch.save(state, cast(IO[bytes], _Hashing(handle, digest)))
         )
         write_atomic(path.with_suffix(".sha256"), digest.hexdigest())
+        self.tidy(step)
+
+    def tidy(self, step: int) -> None:
+        """Remove checkpoints older than the latest two, and those of steps beyond `step`."""
         kept = 0
         for old in checkpoints_in(self.folder):
             number = step_of(old)
-            if number <= step and old.with_suffix(".sha256").exists():
+            if number <= step and (old.is_dir() or old.with_suffix(".sha256").exists()):
                 kept += number not in self.pinned
                 if kept <= KEPT or number in self.pinned:
                     continue
@@ -56,6 +61,9 @@ class Checkpoints:
     def steps(self) -> Iterator[int]:
         """Steps of the checkpoints whose hash is right, newest first."""
         for path in checkpoints_in(self.folder):
+            if path.is_dir():  # it got its name when all of it was written
+                yield step_of(path)
+                continue
             try:
                 expected = path.with_suffix(".sha256").read_text().strip()
                 with path.open("rb") as handle:
@@ -65,18 +73,36 @@ class Checkpoints:
             if found == expected:
                 yield step_of(path)
 
+    def newest(self, at_most: int | None = None) -> int | None:
+        """Step of the newest checkpoint whose hash is right, or None."""
+        return next((step for step in self.steps() if at_most is None or step <= at_most), None)
+
+    def latest(self, device: torch.device) -> dict[str, Any] | None:
+        """Read the newest checkpoint whose hash is right, or None."""
+        step = self.newest()
+        return None if step is None else self.load(step, device)
+
     def load(self, step: int, device: torch.device) -> dict[str, Any]:
-        """Read the checkpoint of a step."""
+        """Read the checkpoint of a step, whole."""
+        if self.sharded(step):
+            from scaling.training.sharded import read_whole  # it loads much of torch.distributed
+
+            return read_whole(self.sharded_path(step), device)
         path = self.folder / f"checkpoint-{step:010d}.pt"
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         return state
 
-    def latest(self, device: torch.device, at_most: int | None = None) -> dict[str, Any] | None:
-        """Return the newest checkpoint whose hash is right, or None."""
-        for step in self.steps():
-            if at_most is None or step <= at_most:
-                return self.load(step, device)
-        return None
+    # ----------------------------------------------------------------------------------- sharded
+
+    def sharded_path(self, step: int) -> Path:
+        """Folder of the checkpoint that several processes write for a step."""
+        return self.folder / f"checkpoint-{step:010d}.dcp"
+
+    def sharded(self, step: int) -> bool:
+        """Whether several processes wrote the checkpoint of a step, each its part."""
+        return self.sharded_path(step).is_dir()
+
+    # ---------------------------------------------------------------------------------- removing
 
     def remove(self) -> None:
         """Remove every checkpoint."""
@@ -95,6 +121,9 @@ def step_of(path: Path) -> int:
 
 
 def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+        return
     path.unlink(missing_ok=True)
     path.with_suffix(".sha256").unlink(missing_ok=True)
 

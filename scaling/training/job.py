@@ -17,6 +17,7 @@ from scaling.runs.records import PointFiles, read_record, trunk_folder, write_pr
 from scaling.training.checkpoint import Checkpoints
 from scaling.training.loop import (
     Control,
+    NeedsSmaller,
     Outcome,
     Stopped,
     TooBig,
@@ -55,6 +56,10 @@ class Desk:
         Asked now and then; if true, the job checkpoints and raises `Stopped`.
     tell : callable
         Called with (event, point id, fields).
+    ranks, rank : int
+        Processes that train each point together, and which of them this is.
+    micro : int, optional
+        Sequences a pass to start with.
     """
 
     out: Path
@@ -63,13 +68,21 @@ class Desk:
     plan: Sequence[Point] = ()
     stop: Callable[[], bool] = lambda: False
     tell: Callable[..., None] = lambda *_, **__: None
+    ranks: int = 1
+    rank: int = 0
+    micro: int | None = None
 
     def settle(self, trainer: Trainer) -> None:
         """Choose how passes of this shape are run."""
-        names = ("shape", "sequences")
-        alike = [p for p in self.plan if all(p[n] == trainer.point[n] for n in names)]
-        steps = sum(int(p["steps"]) for p in alike) // len(trainer.points)
-        settle(trainer, self.out, max(steps, int(trainer.point["steps"])))
+
+        def horizon() -> int:
+            """Steps that are planned at this shape."""
+            names = ("shape", "sequences")
+            alike = [p for p in self.plan if all(p[n] == trainer.point[n] for n in names)]
+            steps = sum(int(p["steps"]) for p in alike) // len(trainer.points)
+            return max(steps, int(trainer.point["steps"]))
+
+        settle(trainer, self.out, horizon)
 
     def control(self) -> Control:
         """What the loop is told."""
@@ -78,7 +91,7 @@ class Desk:
         def progress(trainer: Trainer, rate: float) -> None:
             nonlocal last
             now = time.time()
-            if now - last < PROGRESS_SECONDS or trainer.rank:
+            if now - last < PROGRESS_SECONDS or self.rank:
                 return
             last = now
             for point, loss, over in zip(
@@ -95,9 +108,11 @@ class Desk:
         """Checkpoints of a point."""
         return Checkpoints(PointFiles.of(self.out, point["id"]).folder)
 
-    def commit(self, trainer: Trainer, model: int, found: Outcome) -> Record:
-        """Keep what became of a point, and say so."""
+    def commit(self, trainer: Trainer, model: int, found: Outcome) -> None:
+        """Keep what became of a point, and say so; of several processes the first does."""
         point = trainer.points[model]
+        if self.rank:
+            return
         record = keep(
             self.out,
             point,
@@ -111,13 +126,13 @@ class Desk:
             trunk_steps=trainer.paid,
         )
         self._done(record)
-        return record
 
-    def fail(self, point: Point, status: str, cause: str) -> Record:
+    def fail(self, point: Point, status: str, cause: str) -> None:
         """Keep a point that ended without an outcome of the loop."""
+        if self.rank:
+            return
         record = keep(self.out, point, Outcome(status, 0, cause=cause), self.device, self.setup)
         self._done(record)
-        return record
 
     def _done(self, record: Record) -> None:
         names = ("status", "loss", "seconds", "cause")
@@ -149,7 +164,13 @@ def run_job(points: Sequence[Point], kind: str, desk: Desk) -> None:
         If `desk` asked for it.
     """
     left = [p for p in points if read_record(desk.out, p["id"]) is None]
-    if kind == "stack" and len(left) > 1:
+    ranks = desk.setup.ranks(left[0]) if left else 1
+    if ranks > 1 and desk.ranks == 1:
+        from scaling.training.ranks import launch
+
+        desk.tell("start", left[0]["id"])
+        _guarded(left, desk, partial(launch, points, kind, ranks, desk))
+    elif kind == "stack" and len(left) > 1:
         _stack(left, desk)
     elif kind == "trunk" and left:
         _trunk(points, desk)
@@ -160,10 +181,17 @@ def run_job(points: Sequence[Point], kind: str, desk: Desk) -> None:
 
 
 def _guarded(points: Sequence[Point], desk: Desk, work: Callable[[], None]) -> None:
-    """Do the work; of what it cannot survive, its points keep a record."""
+    """Do the work; of what it cannot survive, its points keep a record.
+
+    Of several processes none can tell whether it is at fault or another one that it waits for, so
+    they leave that to whoever started them.
+    """
+    if desk.ranks > 1:
+        work()
+        return
     try:
         work()
-    except (ScalingError, Stopped, _Split, OSError):
+    except (ScalingError, Stopped, NeedsSmaller, _Split, OSError):
         raise
     except TooBig:
         status, cause = "too-big", "out of memory with one sequence a pass"
@@ -182,7 +210,7 @@ def _guarded(points: Sequence[Point], desk: Desk, work: Callable[[], None]) -> N
 def _alone(point: Point, desk: Desk) -> None:
     trainer = make_trainer(point, desk)
     own = desk.checkpoints(point)
-    state = own.latest(desk.device)
+    state = trainer.found(own)
     if state is not None:
         trainer.restore([state])
     desk.settle(trainer)
@@ -190,7 +218,13 @@ def _alone(point: Point, desk: Desk) -> None:
 
 
 def make_trainer(point: Point, desk: Desk) -> Trainer:
-    """Build the trainer of a point on the one device of this process."""
+    """Build the trainer of a point on the device of this process."""
+    if desk.ranks > 1:
+        from scaling.training.distributed import trainer_of
+
+        found = trainer_of(point, desk.device, desk.setup)
+        found.micro = desk.micro or found.micro
+        return found
     trainer = Trainer(point, desk.device, desk.setup)
     begin_with_what_fits(trainer)
     return trainer
@@ -203,7 +237,7 @@ def _to_the_end(
     point = trainer.point
 
     def save(_trainer: Trainer) -> None:
-        own.save(trainer.step, trainer.states()[0])
+        trainer.save([own])
 
     def ended(model: int, cause: str) -> None:
         desk.commit(trainer, model, outcome(trainer, model, cause))
@@ -211,6 +245,8 @@ def _to_the_end(
     steps = int(point["steps"])
     if advance(trainer, steps, save, desk.control(), noted=marks(point), ended=ended):
         at_end()
+        if desk.setup.keep:
+            trainer.save([own])
         desk.commit(trainer, 0, outcomes(trainer)[0])
 
 
@@ -222,7 +258,7 @@ def _trunk(points: Sequence[Point], desk: Desk) -> None:
     trunk = Trunk(points, desk)
     desk.tell("start", trunk.pending[0]["id"])
     _guarded(trunk.pending, desk, trunk.run)
-    if not desk.setup.keep:
+    if not desk.setup.keep and not desk.rank:
         trunk.kept.remove()
 
 
@@ -255,7 +291,7 @@ class Trunk:
             if i:
                 desk.tell("start", point["id"])
             own, start = desk.checkpoints(point), decay_start(point)
-            cut = own.latest(desk.device)
+            cut = trainer.found(own)
             if cut is not None and cut["step"] >= start:
                 self._restore(point, cut)
                 state = None
@@ -266,7 +302,7 @@ class Trunk:
                 if not self._advance(start, self.pending[i:]):
                     return
                 state = self._leave()
-                self.kept.save(start, {**state, "paid": trainer.paid})
+                trainer.write(self.kept, start, {**state, "paid": trainer.paid})
             ends: list[dict[str, Any]] = []
             _to_the_end(trainer, own, desk, lambda: ends.append(self._end()))  # noqa: B023
             if ends and averages(point):  # its rate never fell: where it ends, the trunk goes on
@@ -276,7 +312,7 @@ class Trunk:
 
     def _found(self, start: int) -> dict[str, Any] | None:
         """The newest checkpoint of the trunk before a branch; an earlier branch has paid for it."""
-        state = self.kept.latest(self.desk.device, at_most=start)
+        state = self.trainer.found(self.kept, at_most=start)
         if state is not None and state["step"] < start and state["step"] in self.left_at:
             state["paid"] = state["step"]
         return state
@@ -296,7 +332,7 @@ class Trunk:
         if not averages(self.trainer.point):
             return {}
         state = {**self._leave(), "averaged": [], "averaged_steps": 0}
-        self.kept.save(self.trainer.step, state)
+        self.trainer.write(self.kept, self.trainer.step, state)
         return state
 
     def _advance(self, start: int, left: Sequence[Point]) -> bool:
@@ -304,7 +340,7 @@ class Trunk:
         trainer = self.trainer
 
         def save(trainer: Trainer) -> None:
-            self.kept.save(trainer.step, trainer.states()[0])
+            trainer.save([self.kept])
 
         def ended(model: int, cause: str) -> None:
             for point in left:
@@ -361,9 +397,7 @@ def _run_stack(trainer: Stack, desk: Desk) -> None:
         trainer.restore([own.load(max(common), desk.device) for own in every])
 
     def save(_trainer: Trainer) -> None:
-        for own, state, over in zip(every, trainer.states(), trainer.ended, strict=True):
-            if not over:
-                own.save(trainer.step, state)
+        trainer.save(every)
 
     def ended(model: int, cause: str) -> None:
         desk.commit(trainer, model, outcome(trainer, model, cause))

@@ -8,6 +8,7 @@ from typing import Any
 from scaling.runs.files import canonical_json
 from scaling.training.engines.base import Job
 from scaling.training.engines.local import usable_cores, visible_gpus
+from scaling.training.schedule import averages, decay_start
 
 MOST_STACKED = 16  # points of a stack where a trial decides
 OWN = ("lr", "weight_decay")  # what the optimiser blocks of a stack may differ in
@@ -59,10 +60,12 @@ def jobs_of(
         for name in job.points:
             left.pop(name, None)
 
+    share = own_compute(points, trunks)
     for branches in _by_trunk(points) if trunks else ():
         own = [p for p in branches if p["id"] in left]
         if own:
-            take(Job(tuple(p["id"] for p in branches), "trunk"), _shared(own))
+            cost = sum(_cost(p) * share[p["id"]] / p["C"] for p in own)
+            take(Job(tuple(p["id"] for p in branches), "trunk"), cost)
     most = settings.get("stack", "auto")
     most = (MOST_STACKED if on_gpu else 1) if most == "auto" else int(most)
     if most > 1 and int(settings.get("devices", 1)) == 1:
@@ -70,6 +73,18 @@ def jobs_of(
             take(Job(tuple(p["id"] for p in stack), "stack"), sum(map(_cost, stack)))
     groups += [(_cost(p), Job((name,))) for name, p in left.items()]
     return [job for _, job in sorted(groups, key=lambda group: -group[0])]
+
+
+def own_compute(points: Sequence[Point], trunks: bool) -> dict[str, float]:
+    """Compute that each point takes itself, by id [FLOP]: without what its trunk has done."""
+    found = {p["id"]: float(p["C"]) for p in points}
+    for branches in _by_trunk(points) if trunks else ():
+        paid, ordered = 0, sorted(branches, key=decay_start)
+        for point, after in zip(ordered, [*ordered[1:], None], strict=True):
+            found[point["id"]] *= 1.0 - paid / point["steps"]
+            end, next_start = int(point["steps"]), decay_start(after) if after else 0
+            paid = end if averages(point) and end <= next_start else decay_start(point)
+    return found
 
 
 def _cost(point: Point) -> float:
@@ -82,14 +97,6 @@ def _by_trunk(points: Sequence[Point]) -> list[list[Point]]:
     for point in points:
         found.setdefault(point["trunk"], []).append(point)
     return [branches for branches in found.values() if len(branches) > 1]
-
-
-def _shared(branches: Sequence[Point]) -> float:
-    """Cost of branches whose trunk is trained once, roughly: decays, and the longest beginning."""
-    shares = [p["optimizer"]["decay_steps"] / p["steps"] for p in branches]
-    both = [(_cost(p), share) for p, share in zip(branches, shares, strict=True)]
-    decays = sum(cost * share for cost, share in both)
-    return float(decays + max(cost * (1 - share) for cost, share in both))
 
 
 def _stacks(points: Sequence[Point], most: int, places: int) -> list[list[Point]]:

@@ -28,6 +28,20 @@ class TooBig(Exception):
     """One sequence a pass does not fit in memory."""
 
 
+class NeedsSmaller(Exception):
+    """Several processes must start again with fewer sequences a pass.
+
+    Attributes
+    ----------
+    micro : int
+        How many; 0 if one does not fit.
+    """
+
+    def __init__(self, micro: int) -> None:
+        super().__init__(f"{micro} sequences a pass")
+        self.micro = micro
+
+
 @dataclass
 class Outcome:
     """What the loop found; ``loss`` is None unless ``status`` is done."""
@@ -161,9 +175,13 @@ def is_memory_error(error: RuntimeError) -> bool:
 
 def shrink(trainer: Trainer) -> None:
     """Go to the next smaller divisor of the sequences a pass; the batch stays what it is."""
-    if trainer.micro == 1:
+    smaller = (d for d in range(trainer.micro - 1, 0, -1) if trainer.micro % d == 0)
+    micro = next(smaller, 0)
+    if trainer.ranks > 1:
+        raise NeedsSmaller(micro)
+    if not micro:
         raise TooBig
-    trainer.micro = next(d for d in range(trainer.micro - 1, 0, -1) if trainer.micro % d == 0)
+    trainer.micro = micro
     _fitting[_key(trainer)] = trainer.micro
     if trainer.device.type == "cuda":
         torch.cuda.empty_cache()

@@ -123,7 +123,8 @@ class Stack(Trainer):
         parts = optimizers.parts_of(models[0], blocks[0])
         named = [[names[p] for p in part.parameters] for part in parts]
         stacked = StackedDecoder(models, named).to(self.weight_dtype)
-        self.model, self.flats = stacked, list(stacked.flats)
+        self.model, self.called = stacked, stacked
+        self.flats = list(stacked.flats)
         for flat in self.flats:
             flat.grad = torch.zeros_like(flat)
         factors = [part.factor for part in parts]

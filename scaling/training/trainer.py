@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from scaling.training import optimizers
+from scaling.training.checkpoint import MOMENTS, Checkpoints
 from scaling.training.schedule import averages, decay_start, learning_rate
 from scaling.training.setup import Setup, prepare
 from scaling.training.tasks.text import Text, next_token_loss, seed_of, summary
@@ -78,6 +80,7 @@ class Trainer:
     def _build(self) -> None:
         o = self.point["optimizer"]
         self.model: nn.Module = self.task.model().to(self.weight_dtype)
+        self.called: nn.Module = self.model  # what a pass goes through: the model, or what wraps it
         parts = optimizers.parts_of(self.model, o)
         self.flats = [optimizers.flatten(part.parameters) for part in parts]
         self.optimizer: optimizers.Optimizer = optimizers.build(o, parts, self.flats)
@@ -116,13 +119,20 @@ class Trainer:
         for gradient in self.gradients:
             gradient.zero_()
         if self.point["init"].get("dropout"):  # masks are a function of (seed, step) too
-            torch.manual_seed((seed_of(self.point, "dropout") * 1_000_003 + self.step) % 2**63)
+            seed = seed_of(self.point, "dropout") * 1_000_003 + self.step
+            torch.manual_seed((seed * self.ranks + self.rank) % 2**63)
         parts = torch.split(tokens, self.micro, dim=-2)
-        total = self._backward(parts[0], len(parts))
-        for part in parts[1:]:
-            total += self._backward(part, len(parts))
+        total = torch.zeros((), device=self.device)
+        for number, part in enumerate(parts, start=1):
+            with self.exchange(number == len(parts)):
+                total = total + self._backward(part, len(parts))
         self._fetch(self.step + 1)
         return total, self._norm()
+
+    def exchange(self, last: bool) -> AbstractContextManager[None]:
+        """Let gradients be exchanged in the last pass of a step, where there are others."""
+        del last
+        return nullcontext()
 
     def _backward(self, part: Tensor, parts: int) -> Tensor:
         """Add the gradient of one pass; return its share of the batch loss."""
@@ -138,7 +148,7 @@ class Trainer:
 
     def eager(self, part: Tensor) -> Tensor:
         """Loss of a pass, not compiled."""
-        return self.task.loss(self.model, part)
+        return self.task.loss(self.called, part)
 
     def _norm(self) -> Tensor:
         return optimizers.norm_of(self.gradients)
@@ -199,9 +209,11 @@ class Trainer:
         kept = [flat.data.clone() for flat in self.flats] if self.averaged else []
         for mean, flat in zip(self.averaged, self.flats, strict=False):
             flat.data.copy_(mean)
+        self.renewed()
         found = [summary(losses) for losses in self.validation_losses()]
         for old, flat in zip(kept, self.flats, strict=False):
             flat.data.copy_(old)
+        self.renewed()
         self.model.train()
         return found
 
@@ -210,6 +222,25 @@ class Trainer:
         return [self.task.losses(self.model, self.task.validation)]
 
     # ------------------------------------------------------------------------------------- state
+
+    def save(self, kept: Sequence[Checkpoints]) -> None:
+        """Keep the state of each point that has not ended."""
+        for own, state, over in zip(kept, self.states(), self.ended, strict=True):
+            if not over:
+                self.write(own, self.step, state)
+
+    def write(self, kept: Checkpoints, step: int, state: dict[str, Any]) -> None:
+        """Keep a state of this trainer."""
+        kept.save(step, state)
+
+    def found(self, kept: Checkpoints, at_most: int | None = None) -> dict[str, Any] | None:
+        """Read the newest checkpoint that is whole, or None."""
+        step = kept.newest(at_most)
+        return None if step is None else self.read(kept, step)
+
+    def read(self, kept: Checkpoints, step: int) -> dict[str, Any]:
+        """Read the checkpoint of a step."""
+        return kept.load(step, self.device)
 
     def states(self) -> list[dict[str, Any]]:
         """Everything that the next step of each point depends on; tensors are not copied."""
@@ -235,6 +266,7 @@ class Trainer:
     @torch.no_grad()
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Continue from the states of all points, which are of the same step."""
+        states = [self.flattened(state) if "names" in state else state for state in states]
         self.step = int(states[0]["step"])
         for flat, value in zip(self.flats, self._joined(states, "weights"), strict=True):
             flat.copy_(value)
@@ -246,6 +278,36 @@ class Trainer:
         self.watch.restore([state["watch"] for state in states])
         self.optimizer.restore(states)
         self._next = None
+        self.renewed()
+
+    def renewed(self) -> None:
+        """Say that weights were changed in place."""
+
+    def flattened(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Lay the weights and moments of a state that was sharded in vectors, as they lie here."""
+        values = dict(zip(state["names"], state["weights"], strict=True))
+        moments = dict(zip(state["names"], state["adamw"], strict=True))
+        averaged = dict(zip(state["names"], state["averaged"], strict=False))
+        names = {p: name for name, p in self.model.named_parameters()}
+        parts = optimizers.parts_of(self.model, self.point["optimizer"])
+        groups = [[names[p] for p in part.parameters] for part in parts]
+
+        def flat(named: Mapping[str, Tensor], group: Sequence[str]) -> Tensor:
+            return torch.cat([named[name].flatten() for name in group])
+
+        adamw = [
+            {
+                "step": moments[group[0]]["step"],
+                **{k: flat({n: m[k] for n, m in moments.items()}, group) for k in MOMENTS},
+            }
+            for group in groups
+        ]
+        return {
+            **{k: v for k, v in state.items() if k != "names"},
+            "weights": [flat(values, group) for group in groups],
+            "averaged": [flat(averaged, group) for group in groups] if averaged else [],
+            "adamw": adamw,
+        }
 
     def _joined(self, states: Sequence[Mapping[str, Any]], name: str) -> list[Tensor]:
         return list(states[0][name])

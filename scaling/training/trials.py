@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ MODES = {"inductor": "default", "graphs": "reduce-overhead"}
 _compiled_for: list[str] = []  # what the compiled code of this process belongs to
 
 
-def settle(trainer: Trainer, out: Path, horizon: int) -> None:
+def settle(trainer: Trainer, out: Path, horizon: Callable[[], int]) -> None:
     """Compile the pass of a trainer, if that was asked for or if a trial finds that it pays.
 
     Parameters
@@ -38,8 +39,8 @@ def settle(trainer: Trainer, out: Path, horizon: int) -> None:
     trainer : Trainer
     out : Path
         Sweep folder, which keeps what trials found.
-    horizon : int
-        Steps that will be taken at this shape.
+    horizon : callable
+        Asked for the steps that will be taken at this shape, if a trial is due.
 
     Raises
     ------
@@ -58,9 +59,9 @@ def settle(trainer: Trainer, out: Path, horizon: int) -> None:
                 Fault("SC311", "[engine] compile", f'"{wish}": {said[0][:120]}', mend='"off"')
             ) from error
         trainer.effort.compile += time.monotonic() - began
-    elif trainer.setup.tries(trainer.device):
+    elif trainer.setup.tries(trainer.device) and trainer.ranks == 1:  # clocks of ranks differ
         began = time.monotonic()
-        found = _kept(_file(out, "compile", trainer)) or _try(trainer, out, horizon)
+        found = _kept(_file(out, "compile", trainer)) or _try(trainer, out, horizon())
         use(trainer, found["choice"])
         trainer.effort.compile += time.monotonic() - began
 
@@ -75,7 +76,7 @@ def use(trainer: Trainer, choice: str) -> None:
         torch.compiler.reset()
         _compiled_for[:] = [key]
     compiled = torch.compile(trainer.function, mode=MODES[choice], dynamic=False)
-    trainer.compiled, trainer.passed = choice, partial(compiled, trainer.model)
+    trainer.compiled, trainer.passed = choice, partial(compiled, trainer.called)
 
 
 def _try(trainer: Trainer, out: Path, horizon: int) -> dict[str, Any]:

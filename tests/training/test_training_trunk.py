@@ -10,6 +10,7 @@ from scaling import api  # noqa: E402
 from scaling.runs.records import PointFiles, load_plan, read_record, trunk_folder  # noqa: E402
 from scaling.training.checkpoint import Checkpoints  # noqa: E402
 from scaling.training.job import Desk, run_job  # noqa: E402
+from scaling.training.jobs import own_compute  # noqa: E402
 from scaling.training.loop import Stopped  # noqa: E402
 from scaling.training.schedule import decay_start  # noqa: E402
 from scaling.training.setup import Setup  # noqa: E402
@@ -82,6 +83,9 @@ def test_the_spent_compute_is_that_of_the_plan(tmp_path, recipe, data):
     assert summary.C == sum(p.C for p in plan)
     assert summary.C_spent == pytest.approx(plan.total.flops, rel=1e-12)
     assert summary.C_spent < 0.75 * summary.C
+    own = own_compute([vars(p) for p in plan], trunks=True)
+    for point in plan:
+        assert own[point.id] == pytest.approx(read_record(tmp_path, point.id)["C_spent"])
     assert "SC239" in [m.code for m in plan.messages]
 
 

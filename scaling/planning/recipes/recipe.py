@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from scaling.planning.recipes.settings import (
     DEFAULTS,
     DERIVED,
     RULES,
+    SEEDED,
     WHOLE,
     Env,
     Rules,
@@ -80,6 +81,8 @@ class Recipe:
         Range of N that its rules were made for.
     optimizer : {"adamw", "muon"}
         Of the hidden matrices; embedding and head have AdamW.
+    held : tuple of str
+        Which of `SEEDED` have the seed 0 in every run.
     noise : float
         Standard deviation of ln loss of its runs about a law: seeds, order of data, evaluation.
     reach : float
@@ -94,6 +97,7 @@ class Recipe:
     schedule: str
     tuned: tuple[float, float]
     optimizer: str = "adamw"
+    held: tuple[str, ...] = ()
     noise: float = NOISE
     reach: float = 1.0
 
@@ -115,8 +119,9 @@ class Recipe:
     @cached_property
     def _start(self) -> dict[str, float]:
         """The block of initialisation: only what differs from the model's defaults is named."""
-        names = ("embedding_sd", "attention_base")
-        return {name: self.constants[name] for name in names if name in self.constants}
+        names = ("embedding_sd", "attention_base", "dropout")
+        found = {name: self.constants[name] for name in names if name in self.constants}
+        return found | {f"seed_{name}": 0 for name in self.held}
 
     def settings(self, env: Env) -> Settings:
         """Evaluate the rules for many cells.
@@ -181,6 +186,10 @@ class Recipe:
         if self.schedule == "average":
             return "average of the weights over the share of the decay"
         return f"{self.schedule} decay"
+
+    def varying(self, streams: Sequence[str]) -> Recipe:
+        """Return the recipe for a design whose seeds decide only some of `SEEDED`."""
+        return replace(self, held=tuple(name for name in SEEDED if name not in streams))
 
     def for_trunks(self) -> Recipe:
         """Return the recipe for branches of trunks, whose warm-up knows no length."""
@@ -364,7 +373,7 @@ def get(
     rules, labels = recipe.rule_set, []
     constants, formulas = dict(rules.constants), dict(rules.formulas)
     for key, value in sorted((overrides or {}).items()):
-        names = list(dict.fromkeys([*constants, *RULES]))
+        names = list(dict.fromkeys([*constants, *RULES, "dropout"]))
         if key not in names:
             found, expected = "unknown", listed(names, limit=len(names))
             raise ConfigError(Fault("SC011", f"{WHERE} {key}", found, expected))

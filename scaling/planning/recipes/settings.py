@@ -49,11 +49,12 @@ RULES = {
     "lr_hidden": "multipliers",
     "lr_head": "multipliers",
 }
-OTHERS = ("embedding_sd", "evaluation_sequences", "attention_base")
+OTHERS = ("embedding_sd", "evaluation_sequences", "attention_base", "dropout")
+SEEDED = ("init", "data", "dropout")  # what a seed decides
 WHOLE = ("sequences", "warmup_steps", "evaluation_sequences")
 DEFAULTS = {"clip": 1.0, "floor": 0.0, "lr_embedding": 1.0, "lr_hidden": 1.0, "lr_head": 1.0}
-MAY_BE_ZERO = ("weight_decay", "decay", "floor", "warmup_steps", "beta1", "beta2")
-HIGHEST = {"decay": 1.0, "floor": 1.0, "beta1": 0.999999, "beta2": 0.999999}
+MAY_BE_ZERO = ("weight_decay", "decay", "floor", "warmup_steps", "beta1", "beta2", "dropout")
+HIGHEST = {"decay": 1.0, "floor": 1.0, "dropout": 0.9, "beta1": 0.999999, "beta2": 0.999999}
 MOST = 1e9
 DIGITS = {"beta1": 6, "beta2": 6, "lr_embedding": 6, "lr_hidden": 6, "lr_head": 6}
 CERTAIN = 10  # digits that do not depend on the last bit of a power or a logarithm

@@ -53,6 +53,7 @@ class Corpus:
         train, held_out = load(data)
         self.context, self.device = context, device
         self.windows = (len(train) - 1) // context
+        self.unique = int(data.get("unique", self.windows * context)) // context
         tokens = torch.from_numpy(train.copy())
         if resident is None:
             resident = _fits(tokens, device)
@@ -96,10 +97,20 @@ def corpus_of(point: Mapping[str, Any], device: torch.device) -> Corpus:
 
 
 class Stream:
-    """The endless stream of windows of one seed: a new permutation each epoch."""
+    """The endless stream of windows of one seed: a new permutation each epoch.
 
-    def __init__(self, seed: int, windows: int) -> None:
-        self.seed, self.windows = seed, windows
+    Parameters
+    ----------
+    seed : int
+    windows : int
+        Windows there are.
+    unique : int, optional
+        How many of them a run may see; they are the first that a run on all of them sees.
+    """
+
+    def __init__(self, seed: int, windows: int, unique: int | None = None) -> None:
+        self.seed, self.every = seed, windows
+        self.windows = windows if unique is None else min(windows, unique)
         self._epoch = -1
         self._order: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
@@ -110,9 +121,16 @@ class Stream:
         while filled < count:
             epoch, position = divmod(first + filled, self.windows)
             if epoch != self._epoch:
-                rng = np.random.default_rng([self.seed, epoch])
-                self._epoch, self._order = epoch, rng.permutation(self.windows)
+                self._epoch, self._order = epoch, self._permutation(epoch)
             part = self._order[position : position + count - filled]
             out[filled : filled + len(part)] = part
             filled += len(part)
         return out
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        if self.windows == self.every:
+            return np.random.default_rng([self.seed, epoch]).permutation(self.every)
+        chosen = np.random.default_rng([self.seed, 0]).permutation(self.every)[: self.windows]
+        if epoch == 0:
+            return chosen
+        return chosen[np.random.default_rng([self.seed, epoch]).permutation(self.windows)]

@@ -40,11 +40,11 @@ class Text:
     def __init__(self, point: Mapping[str, Any], device: torch.device) -> None:
         self.point, self.device = point, device
         self.corpus = corpus_of(point, device)
-        self.order = Stream(seed_of(point, "data"), self.windows)
+        self.order = Stream(seed_of(point, "data"), self.windows, self.corpus.unique)
 
     @property
     def windows(self) -> int:
-        """Windows in an epoch."""
+        """Windows there are."""
         return self.corpus.windows
 
     @property
