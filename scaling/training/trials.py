@@ -82,11 +82,10 @@ def use(trainer: Trainer, choice: str) -> None:
 def _try(trainer: Trainer, out: Path, horizon: int) -> dict[str, Any]:
     """Time the ways to run a pass, and keep the one that ends first."""
     eager = _seconds(trainer)
-    if eager * horizon < WORTH:
-        return {"choice": "off"}
     found: dict[str, Any] = {"horizon": horizon, "seconds": {"off": eager}, "compile": {}}
     best, least = "off", eager * horizon * GAIN
-    for choice in MODES if trainer.device.type == "cuda" else ("inductor",):
+    choices = tuple(MODES) if trainer.device.type == "cuda" else ("inductor",)
+    for choice in choices if eager * horizon >= WORTH else ():
         began = time.monotonic()
         try:
             use(trainer, choice)
