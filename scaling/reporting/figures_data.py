@@ -356,7 +356,7 @@ def allocation_data(
     grid = compute_grid(compute, target)
     table = None if fit is None else optimum(fit, grid, level)
     drawn = [a for a in allocations if a.approach != "surface"]
-    if table is None and not any(a.line or a.minima for a in drawn):
+    if table is None and not any(a.line or any(m.bracketed for m in a.minima) for a in drawn):
         return None
     panels = tuple(
         _panel(name, exponent, fit, table, grid, drawn, float(compute.max()))

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import scaling as sc
@@ -234,6 +235,20 @@ def test_every_such_status_withholds_the_answer(whole, status):
         for trace in traces(good):
             assert trace not in re.sub(r"(?s)Every run.*?in logs\.", "", rendering), trace
         assert status in rendering
+
+
+def test_lengths_of_few_sizes_leave_no_empty_figure():
+    """No law is identified and no budget is bracketed: there is nothing to draw of an allocation."""
+    rows = [(n, d) for n in (4e3, 1e4, 2e4) for d in (1e5, 2e5, 4e5, 8e5)]
+    frame = pd.DataFrame(rows, columns=["N", "D"])
+    frame["C"], frame["loss"] = 6 * frame.N * frame.D, 1.5 + 40 / frame.N**0.5 + 30 / frame.D**0.4
+    fit = sc.fit(frame, bootstrap=20)
+    minima = sc.isoflop(frame)
+    assert fit.status == "not-identified"
+    assert not any(m.bracketed for m in minima.minima)
+    document = build(Fits((fit,), (minima,), fit.table))
+    assert [f for f in document.figures if "N*" in f.caption] == []
+    Report(document).html()
 
 
 def test_the_other_group_keeps_its_answer(hostile, evil):

@@ -193,7 +193,11 @@ class Recipe:
 
     def for_trunks(self) -> Recipe:
         """Return the recipe for branches of trunks, whose warm-up knows no length."""
-        return replace(self, rule_set=self.rule_set.without_length())
+        rules = self.rule_set.without_length()
+        if rules is self.rule_set:
+            return self
+        note = "under trunks all lengths warm up alike: no cut for short runs"
+        return replace(self, rule_set=rules, notes=(*self.notes, note))
 
     def _spelt(self, formula: Expression) -> str:
         used = [name for name in formula.names if name in self.constants]
