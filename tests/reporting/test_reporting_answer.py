@@ -238,7 +238,7 @@ def test_every_such_status_withholds_the_answer(whole, status):
 
 
 def test_lengths_of_few_sizes_leave_no_empty_figure():
-    """No law is identified and no budget is bracketed: there is nothing to draw of an allocation."""
+    """No law is identified and no budget is bracketed: no allocation can be drawn."""
     rows = [(n, d) for n in (4e3, 1e4, 2e4) for d in (1e5, 2e5, 4e5, 8e5)]
     frame = pd.DataFrame(rows, columns=["N", "D"])
     frame["C"], frame["loss"] = 6 * frame.N * frame.D, 1.5 + 40 / frame.N**0.5 + 30 / frame.D**0.4
