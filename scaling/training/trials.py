@@ -29,6 +29,7 @@ GAIN = 0.97  # a choice must save 3%, or it is noise
 MODES = {"inductor": "default", "graphs": "reduce-overhead"}
 
 _compiled_for: list[str] = []  # what the compiled code of this process belongs to
+_short: dict[str, float] = {}  # seconds of an eager step, of shapes not worth a trial
 
 
 def settle(trainer: Trainer, out: Path, horizon: Callable[[], int]) -> None:
