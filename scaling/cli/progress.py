@@ -234,6 +234,8 @@ def _plain(board: Board, event: Event) -> None:
     if event["event"] == "done":
         talk(board.line(event))
     elif event["event"] == "lost":
-        talk(f"a worker died on {event['id']}; the point starts again")
+        talk(f"a worker died on {event['id']}; the point goes on from its checkpoint")
+    elif event["event"] == "stopped":
+        talk(f"a worker was asked to leave; {event['id']} goes on from its checkpoint")
     elif event["event"] == "message":
         tell([event["message"]])

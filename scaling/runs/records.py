@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -181,6 +182,43 @@ def retry(out: Path, points: Iterable[Point], statuses: Iterable[str]) -> int:
             files.record.rename(_free_name(files))
             count += 1
     return count
+
+
+def clear_remains(out: Path, points: Iterable[Point], keep: bool) -> None:
+    """Remove what processes that were killed have left; none may be at work.
+
+    These are files that were not finished, and checkpoints of points that have a record since. A
+    failed point keeps its own, which it goes on from if it is to run again.
+
+    Parameters
+    ----------
+    out : Path
+    points : iterable of mapping
+        Of the whole plan.
+    keep : bool
+        Whether checkpoints are wanted.
+    """
+    pending: dict[str, bool] = {}  # whether a branch is left, by trunk
+    with explain_os_errors(out):
+        for path in [*out.glob(".*.tmp"), *out.glob("trials/.*.tmp")]:
+            path.unlink(missing_ok=True)
+        for point in points:
+            record = read_record(out, point["id"])
+            trunk = str(point["trunk"])
+            pending[trunk] = pending.get(trunk, False) or record is None
+            done = record is not None and record["status"] != "failed"
+            _clear(PointFiles.of(out, point["id"]).folder, done, keep)
+        for trunk, left in pending.items():
+            _clear(trunk_folder(out, trunk), not left, keep)
+
+
+def _clear(folder: Path, done: bool, keep: bool) -> None:
+    for path in list(folder.iterdir()) if folder.is_dir() else ():
+        needless = path.name == "progress.json" or (
+            path.name.startswith("checkpoint-") and not keep
+        )
+        if path.suffix == ".tmp" or (done and needless):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _free_name(files: PointFiles) -> Path:

@@ -41,9 +41,7 @@ class Checkpoints:
         """
         path = self.folder / f"checkpoint-{step:010d}.pt"
         digest = hashlib.sha256()
-        write_atomic_by(
-            path, lambda handle: torch.save(state, cast(IO[bytes], _Hashing(handle, digest)))
-        )
+        write_atomic_by(path, lambda handle: _write(state, _Hashing(handle, digest)))
         write_atomic(path.with_suffix(".sha256"), digest.hexdigest())
         self.tidy(step)
 
@@ -128,16 +126,31 @@ def _remove(path: Path) -> None:
     path.with_suffix(".sha256").unlink(missing_ok=True)
 
 
+def _write(state: dict[str, Any], target: _Hashing) -> None:
+    """Write a state; of a full disk torch makes a `RuntimeError` that does not speak of it."""
+    try:
+        torch.save(state, cast(IO[bytes], target))
+    except RuntimeError:
+        if target.failure is None:
+            raise
+        raise target.failure from None
+
+
 class _Hashing(io.RawIOBase):
     """A file that is hashed while it is written, so that nothing is held twice in memory."""
 
     def __init__(self, handle: IO[bytes], digest: Any) -> None:
         super().__init__()
         self.handle, self.digest = handle, digest
+        self.failure: OSError | None = None
 
     def write(self, data: Any) -> int:
         self.digest.update(data)
-        return self.handle.write(data)
+        try:
+            return self.handle.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
 
     def flush(self) -> None:
         self.handle.flush()

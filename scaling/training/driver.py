@@ -15,9 +15,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import ConfigError, Fault, Message, MissingExtraError, TrainingError, counted
+from scaling.errors import (
+    ConfigError,
+    Fault,
+    Message,
+    MissingExtraError,
+    OutputError,
+    TrainingError,
+    counted,
+)
 from scaling.runs.files import commit_once, sha256_text
-from scaling.runs.records import commit_record, load_plan, read_record, retry, write_results
+from scaling.runs.provenance import commit, versions
+from scaling.runs.records import (
+    clear_remains,
+    commit_record,
+    load_plan,
+    read_record,
+    retry,
+    write_results,
+)
 from scaling.training.engines.base import Engine, Event
 from scaling.training.jobs import jobs_of
 
@@ -129,6 +145,7 @@ def run(
     chosen = _chosen(points, only)
     limits = Limits(deadline)
     with _locked(out), _listening(limits):
+        clear_remains(out, points, bool(settings.get("keep")))
         if retry_statuses:
             retry(out, chosen, retry_statuses)
         pending = [p for p in chosen if read_record(out, p["id"]) is None]
@@ -140,13 +157,17 @@ def run(
             _check_devices(pending, settings)
             jobs = jobs_of(points, pending, trunks, settings, device, workers)
             count = min(workers, len(jobs)) if workers else None
-            runner = _engine(engine, out, points, count, device, settings)
+            runner = _engine(engine, out, points, count, device, settings, limits)
             try:
                 runner.submit(jobs)
                 ended = _follow(runner, out, points, listener, limits)
-            finally:
+            except BaseException:
                 runner.cancel()
-                write_results(out, points)
+                with contextlib.suppress(OutputError):  # what went wrong first is to be told
+                    write_results(out, points)
+                raise
+            runner.cancel()
+            clear_remains(out, points, bool(settings.get("keep")))
         counts = write_results(out, points)
     new = [(p, r) for p in pending if (r := read_record(out, p["id"])) is not None]
     done = [(p, r) for p, r in new if r["status"] == "done"]
@@ -208,12 +229,13 @@ def _engine(
     workers: int | None,
     device: str,
     settings: dict[str, Any],
+    limits: Limits,
 ) -> Engine:
     from scaling.training.engines.debug import DebugEngine
     from scaling.training.engines.local import LocalEngine
 
     if name == "debug":
-        return DebugEngine(out, device, settings)
+        return DebugEngine(out, device, settings, lambda: limits.reached() is not None)
     if name == "local":
         trunks = {p["id"]: p["trunk"] for p in points}
         return LocalEngine(out, workers, device, settings, trunks)
@@ -251,7 +273,11 @@ def kept_as_failed(out: Path, points: Points, event: Event) -> Event:
         "cause": event["cause"],
         "seconds": 0.0,
         "point": point,
-        "provenance": {},
+        "provenance": {
+            **versions("torch", "numpy"),
+            "commit": commit(Path(__file__).parent),
+            "data": point["data"]["hash"],
+        },
     }
     commit_record(out, record)
     names = ("id", "status", "loss", "seconds", "cause")
@@ -317,7 +343,8 @@ def _locked(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # read-only by now; a lock of a process that is gone
+            path.unlink(missing_ok=True)
 
 
 def _holder(path: Path) -> dict[str, Any] | None:

@@ -140,7 +140,7 @@ class Desk:
 
 
 class _Split(Exception):
-    """A stack does not fit in memory; its parts may."""
+    """A stack does not fit in memory or does not pay; its parts may."""
 
 
 def run_job(points: Sequence[Point], kind: str, desk: Desk) -> None:
@@ -170,7 +170,7 @@ def run_job(points: Sequence[Point], kind: str, desk: Desk) -> None:
 
         desk.tell("start", left[0]["id"])
         _guarded(left, desk, partial(launch, points, kind, ranks, desk))
-    elif kind == "stack" and len(left) > 1:
+    elif kind == "stack" and left:
         _stack(left, desk)
     elif kind == "trunk" and left:
         _trunk(points, desk)
@@ -193,8 +193,8 @@ def _guarded(points: Sequence[Point], desk: Desk, work: Callable[[], None]) -> N
         work()
     except (ScalingError, Stopped, NeedsSmaller, _Split, OSError):
         raise
-    except TooBig:
-        status, cause = "too-big", "out of memory with one sequence a pass"
+    except TooBig as error:
+        status, cause = "too-big", str(error) or "out of memory with one sequence a pass"
     except RuntimeError as error:
         status = "too-big" if is_memory_error(error) else "failed"
         cause = traceback.format_exc(limit=-3)
@@ -268,16 +268,20 @@ class Trunk:
     Parameters
     ----------
     branches : sequence of mapping
-        Points of one trunk; those that have a record are not trained again.
+        Points of one trunk that are to be trained, if they have no record; others of the plan may
+        have left it before, or will.
     desk : Desk
     """
 
     def __init__(self, branches: Sequence[Point], desk: Desk) -> None:
         self.desk = desk
-        every = sorted(branches, key=decay_start)
-        self.pending = [p for p in every if read_record(desk.out, p["id"]) is None]
+        of_plan = [p for p in desk.plan if p["trunk"] == branches[0]["trunk"]]
+        every = sorted(of_plan or branches, key=decay_start)
+        chosen = {p["id"] for p in branches if read_record(desk.out, p["id"]) is None}
+        self.pending = [p for p in every if p["id"] in chosen]
         self.left_at = {decay_start(p) for p in every}
         self.left_at |= {int(p["steps"]) for p in every if averages(p)}
+        self.every = every
         self.kept = Checkpoints(trunk_folder(desk.out, every[0]["trunk"]), self.left_at)
         self.noted = set().union(*(marks(p) for p in every))
 
@@ -297,7 +301,7 @@ class Trunk:
                 state = None
             else:
                 if state is None or state["step"] > start:
-                    state = self._found(start)
+                    state = self._found(start, self.pending[i:])
                 self._restore(point, state)
                 if not self._advance(start, self.pending[i:]):
                     return
@@ -310,11 +314,17 @@ class Trunk:
                 if following and decay_start(following[0]) >= trainer.step:
                     state = ends[0]
 
-    def _found(self, start: int) -> dict[str, Any] | None:
+    def _found(self, start: int, left: Sequence[Point]) -> dict[str, Any] | None:
         """The newest checkpoint of the trunk before a branch; an earlier branch has paid for it."""
         state = self.trainer.found(self.kept, at_most=start)
-        if state is not None and state["step"] < start and state["step"] in self.left_at:
-            state["paid"] = state["step"]
+        if state is None:
+            return None
+        step = state["step"]
+        ends = (p for p in self.every if read_record(self.desk.out, p["id"]) and p not in left)
+        paid = max((int(p["steps"]) if averages(p) else decay_start(p) for p in ends), default=0)
+        if step < start and step in self.left_at:
+            paid = step
+        state["paid"] = max(state["paid"], min(step, paid))
         return state
 
     def _restore(self, point: Point, state: Mapping[str, Any] | None) -> None:
@@ -356,30 +366,45 @@ class Trunk:
 
 
 def _stack(points: Sequence[Point], desk: Desk) -> None:
-    """Train points of one shape as one model; halves of them, if all do not fit."""
+    """Train points of one shape as one model; halves of them, if all do not fit.
+
+    One point left of several is a stack, too: it goes on in the same bits.
+    """
     for point in points:
         desk.tell("start", point["id"])
     try:
         _guarded(points, desk, partial(_stacked, points, desk))
+        return
     except _Split:
-        half = (len(points) + 1) // 2
-        for part in (points[:half], points[half:]):
-            run_job(part, "stack", desk)
+        pass  # and so the memory of the stack is free again
+    if len(points) == 1:
+        run_job(points, "alone", desk)
+        return
+    half = (len(points) + 1) // 2
+    for part in (points[:half], points[half:]):
+        run_job(part, "stack", desk)
 
 
 def _stacked(points: Sequence[Point], desk: Desk) -> None:
+    auto = desk.setup.stack == "auto"
+    if auto and len(points) == 1:
+        raise _Split
     try:
         trainer = Stack(points, desk.device, desk.setup)
         begin_with_what_fits(trainer)
         desk.settle(trainer)
-        if desk.setup.stack == "auto" and not _pays(trainer, desk):
-            trainer.__dict__.clear()  # its memory is needed
-            for point in points:
-                _guarded([point], desk, partial(_alone, point, desk))
+        if not auto or _pays(trainer, desk):
+            _run_stack(trainer, desk)
             return
-        _run_stack(trainer, desk)
+        trainer.__dict__.clear()  # its memory is needed
     except TooBig:
         raise _Split from None
+    except RuntimeError as error:  # weights and moments of all, or their evaluation
+        if not is_memory_error(error):
+            raise
+        raise _Split from None
+    for point in points:
+        _guarded([point], desk, partial(_alone, point, desk))
 
 
 def _pays(stack: Stack, desk: Desk) -> bool:

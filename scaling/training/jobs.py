@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from scaling.runs.files import canonical_json
@@ -65,11 +65,16 @@ def jobs_of(
         own = [p for p in branches if p["id"] in left]
         if own:
             cost = sum(_cost(p) * share[p["id"]] / p["C"] for p in own)
-            take(Job(tuple(p["id"] for p in branches), "trunk"), cost)
+            take(Job(tuple(p["id"] for p in own), "trunk"), cost)
     most = settings.get("stack", "auto")
     most = (MOST_STACKED if on_gpu else 1) if most == "auto" else int(most)
     if most > 1 and int(settings.get("devices", 1)) == 1:
-        for stack in _stacks(list(left.values()), most, places):
+        shared = {p["id"] for group in (_by_trunk(points) if trunks else ()) for p in group}
+        every = _stacks([p for p in points if p["id"] not in shared], most, places)
+        # The plan decides what is a stack, not what is pending: its bits are not those of no stack.
+        several = {p["id"] for stack in every if len(stack) > 1 for p in stack}
+        keys = {stackable(p) for p in points if p["id"] in several}
+        for stack in _stacks(list(left.values()), most, places, keys):
             take(Job(tuple(p["id"] for p in stack), "stack"), sum(map(_cost, stack)))
     groups += [(_cost(p), Job((name,))) for name, p in left.items()]
     return [job for _, job in sorted(groups, key=lambda group: -group[0])]
@@ -99,17 +104,22 @@ def _by_trunk(points: Sequence[Point]) -> list[list[Point]]:
     return [branches for branches in found.values() if len(branches) > 1]
 
 
-def _stacks(points: Sequence[Point], most: int, places: int) -> list[list[Point]]:
-    """Stacks of at most `most` points; smaller ones where processes would have nothing to do."""
+def _stacks(
+    points: Sequence[Point], most: int, places: int, keys: Collection[str | None] | None = None
+) -> list[list[Point]]:
+    """Stacks of at most `most` points; smaller ones where processes would have nothing to do.
+
+    Those of `keys` may be of one point; without, a key must have several.
+    """
     found: dict[str, list[Point]] = {}
     for point in points:
         key = stackable(point)
         if key is not None:
             found.setdefault(key, []).append(point)
-    groups = [group for group in found.values() if len(group) > 1]
+    groups = [g for key, g in found.items() if (len(g) > 1 if keys is None else key in keys)]
     apart = -(-places // len(groups)) if groups else 1
     stacks = []
     for group in groups:
         count = min(max(-(-len(group) // most), apart), len(group))
         stacks += [group[i::count] for i in range(count)]
-    return [stack for stack in stacks if len(stack) > 1]
+    return stacks

@@ -164,6 +164,10 @@ def _step(trainer: Trainer) -> None:
         except RuntimeError as error:  # torch.OutOfMemoryError is one
             if not is_memory_error(error):
                 raise
+            if trainer.updating:  # weights may have moved; smaller passes would not help
+                if trainer.ranks > 1:
+                    raise NeedsSmaller(0) from error
+                raise TooBig("out of memory in the update of the weights") from error
         shrink(trainer)
 
 

@@ -139,11 +139,11 @@ class StackedAdamW:
             flat.mul_(keep).addcmul_(move, column * factor)
 
     def state(self, model: int) -> dict[str, Any]:
-        """Moments and steps of one model."""
+        """Moments and steps of one model, copied: of a view all rows would be saved."""
         rows = []
         for move in self.moves:
             kept = self.torch.state[move]
-            rows.append({k: v[model] if v.dim() == 2 else v for k, v in kept.items()})
+            rows.append({k: v[model].clone() if v.dim() == 2 else v for k, v in kept.items()})
         return {"adamw": rows}
 
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:

@@ -165,7 +165,7 @@ class Stack(Trainer):
         return list(torch.cat(found, dim=1))
 
     def _row(self, tensors: Sequence[Tensor], model: int) -> list[Tensor]:
-        return [tensor.detach()[model] for tensor in tensors]
+        return [tensor.detach()[model].clone() for tensor in tensors]  # else all rows are saved
 
     def _joined(self, states: Sequence[Mapping[str, Any]], name: str) -> list[Tensor]:
         several = zip(*(state[name] for state in states), strict=True)

@@ -59,6 +59,7 @@ class Trainer:
         self.dtype = self.setup.dtype(device)
         self.points: tuple[Point, ...] = (point,)
         self.step = 0
+        self.updating = False  # a step that is interrupted then cannot be taken again
         self.micro = int(point["sequences"])
         self.watch = Watch(1)
         self.averaged: list[Tensor] = []  # means of the weights since the decay would have begun
@@ -100,13 +101,16 @@ class Trainer:
 
         Of a stack they are those of each model, shape (k,).
         """
+        self.updating = False
         total, norm = self.gradient()
+        self.updating = True
         self._clip(norm)
         self.optimizer.step([self.rate(point) for point in self.points])
         self.watch.add(total, norm)
         if averages(self.point) and self.step >= decay_start(self.point):
             self._average()
         self.step += 1
+        self.updating = False
         return total, norm
 
     def rate(self, point: Point) -> float:

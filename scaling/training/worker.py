@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -48,7 +49,7 @@ def _serve(
     stop: threading.Event,
     channel: TextIO,
 ) -> None:
-    from scaling.errors import ScalingError, TrainingError
+    from scaling.errors import Fault, OutputError, ScalingError
     from scaling.runs.records import load_plan
     from scaling.training.device import device_of, peak_flops
     from scaling.training.job import Desk, run_job
@@ -64,10 +65,14 @@ def _serve(
         channel.write(json.dumps({"event": event, **named, **fields}) + "\n")
         channel.flush()
 
+    def tell_error(error: ScalingError) -> None:
+        faults = [asdict(fault) for fault in error.faults]
+        tell("error", current, error=type(error).__name__, faults=faults)
+
     try:
         device = device_of(device_name)
-    except TrainingError as error:
-        tell("error", code=error.faults[0].code, text=error.faults[0].found)
+    except ScalingError as error:
+        tell_error(error)
         return
     plan = load_plan(out)
     points = {point["id"]: point for point in plan}
@@ -84,9 +89,13 @@ def _serve(
         except Stopped:
             tell("stopped", current)
             return
-        except (ScalingError, OSError) as error:
-            code = error.code if isinstance(error, ScalingError) else "SC003"
-            tell("error", current, code=code, text=str(error))
+        except ScalingError as error:
+            tell_error(error)
+            return
+        except OSError as error:
+            found = f"cannot be read or written: {error.strerror or error}"
+            where = str(error.filename or out)
+            tell_error(OutputError(Fault("SC003", where, found, mend="free space, or another -o")))
             return
 
 

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from scaling import api  # noqa: E402
 from scaling.runs.records import load_plan  # noqa: E402
 from scaling.training import loop, trials  # noqa: E402
+from scaling.training.tasks.text import Text  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -82,6 +83,19 @@ def one_point(planned):
         return folder, point
 
     return make
+
+
+@pytest.fixture
+def steps_taken(monkeypatch):
+    """List the steps whose batches were drawn."""
+    taken, real = [], Text.batch
+
+    def noting(self, step):
+        taken.append(step)
+        return real(self, step)
+
+    monkeypatch.setattr(Text, "batch", noting)
+    return taken
 
 
 @pytest.fixture(scope="session")

@@ -369,6 +369,9 @@ STUB = """
             files.folder.mkdir(parents=True, exist_ok=True)
             if rule == "poison":
                 die()
+            if rule == "leaves" and started < 6:
+                say("stopped", id=name)
+                sys.exit(0)
             if rule == "progress" and started < 6:
                 (files.folder / f"checkpoint-{started:010d}.pt").touch()
                 die()
@@ -419,6 +422,9 @@ def test_a_point_that_kills_its_workers_is_given_up(supervise):
     first, *rest = found
     assert found[first]["status"] == "failed"
     assert f"died {MAX_STARTS} times" in found[first]["cause"]
+    (point, *_) = load_plan(out)
+    assert found[first]["provenance"]["data"] == point["data"]["hash"]
+    assert found[first]["provenance"]["torch"] == torch.__version__
     assert [found[name]["status"] for name in rest] == ["done"] * 3
     kinds = [e["event"] for e in events if e.get("id") == first]
     assert kinds == ["start", "lost", "start", "lost", "start", "done"]
@@ -428,6 +434,13 @@ def test_a_point_that_gets_on_is_not_given_up(supervise):
     out, events = supervise("progress")
     assert {record["status"] for record in records(out).values()} == {"done"}
     assert [e["event"] for e in events].count("lost") == 5
+
+
+def test_a_worker_that_is_asked_to_leave_has_not_died(supervise):
+    out, events = supervise("leaves")
+    assert {record["status"] for record in records(out).values()} == {"done"}
+    kinds = [e["event"] for e in events]
+    assert (kinds.count("stopped"), kinds.count("lost")) == (5, 0)
 
 
 @pytest.mark.parametrize("rule", ["mute", "half"])
@@ -494,6 +507,41 @@ def test_a_worker_that_is_asked_to_leave_keeps_a_checkpoint(planned):
     files = PointFiles.of(out, point["id"])
     assert len(files.checkpoints()) == 1
     assert read_record(out, point["id"]) is None
+
+
+@pytest.mark.parametrize("design", [{}, {"trunks": True}])
+def test_the_debug_engine_stops_at_a_deadline(planned, design):
+    out = planned(design={"kind": "grid", "params": [9e2], "data": [2e7], **design})
+    (point,) = load_plan(out)
+    summary = driver.run(out, engine="debug", device="cpu", deadline=0.3)
+    assert (summary.stopped, summary.trained) == ("deadline", 0)
+    assert [m.code for m in summary.messages] == ["SC313"]
+    assert len(PointFiles.of(out, point["id"]).checkpoints()) == 1
+    assert read_record(out, point["id"]) is None
+
+
+def test_what_killed_processes_left_is_removed(planned):
+    recipe = {"overrides": {"decay": 0.2, "warmup_steps": 10}}
+    design = {"kind": "grid", "params": [9e2], "data": [6e3, 1.2e4], "trunks": True}
+    out = planned(design=design, recipe=recipe)
+    first, second = load_plan(out)
+    driver.run(out, engine="debug", device="cpu", only=[first["id"]])
+    whole = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    folder, trunk = PointFiles.of(out, first["id"]).folder, out / "trunks" / first["trunk"]
+    for place in (folder, trunk, PointFiles.of(out, second["id"]).folder):
+        place.mkdir(parents=True, exist_ok=True)
+        for name in (".checkpoint-0000000040.pt.77.tmp", "checkpoint-0000000020.pt"):
+            (place / name).write_bytes(b"cut off")
+        (place / "checkpoint-0000000040.dcp.tmp").mkdir()
+    (folder / "progress.json").write_text("{}")
+    (out / ".results.csv.77.tmp").write_text("run,gr")
+    driver.run(out, engine="debug", device="cpu", only=[first["id"]])
+    left = {trunk / "checkpoint-0000000020.pt",
+            PointFiles.of(out, second["id"]).folder / "checkpoint-0000000020.pt"}  # fmt: skip
+    assert {p for p in out.rglob("*") if p.is_file()} == set(whole) | left
+    assert all(p.read_bytes() == data for p, data in whole.items())
+    driver.run(out, engine="debug", device="cpu", trunks=True)
+    assert not [p for p in out.rglob("*") if "checkpoint" in p.name]
 
 
 def test_a_record_is_committed_once(planned):

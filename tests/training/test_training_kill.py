@@ -1,18 +1,11 @@
 """Kill matrix through the command line: whatever dies, the results are those of a quiet run.
 
-Runners and workers get SIGKILL at seeded random moments. Every point must end with exactly one
-record, and results.csv, records and curves must equal the quiet run's bit for bit. With ``-s`` the
-tests print what they did.
+Runners and workers get SIGKILL at seeded random moments, or in the midst of writing a checkpoint or
+a record. Every point must end with exactly one record, and results.csv, records and curves must
+equal the quiet run's bit for bit. With ``-s`` the tests print what they did.
 """
 
-import json
-import os
-import random
-import signal
-import subprocess
-import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -21,147 +14,43 @@ pytest.importorskip("torch")
 if not Path("/proc/self/cmdline").exists():
     pytest.skip("needs /proc to find worker processes", allow_module_level=True)
 
-from scaling.runs.records import PointFiles, load_plan, read_record
+from tests.training.killing import (
+    OFTEN,
+    QUICKSTART,
+    SMALL,
+    STACKS,
+    TRUNKS,
+    Matrix,
+    interrupt,
+    kill_runners,
+    kill_workers,
+    kill_writes,
+    measure,
+    tell,
+)
 
-ROOT = Path(__file__).parents[2]
-QUICKSTART = ROOT / "sweeps" / "quickstart.toml"
-ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
-PATIENCE = 300.0
-OFTEN = "checkpoint_seconds = 0.1\n"
-SMALL = f"""
-schema = 1
-[data]
-source = "markov"
-options = {{ symbols = 64, tokens = 200000, validation_tokens = 20000 }}
-[design]
-kind = "grid"
-params = [2.1e3, 4.3e3]
-data = [4e4, 8e4]
-[engine]
-{OFTEN}"""
-
-
-@dataclass
-class Matrix:
-    """A study, its quiet run, and what was done to its other runs."""
-
-    study: Path
-    folder: Path
-    smoke: bool
-    began: float = 0.0  # seconds from the start of the quiet run to its first training
-    seconds: float = 0.0  # and to its end
-    quiet: dict = field(default_factory=dict)
-    log: list = field(default_factory=list)
-
-    def command(self, out, study):
-        options = ["--smoke"] if self.smoke else []
-        words = ["sweep", "run", str(study), *options, "-o", str(out)]
-        return [sys.executable, "-m", "scaling", *words, "--workers", "2", "--device", "cpu"]
-
-    def start(self, out, study=None):
-        out.mkdir(exist_ok=True)
-        with (out / "talk.txt").open("ab") as talk:
-            return subprocess.Popen(
-                self.command(out, study or self.study),
-                stdout=subprocess.DEVNULL, stderr=talk, env=ENV, start_new_session=True,
-            )  # fmt: skip
-
-    def sweep(self, out):
-        """Return the folder that the command fills."""
-        return out / "smoke" if self.smoke else out
-
-    def moments(self, rng, count):
-        """Draw seconds after the start: every other one while points train."""
-        late = 0.9 * self.seconds
-        return [rng.uniform(self.began if i % 2 else 0.05, late) for i in range(count)]
-
-    def finish(self, out, study=None):
-        """Run the command to its end."""
-        process = self.start(out, study)
-        assert process.wait(PATIENCE) == 0, (out / "talk.txt").read_text()
-
-
-def contents(sweep):
-    """Return results.csv and, point by point, the record without its seconds and the curve."""
-    found = {"results.csv": (sweep / "results.csv").read_bytes()}
-    for point in load_plan(sweep):
-        files = PointFiles.of(sweep, point["id"])
-        names = sorted(path.name for path in files.folder.glob("record*"))
-        assert names == ["record.json"], f"{point['id']}: {names}"
-        record = read_record(sweep, point["id"])
-        assert record["status"] == "done", record["cause"]
-        del record["seconds"], record["effort"]
-        found[point["id"]] = record, files.curve.read_bytes()
-    return found
-
-
-def check(matrix, out):
-    sweep = matrix.sweep(out)
-    found = contents(sweep)
-    assert list(found) == list(matrix.quiet)
-    for name, value in matrix.quiet.items():
-        assert found[name] == value, name
-    assert not (sweep / "driver.lock").exists()
-    assert workers_of(sweep) == []
-
-
-def workers_of(sweep):
-    """Return the process ids of the living workers of a sweep folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().decode().split("\0")
-            except OSError:
-                continue
-            if "scaling.training.worker" in words and str(sweep) in words:
-                found.append(int(entry.name))
-    return sorted(found)
-
-
-def gone(sweep, patience=10.0):
-    """Wait for the last worker to leave; return how long it took."""
-    began = time.monotonic()
-    while workers_of(sweep):
-        assert time.monotonic() - began < patience, "workers outlive their runner"
-        time.sleep(0.01)
-    return time.monotonic() - began
-
-
-def await_training(process, sweep):
-    while not list(sweep.glob("points/*/*/progress.json")):
-        assert process.poll() is None, (sweep / "talk.txt").read_text()
-        time.sleep(0.01)
-
-
-def state(sweep):
-    """Say what a kill met."""
-    if not (sweep / "plan.jsonl").exists():
-        return "no plan"
-    points = load_plan(sweep)
-    done = sum(read_record(sweep, p["id"]) is not None for p in points)
-    kept = sum(bool(PointFiles.of(sweep, p["id"]).checkpoints()) for p in points)
-    return f"{done}/{len(points)} records, {kept} points with checkpoints"
-
-
-def measure(matrix):
-    out = matrix.folder / "quiet"
-    began = time.monotonic()
-    process = matrix.start(out)
-    await_training(process, matrix.sweep(out))
-    matrix.began = time.monotonic() - began
-    assert process.wait(PATIENCE) == 0
-    matrix.seconds = time.monotonic() - began
-    matrix.quiet = contents(matrix.sweep(out))
-    return matrix
+KINDS = {"small": SMALL, "trunks": TRUNKS, "stacks": STACKS}
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("small")
-    study = folder / "study.toml"
-    study.write_text(SMALL)
-    return measure(Matrix(study, folder, smoke=False))
+def matrix_of(tmp_path_factory):
+    """Return the matrix of a study, whose quiet run is made once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name)
+            study = folder / "study.toml"
+            study.write_text(KINDS[name])
+            made[name] = measure(Matrix(study, folder, False, name == "stacks"))
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def small(matrix_of):
+    return matrix_of("small")
 
 
 @pytest.fixture(scope="module")
@@ -172,98 +61,14 @@ def smoke(tmp_path_factory):
 @pytest.fixture
 def often(smoke):
     """Return quickstart as it is and with frequent checkpoints, which do not enter ids."""
-    copy = smoke.folder / "often.toml"
-    copy.write_text(QUICKSTART.read_text().replace('name = "local"\n', f'name = "local"\n{OFTEN}'))
-    assert OFTEN in copy.read_text()
-    return [QUICKSTART, copy]
+    return [QUICKSTART, frequent(smoke, OFTEN)]
 
 
-def kill_runners(matrix, kills, seed, studies, each=2, prepare=None):
-    """Kill runners at random moments, `each` times a folder, and run the command to its end."""
-    rng, done, trial = random.Random(seed), 0, 0
-    while done < kills:
-        out = matrix.folder / f"runner-{seed}-{trial}"
-        study, sweep = studies[trial % len(studies)], matrix.sweep(out)
-        if prepare is not None:
-            prepare(out)
-        for moment in matrix.moments(rng, min(each, kills - done)):
-            process = matrix.start(out, study)
-            try:
-                process.wait(moment)
-            except subprocess.TimeoutExpired:
-                met, workers = state(sweep), len(workers_of(sweep))
-                process.kill()
-                process.wait()
-                left = gone(sweep)
-                done += 1
-                matrix.log.append(
-                    {"killed": "runner", "folder": out.name, "at": round(moment, 2), "met": met,
-                     "workers": workers, "gone_after": round(left, 3)}
-                )  # fmt: skip
-            else:
-                assert process.returncode == 0, (out / "talk.txt").read_text()
-                break  # it was done before its time came
-        matrix.finish(out, study)
-        check(matrix, out)
-        trial += 1
-
-
-def kill_workers(matrix, kills, seed, studies, each=2):
-    """Kill random workers at random moments, up to `each` a run; the run itself must go on."""
-    rng, done, trial = random.Random(seed), 0, 0
-    while done < kills:
-        out = matrix.folder / f"worker-{seed}-{trial}"
-        sweep = matrix.sweep(out)
-        began = time.monotonic()
-        process = matrix.start(out, studies[trial % len(studies)])
-        for moment in sorted(matrix.moments(rng, min(each, kills - done))):
-            time.sleep(max(0.0, began + moment - time.monotonic()))
-            while not (workers := workers_of(sweep)) and process.poll() is None:
-                time.sleep(0.01)  # none has started yet
-            if not workers:
-                break
-            victim, met = rng.choice(workers), state(sweep)
-            try:
-                os.kill(victim, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            done += 1
-            matrix.log.append(
-                {"killed": "worker", "folder": out.name, "at": round(moment, 2), "met": met}
-            )
-        assert process.wait(PATIENCE) == 0, (out / "talk.txt").read_text()
-        check(matrix, out)
-        trial += 1
-
-
-def tell(matrix, began):
-    for line in matrix.log:
-        print(json.dumps(line))
-    points, folders = len(matrix.quiet) - 1, len({line["folder"] for line in matrix.log})
-    print(
-        f"{len(matrix.log)} kills in {folders} folders of {points} points, one record each, equal "
-        f"to the quiet run; {time.monotonic() - began:.0f} s, quiet run {matrix.seconds:.1f} s"
-    )
-    matrix.log.clear()
-
-
-def interrupt(matrix, out):
-    """Let a second runner be refused, then interrupt the first one."""
-    process = matrix.start(out)
-    await_training(process, out)
-    process.send_signal(signal.SIGSTOP)  # so that the sweep cannot end before the second starts
-    second = subprocess.run(
-        matrix.command(out, matrix.study), capture_output=True, text=True, env=ENV, check=False
-    )
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGCONT)
-    assert second.returncode == 1
-    assert "error[SC301]" in second.stderr
-    assert f"process {process.pid}" in second.stderr
-    assert process.wait(PATIENCE) == 130
-    assert workers_of(out) == []
-    assert not (out / "driver.lock").exists()
-    assert (out / "results.csv").exists()
+def frequent(matrix, line):
+    copy = matrix.folder / f"often-{len(list(matrix.folder.iterdir()))}.toml"
+    copy.write_text(QUICKSTART.read_text().replace('name = "local"\n', f'name = "local"\n{line}'))
+    assert line in copy.read_text()
+    return copy
 
 
 def test_a_runner_is_alone_and_may_be_interrupted_and_killed_twice(small):
@@ -280,6 +85,13 @@ def test_two_killed_workers(small):
     tell(small, began)
 
 
+@pytest.mark.parametrize("kind", ["trunks", "stacks"])
+def test_killed_in_the_midst_of_writes(matrix_of, kind):
+    began, matrix = time.monotonic(), matrix_of(kind)
+    kill_writes(matrix, 2, seed=13, studies=[matrix.study])
+    tell(matrix, began)
+
+
 @pytest.mark.slow
 def test_ten_killed_runners_of_the_quickstart(smoke, often):
     began = time.monotonic()
@@ -292,3 +104,21 @@ def test_ten_killed_workers_of_the_quickstart(smoke, often):
     began = time.monotonic()
     kill_workers(smoke, 10, seed=22, studies=often)
     tell(smoke, began)
+
+
+@pytest.mark.slow
+def test_twenty_writes_of_the_quickstart_that_are_killed(smoke):
+    began = time.monotonic()
+    studies = [frequent(smoke, "checkpoint_seconds = 0.02\n")]
+    kill_writes(smoke, 20, seed=23, studies=studies)
+    tell(smoke, began)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["trunks", "stacks"])
+def test_forty_kills_of_trunks_and_of_stacks(matrix_of, kind):
+    began, matrix = time.monotonic(), matrix_of(kind)
+    kill_writes(matrix, 20, seed=31, studies=[matrix.study])
+    kill_runners(matrix, 10, seed=32, studies=[matrix.study])
+    kill_workers(matrix, 10, seed=33, studies=[matrix.study])
+    tell(matrix, began)

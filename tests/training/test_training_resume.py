@@ -13,25 +13,11 @@ from scaling.training.checkpoint import Checkpoints  # noqa: E402
 from scaling.training.job import run_point  # noqa: E402
 from scaling.training.loop import Stopped  # noqa: E402
 from scaling.training.setup import Setup  # noqa: E402
-from scaling.training.tasks.text import Text  # noqa: E402
 from scaling.training.trainer import Trainer  # noqa: E402
 from scaling.training.watch import CHECK_EVERY  # noqa: E402
 from tests.training.conftest import timeless  # noqa: E402
 
 OFTEN = Setup(checkpoint_seconds=0.0)
-
-
-@pytest.fixture
-def steps_taken(monkeypatch):
-    """List the steps whose batches were drawn."""
-    taken, real = [], Text.batch
-
-    def noting(self, step):
-        taken.append(step)
-        return real(self, step)
-
-    monkeypatch.setattr(Text, "batch", noting)
-    return taken
 
 
 @pytest.fixture(scope="module")

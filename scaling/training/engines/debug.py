@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,18 @@ class DebugEngine:
     device : {"auto", "cpu", "cuda"}
     setup : mapping
         Settings of `scaling.training.setup.Setup`.
+    stop : callable
+        Asked now and then; if true, the running job keeps a checkpoint and is queued again.
     """
 
-    def __init__(self, out: Path, device: str, setup: dict[str, Any]) -> None:
-        self.out, self.device, self.setup = out, device, setup
+    def __init__(
+        self,
+        out: Path,
+        device: str,
+        setup: dict[str, Any],
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.out, self.device, self.setup, self.stop = out, device, setup, stop
         self.queue: deque[Job] = deque()
 
     def submit(self, jobs: Sequence[Job]) -> None:
@@ -38,6 +46,7 @@ class DebugEngine:
         from scaling.runs.records import load_plan
         from scaling.training.device import device_of
         from scaling.training.job import Desk, run_job
+        from scaling.training.loop import Stopped
         from scaling.training.setup import Setup
 
         if not self.queue:
@@ -49,10 +58,13 @@ class DebugEngine:
         def tell(event: str, name: str, **fields: Any) -> None:
             events.append({"event": event, "id": name, **fields})
 
-        desk = Desk(self.out, device_of(self.device), Setup.of(self.setup), plan, tell=tell)
+        setup = Setup.of(self.setup)
+        desk = Desk(self.out, device_of(self.device), setup, plan, self.stop, tell)
         threads = torch.get_num_threads()
         try:
             run_job([points[name] for name in job.points], job.kind, desk)
+        except Stopped:
+            self.queue.appendleft(job)
         finally:  # the process is the caller's
             torch.set_num_threads(threads)
             torch.set_flush_denormal(False)

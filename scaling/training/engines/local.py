@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scaling import errors
 from scaling.errors import Fault, TrainingError
 from scaling.runs.records import PointFiles, checkpoints_in, read_record, trunk_folder
 from scaling.training.engines.base import Event, Job
@@ -182,14 +183,7 @@ class LocalEngine:
                 self.stillborn = 0
             elif kind == "error":
                 self.cancel()
-                raise TrainingError(
-                    Fault(
-                        event["code"],
-                        "worker",
-                        event["text"].removeprefix("error"),
-                        mend="--device cpu" if event["code"] == "SC306" else "",
-                    )
-                )
+                raise getattr(errors, event["error"])([Fault(**fault) for fault in event["faults"]])
             elif kind == "finished":
                 slot.job = slot.point = None
             elif kind in ("start", "progress"):
@@ -227,7 +221,10 @@ class LocalEngine:
         return events
 
     def _again(self, job: Job, at: str | None, code: int) -> list[Event]:
-        """Queue what is left of a job whose worker died; give up a point that killed several."""
+        """Queue what is left of a job whose worker died; give up a point that killed several.
+
+        A worker that was asked to leave has not died: it ends with 0 and has kept a checkpoint.
+        """
         records = {name: read_record(self.out, name) for name in job.points}
         names = ("status", "loss", "seconds", "cause")
         events: list[Event] = [
@@ -238,6 +235,8 @@ class LocalEngine:
         left = [name for name, record in records.items() if record is None]
         kind, points = job.kind, job.points
         starts, mark = self.starts.pop(job)
+        if code == 0:
+            starts, mark = 0, None
         if left and starts >= MAX_STARTS:
             starts, mark = 0, None
             if kind == "stack":  # taken apart, so that the point that kills it can be told
@@ -253,7 +252,8 @@ class LocalEngine:
             again = Job(points, kind)
             self.starts[again] = (starts, mark)
             self.queue.appendleft(again)
-            events.append({"event": "lost", "id": at if at in left else left[0], "code": code})
+            if code:
+                events.append({"event": "lost", "id": at if at in left else left[0], "code": code})
         return events
 
     def cancel(self) -> None:
