@@ -29,6 +29,7 @@ GAIN = 0.97  # a choice must save 3%, or it is noise
 MODES = {"inductor": "default", "graphs": "reduce-overhead"}
 
 _compiled_for: list[str] = []  # what the compiled code of this process belongs to
+_short: dict[str, float] = {}  # seconds of an eager step, of shapes not worth a trial
 
 
 def settle(trainer: Trainer, out: Path, horizon: Callable[[], int]) -> None:
@@ -81,11 +82,14 @@ def use(trainer: Trainer, choice: str) -> None:
 
 def _try(trainer: Trainer, out: Path, horizon: int) -> dict[str, Any]:
     """Time the ways to run a pass, and keep the one that ends first."""
-    eager = _seconds(trainer)
+    key = _key(trainer)
+    eager = _short.get(key) or _seconds(trainer)  # once a process, not at every short point
+    if eager * horizon < WORTH:
+        _short[key] = eager
+        return {"choice": "off"}
     found: dict[str, Any] = {"horizon": horizon, "seconds": {"off": eager}, "compile": {}}
     best, least = "off", eager * horizon * GAIN
-    choices = tuple(MODES) if trainer.device.type == "cuda" else ("inductor",)
-    for choice in choices if eager * horizon >= WORTH else ():
+    for choice in MODES if trainer.device.type == "cuda" else ("inductor",):
         began = time.monotonic()
         try:
             use(trainer, choice)

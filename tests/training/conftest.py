@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from scaling import api  # noqa: E402
 from scaling.runs.records import load_plan  # noqa: E402
-from scaling.training import loop  # noqa: E402
+from scaling.training import loop, trials  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +35,7 @@ def denormals():
     yield
     torch.set_flush_denormal(False)
     loop._fitting.clear()
+    trials._short.clear()
 
 
 @pytest.fixture(scope="module", autouse=True)
