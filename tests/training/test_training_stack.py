@@ -89,7 +89,8 @@ def test_passes_of_a_stack_add_up(cpu):
 def test_a_sweep_of_stacks_gives_the_results_of_separate_runs(planned, cpu):
     design = {**SEEDS, "seeds": 4}
     stacked, alone = planned("stacked", design=design), planned("alone", design=design)
-    summary = driver.run(stacked, device="cpu", setup={"stack": 4, "precision": "float64"})
+    setup = {"stack": 4, "precision": "float64"}
+    summary = driver.run(stacked, device="cpu", workers=2, setup=setup)
     driver.run(alone, device="cpu", engine="debug", setup={"precision": "float64"})
     assert summary.counts["done"] == 4
     for point in load_plan(stacked):
