@@ -51,8 +51,7 @@ def left_well(out):
     for point in load_plan(out):
         files = PointFiles.of(out, point["id"])
         if read_record(out, point["id"]) is None and files.progress.exists():
-            (step,) = Checkpoints(files.folder).steps()
-            steps.append(step)
+            steps.append(next(Checkpoints(files.folder).steps()))
     return steps
 
 
