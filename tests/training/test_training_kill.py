@@ -85,7 +85,7 @@ def test_two_killed_workers(small):
     tell(small, began)
 
 
-@pytest.mark.parametrize("kind", ["trunks", "stacks"])
+@pytest.mark.parametrize("kind", ["trunks", pytest.param("stacks", marks=pytest.mark.slow)])
 def test_killed_in_the_midst_of_writes(matrix_of, kind):
     began, matrix = time.monotonic(), matrix_of(kind)
     kill_writes(matrix, 2, seed=13, studies=[matrix.study])
