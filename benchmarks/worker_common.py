@@ -14,7 +14,7 @@ import torch
 from scaling.count.decoder import DECODER
 from scaling.runs.manifest import resolve
 from scaling.training import trials
-from scaling.training.job import Desk
+from scaling.training.desk import Desk
 from scaling.training.loop import advance
 from scaling.training.setup import Setup
 from scaling.training.stack import Stack

@@ -17,7 +17,7 @@ from worker_common import environment, median
 from scaling import api
 from scaling.runs.records import PointFiles, load_plan, read_record
 from scaling.training.engines.local import LocalEngine
-from scaling.training.jobs import jobs_of
+from scaling.training.grouping import jobs_of
 
 TRUNK_AIM, OVERHEAD_AIM = 0.75, 1.0
 KILLS = 4

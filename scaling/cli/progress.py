@@ -18,7 +18,7 @@ from rich.text import Text
 from scaling.cli.common import talk, tell
 from scaling.cli.planned import duration
 from scaling.runs.records import read_record
-from scaling.training.jobs import own_compute
+from scaling.training.grouping import own_compute
 from scaling.training.pace import Pace, Paces
 
 Event = Mapping[str, Any]

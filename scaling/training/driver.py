@@ -35,7 +35,7 @@ from scaling.runs.records import (
     write_results,
 )
 from scaling.training.engines.base import Engine, Event
-from scaling.training.jobs import jobs_of
+from scaling.training.grouping import jobs_of
 
 RESULTS_SECONDS = 5.0
 TRAINED_SHAPE = {"vocabulary", "context", "layers", "width", "heads", "ffn"}

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from scaling.runs.records import PointFiles, checkpoints_in, read_record, trunk_folder
-from scaling.training.job import Desk, run_job
+from scaling.training.desk import Desk
+from scaling.training.job import run_job
 from scaling.training.loop import NeedsSmaller, Stopped, TooBig
 
 MAX_STARTS = 3  # without a newer checkpoint or record

@@ -51,8 +51,9 @@ def _serve(
 ) -> None:
     from scaling.errors import Fault, OutputError, ScalingError
     from scaling.runs.records import load_plan
+    from scaling.training.desk import Desk
     from scaling.training.device import device_of, peak_flops
-    from scaling.training.job import Desk, run_job
+    from scaling.training.job import run_job
     from scaling.training.loop import Stopped
     from scaling.training.setup import Setup
 

@@ -14,7 +14,8 @@ from scaling.errors import TrainingError  # noqa: E402
 from scaling.runs.records import load_plan, read_record  # noqa: E402
 from scaling.training import trials  # noqa: E402
 from scaling.training.checkpoint import Checkpoints  # noqa: E402
-from scaling.training.job import Desk, run_job, run_point  # noqa: E402
+from scaling.training.desk import Desk  # noqa: E402
+from scaling.training.job import run_job, run_point  # noqa: E402
 from scaling.training.loop import Stopped  # noqa: E402
 from scaling.training.schedule import learning_rate  # noqa: E402
 from scaling.training.setup import Setup  # noqa: E402

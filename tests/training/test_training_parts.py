@@ -7,8 +7,9 @@ torch = pytest.importorskip("torch")
 from scaling.runs.records import PointFiles, load_plan, read_record, retry, trunk_folder  # noqa: E402
 from scaling.training import driver, loop  # noqa: E402
 from scaling.training.checkpoint import Checkpoints  # noqa: E402
-from scaling.training.job import Desk, run_job, run_point  # noqa: E402
-from scaling.training.jobs import jobs_of  # noqa: E402
+from scaling.training.desk import Desk  # noqa: E402
+from scaling.training.grouping import jobs_of  # noqa: E402
+from scaling.training.job import run_job, run_point  # noqa: E402
 from scaling.training.loop import Stopped  # noqa: E402
 from scaling.training.optimizers import StackedAdamW  # noqa: E402
 from scaling.training.setup import Setup  # noqa: E402

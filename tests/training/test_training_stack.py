@@ -9,8 +9,9 @@ torch = pytest.importorskip("torch")
 from scaling import api  # noqa: E402
 from scaling.runs.records import PointFiles, load_plan, read_record  # noqa: E402
 from scaling.training import driver, trials  # noqa: E402
-from scaling.training.job import Desk, run_job, run_point  # noqa: E402
-from scaling.training.jobs import jobs_of, stackable  # noqa: E402
+from scaling.training.desk import Desk  # noqa: E402
+from scaling.training.grouping import jobs_of, stackable  # noqa: E402
+from scaling.training.job import run_job, run_point  # noqa: E402
 from scaling.training.loop import Stopped  # noqa: E402
 from scaling.training.setup import Setup  # noqa: E402
 from scaling.training.stack import Stack  # noqa: E402

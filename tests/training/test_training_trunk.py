@@ -9,12 +9,12 @@ torch = pytest.importorskip("torch")
 from scaling import api  # noqa: E402
 from scaling.runs.records import PointFiles, load_plan, read_record, trunk_folder  # noqa: E402
 from scaling.training.checkpoint import Checkpoints  # noqa: E402
-from scaling.training.job import Desk, run_job  # noqa: E402
-from scaling.training.jobs import own_compute  # noqa: E402
+from scaling.training.desk import Desk  # noqa: E402
+from scaling.training.grouping import own_compute  # noqa: E402
+from scaling.training.job import run_job  # noqa: E402
 from scaling.training.loop import Stopped  # noqa: E402
 from scaling.training.schedule import decay_start  # noqa: E402
 from scaling.training.setup import Setup  # noqa: E402
-from scaling.training.tasks.text import Text  # noqa: E402
 from tests.training.conftest import TINY, timeless  # noqa: E402
 
 DOUBLING = {"kind": "grid", "params": [9e2], "data": [6e3, 1.2e4, 2.4e4], "trunks": True}
@@ -39,19 +39,6 @@ def shared(request, planned):
     return planned("shared", design=DOUBLING, recipe=RECIPES[request.param])
 
 
-@pytest.fixture
-def steps(monkeypatch):
-    """List the steps whose batches were drawn."""
-    taken, real = [], Text.batch
-
-    def noting(self, step):
-        taken.append(step)
-        return real(self, step)
-
-    monkeypatch.setattr(Text, "batch", noting)
-    return taken
-
-
 def apart(planned, points, cpu):
     out = planned("apart")
     for point in points:
@@ -59,19 +46,19 @@ def apart(planned, points, cpu):
     return out
 
 
-def test_branches_are_separate_runs_bit_for_bit(shared, planned, cpu, steps):
+def test_branches_are_separate_runs_bit_for_bit(shared, planned, cpu, steps_taken):
     points = load_plan(shared)
     assert len({p["trunk"] for p in points}) == 1
     assert [p["steps"] for p in points] == [47, 94, 188]
     other = apart(planned, points, cpu)
-    assert len(steps) == sum(p["steps"] for p in points)
-    steps.clear()
+    assert len(steps_taken) == sum(p["steps"] for p in points)
+    steps_taken.clear()
     run_job(points, "trunk", Desk(shared, cpu))
     for point in points:
         assert result(shared, point) == result(other, point)
     # the records' compute is what was done, and what the planner's formula says
     spent = [read_record(shared, p["id"])["C_spent"] for p in points]
-    assert sum(spent) == pytest.approx(len(steps) * points[0]["C"] / points[0]["steps"])
+    assert sum(spent) == pytest.approx(len(steps_taken) * points[0]["C"] / points[0]["steps"])
     assert not list(trunk_folder(shared, points[0]["trunk"]).glob("*"))
 
 

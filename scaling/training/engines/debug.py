@@ -44,8 +44,9 @@ class DebugEngine:
         import torch
 
         from scaling.runs.records import load_plan
+        from scaling.training.desk import Desk
         from scaling.training.device import device_of
-        from scaling.training.job import Desk, run_job
+        from scaling.training.job import run_job
         from scaling.training.loop import Stopped
         from scaling.training.setup import Setup
 

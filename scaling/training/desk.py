@@ -1,0 +1,163 @@
+"""Where a job works and whom it tells, and what every job does with a single point."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scaling.runs.records import PointFiles, write_progress
+from scaling.training.checkpoint import Checkpoints
+from scaling.training.loop import (
+    Control,
+    Outcome,
+    advance,
+    begin_with_what_fits,
+    marks,
+    outcome,
+    outcomes,
+)
+from scaling.training.record import keep
+from scaling.training.setup import Setup
+from scaling.training.trainer import Trainer
+from scaling.training.trials import settle
+
+PROGRESS_SECONDS = 0.5
+Point = Mapping[str, Any]
+Record = dict[str, Any]
+
+
+@dataclass
+class Desk:
+    """Where a job works, and whom it tells.
+
+    Attributes
+    ----------
+    out : Path
+        Sweep folder.
+    device : torch.device
+    setup : Setup
+    plan : sequence of mapping
+        All points of the sweep, for what pays only over many.
+    stop : callable
+        Asked now and then; if true, the job checkpoints and raises `Stopped`.
+    tell : callable
+        Called with (event, point id, fields).
+    ranks, rank : int
+        Processes that train each point together, and which of them this is.
+    micro : int, optional
+        Sequences a pass to start with.
+    """
+
+    out: Path
+    device: torch.device
+    setup: Setup = field(default_factory=Setup)
+    plan: Sequence[Point] = ()
+    stop: Callable[[], bool] = lambda: False
+    tell: Callable[..., None] = lambda *_, **__: None
+    ranks: int = 1
+    rank: int = 0
+    micro: int | None = None
+
+    def settle(self, trainer: Trainer) -> None:
+        """Choose how passes of this shape are run."""
+
+        def horizon() -> int:
+            """Steps that are planned at this shape."""
+            names = ("shape", "sequences")
+            alike = [p for p in self.plan if all(p[n] == trainer.point[n] for n in names)]
+            steps = sum(int(p["steps"]) for p in alike) // len(trainer.points)
+            return max(steps, int(trainer.point["steps"]))
+
+        settle(trainer, self.out, horizon)
+
+    def control(self) -> Control:
+        """What the loop is told."""
+        last = 0.0
+
+        def progress(trainer: Trainer, rate: float) -> None:
+            nonlocal last
+            now = time.time()
+            if now - last < PROGRESS_SECONDS or self.rank:
+                return
+            last = now
+            for point, loss, over in zip(
+                trainer.points, trainer.watch.running, trainer.ended, strict=True
+            ):
+                if not over:
+                    state = {"step": trainer.step, "loss": float(loss), "rate": rate}
+                    write_progress(self.out, point, **state)
+                    self.tell("progress", point["id"], **state)
+
+        return Control(self.setup.checkpoint_seconds, self.stop, progress)
+
+    def checkpoints(self, point: Point) -> Checkpoints:
+        """Checkpoints of a point."""
+        return Checkpoints(PointFiles.of(self.out, point["id"]).folder)
+
+    def commit(self, trainer: Trainer, model: int, found: Outcome) -> None:
+        """Keep what became of a point, and say so; of several processes the first does."""
+        point = trainer.points[model]
+        if self.rank:
+            return
+        record = keep(
+            self.out,
+            point,
+            found,
+            self.device,
+            self.setup,
+            micro=trainer.micro,
+            compiled=trainer.compiled,
+            stacked=len(trainer.points),
+            ranks=trainer.ranks,
+            trunk_steps=trainer.paid,
+        )
+        self._done(record)
+
+    def fail(self, point: Point, status: str, cause: str) -> None:
+        """Keep a point that ended without an outcome of the loop."""
+        if self.rank:
+            return
+        record = keep(self.out, point, Outcome(status, 0, cause=cause), self.device, self.setup)
+        self._done(record)
+
+    def _done(self, record: Record) -> None:
+        names = ("status", "loss", "seconds", "cause")
+        self.tell("done", record["id"], **{name: record[name] for name in names})
+
+
+def make_trainer(point: Point, desk: Desk) -> Trainer:
+    """Build the trainer of a point on the device of this process."""
+    if desk.ranks > 1:
+        from scaling.training.distributed import trainer_of
+
+        found = trainer_of(point, desk.device, desk.setup)
+        found.micro = desk.micro or found.micro
+        return found
+    trainer = Trainer(point, desk.device, desk.setup)
+    begin_with_what_fits(trainer)
+    return trainer
+
+
+def to_the_end(
+    trainer: Trainer, own: Checkpoints, desk: Desk, at_end: Callable[[], None] = lambda: None
+) -> None:
+    """Train a single point to its last step, or until it diverges, and keep its record."""
+    point = trainer.point
+
+    def save(_trainer: Trainer) -> None:
+        trainer.save([own])
+
+    def ended(model: int, cause: str) -> None:
+        desk.commit(trainer, model, outcome(trainer, model, cause))
+
+    steps = int(point["steps"])
+    if advance(trainer, steps, save, desk.control(), noted=marks(point), ended=ended):
+        at_end()
+        if desk.setup.keep:
+            trainer.save([own])
+        desk.commit(trainer, 0, outcomes(trainer)[0])
