@@ -40,9 +40,7 @@ class Checkpoints:
             SC003 if it cannot be written; older ones stay.
         """
         path = self.folder / f"checkpoint-{step:010d}.pt"
-        digest = hashlib.sha256()
-        write_atomic_by(path, lambda handle: _write(state, _Hashing(handle, digest)))
-        write_atomic(path.with_suffix(".sha256"), digest.hexdigest())
+        write_atomic(path.with_suffix(".sha256"), save_to(path, state))
         self.tidy(step)
 
     def tidy(self, step: int) -> None:
@@ -124,6 +122,19 @@ def _remove(path: Path) -> None:
         return
     path.unlink(missing_ok=True)
     path.with_suffix(".sha256").unlink(missing_ok=True)
+
+
+def save_to(path: Path, state: dict[str, Any]) -> str:
+    """Write a state by torch, whole or not at all; return its hash.
+
+    Raises
+    ------
+    OutputError
+        SC003.
+    """
+    digest = hashlib.sha256()
+    write_atomic_by(path, lambda handle: _write(state, _Hashing(handle, digest)))
+    return digest.hexdigest()
 
 
 def _write(state: dict[str, Any], target: _Hashing) -> None:

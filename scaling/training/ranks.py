@@ -19,8 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from scaling.errors import ScalingError
 from scaling.runs.records import PointFiles, checkpoints_in, read_record, trunk_folder
 from scaling.training.desk import Desk
+from scaling.training.engines.base import error_of, fields_of
 from scaling.training.job import run_job
 from scaling.training.loop import NeedsSmaller, Stopped, TooBig
 
@@ -39,6 +41,8 @@ def launch(points: Sequence[Point], kind: str, ranks: int, desk: Desk) -> None:
         If `desk` asked for it; checkpoints are written.
     TooBig
         If one sequence a pass does not fit.
+    ScalingError
+        As a process raised it: a full disk, say.
     RuntimeError
         If the processes die again and again without getting on.
     """
@@ -99,12 +103,13 @@ def _torchrun(
             "scaling.training.ranks",
             json.dumps(job),
         ],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # ends when this process does, whatever ends it
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
     lines: queue.Queue[str | None] = queue.Queue()
@@ -115,7 +120,7 @@ def _torchrun(
     ]
     for thread in threads:
         thread.start()
-    asked = False
+    asked, failed = False, None
     try:
         while True:
             with contextlib.suppress(queue.Empty):
@@ -123,7 +128,10 @@ def _torchrun(
                 if line is None:
                     break
                 event = json.loads(line)
-                desk.tell(event.pop("event"), event.pop("id", None), **event)
+                if event["event"] == "error":
+                    failed = error_of(event)
+                else:
+                    desk.tell(event.pop("event"), event.pop("id", None), **event)
             if desk.stop() and not asked:
                 asked = True
                 process.terminate()  # torchrun passes it on; they keep a checkpoint and leave
@@ -133,8 +141,10 @@ def _torchrun(
     code = process.wait()
     for thread in threads:
         thread.join()
-    for stream in (process.stdout, process.stderr):
+    for stream in (process.stdin, process.stdout, process.stderr):
         stream.close()
+    if failed is not None:
+        raise failed
     return code, "".join(said)
 
 
@@ -148,6 +158,11 @@ def _gather(stream: IO[str], said: list[str]) -> None:
     for line in stream:
         sys.stderr.write(line)  # the worker's log
         said[:] = [*said[-50:], line]
+
+
+def _leave_with_the_worker() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)  # it is gone: what is not done goes on from the last checkpoint
 
 
 def main() -> None:
@@ -181,10 +196,14 @@ def main() -> None:
     desk = Desk(out, device, Setup.of(job["setup"]), plan, stop.is_set, tell, ranks, rank)
     desk.micro = job["micro"]
     chosen = [points[name] for name in job["points"]]
+    threading.Thread(target=_leave_with_the_worker, daemon=True).start()
     try:
         run_job(chosen, job["kind"], desk)
     except Stopped:
         pass
+    except (ScalingError, OSError) as error:
+        channel.write(json.dumps({"event": "error", **fields_of(error, out)}) + "\n")
+        os._exit(1)  # the others wait for this process: torchrun ends them
     except NeedsSmaller as need:
         (PointFiles.of(out, chosen[0]["id"]).folder / "micro").write_text(str(need.micro))
         os._exit(1)  # the others wait for this process: torchrun ends them

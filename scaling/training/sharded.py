@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,8 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from scaling.runs.files import fsync_folder, write_atomic_by
-from scaling.training.checkpoint import MOMENTS, Checkpoints
+from scaling.runs.files import fsync_folder
+from scaling.training.checkpoint import MOMENTS, Checkpoints, save_to
 
 REST = "rest.pt"  # what is no tensor of the model
 State = dict[str, Any]
@@ -28,7 +29,8 @@ def write_parts(kept: Checkpoints, step: int, state: Mapping[str, Any]) -> None:
     """
     tensors, rest = _apart(state)
     path = kept.sharded_path(step)
-    temporary = path.with_suffix(".dcp.tmp")
+    run = os.environ.get("TORCHELASTIC_RUN_ID", "")  # a cut-off group may still write its own
+    temporary = path.with_suffix(f".{run[:8]}.tmp")
     first = dist.get_rank() == 0
     if first:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -36,7 +38,7 @@ def write_parts(kept: Checkpoints, step: int, state: Mapping[str, Any]) -> None:
     dist.barrier()
     save(tensors, checkpoint_id=temporary)
     if first:
-        write_atomic_by(temporary / REST, lambda handle: torch.save(rest, handle))
+        save_to(temporary / REST, rest)
         shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)
         fsync_folder(kept.folder)

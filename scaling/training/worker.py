@@ -12,7 +12,6 @@ import queue
 import signal
 import sys
 import threading
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -49,10 +48,11 @@ def _serve(
     stop: threading.Event,
     channel: TextIO,
 ) -> None:
-    from scaling.errors import Fault, OutputError, ScalingError
+    from scaling.errors import ScalingError
     from scaling.runs.records import load_plan
     from scaling.training.desk import Desk
     from scaling.training.device import device_of, peak_flops
+    from scaling.training.engines.base import fields_of
     from scaling.training.job import run_job
     from scaling.training.loop import Stopped
     from scaling.training.setup import Setup
@@ -66,14 +66,10 @@ def _serve(
         channel.write(json.dumps({"event": event, **named, **fields}) + "\n")
         channel.flush()
 
-    def tell_error(error: ScalingError) -> None:
-        faults = [asdict(fault) for fault in error.faults]
-        tell("error", current, error=type(error).__name__, faults=faults)
-
     try:
         device = device_of(device_name)
     except ScalingError as error:
-        tell_error(error)
+        tell("error", **fields_of(error, out))
         return
     plan = load_plan(out)
     points = {point["id"]: point for point in plan}
@@ -90,13 +86,8 @@ def _serve(
         except Stopped:
             tell("stopped", current)
             return
-        except ScalingError as error:
-            tell_error(error)
-            return
-        except OSError as error:
-            found = f"cannot be read or written: {error.strerror or error}"
-            where = str(error.filename or out)
-            tell_error(OutputError(Fault("SC003", where, found, mend="free space, or another -o")))
+        except (ScalingError, OSError) as error:
+            tell("error", current, **fields_of(error, out))
             return
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from scaling import errors
+from scaling.errors import Fault, OutputError, ScalingError
 
 Event = dict[str, Any]
 Kind = Literal["alone", "trunk", "stack"]
@@ -39,3 +43,18 @@ class Engine(Protocol):
 
     def cancel(self) -> None:
         """Stop everything; running points keep a checkpoint where they can."""
+
+
+def fields_of(error: ScalingError | OSError, out: Path) -> dict[str, Any]:
+    """Say an error in fields of an event, so that another process can raise it again."""
+    if isinstance(error, OSError):
+        found = f"cannot be read or written: {error.strerror or error}"
+        where = str(error.filename or out)
+        error = OutputError(Fault("SC003", where, found, mend="free space, or another -o"))
+    return {"error": type(error).__name__, "faults": [asdict(fault) for fault in error.faults]}
+
+
+def error_of(event: Mapping[str, Any]) -> ScalingError:
+    """Return the error that an event tells of."""
+    kind: type[ScalingError] = getattr(errors, event["error"])
+    return kind([Fault(**fault) for fault in event["faults"]])

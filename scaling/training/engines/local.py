@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling import errors
 from scaling.errors import Fault, TrainingError
 from scaling.runs.records import PointFiles, checkpoints_in, read_record, trunk_folder
-from scaling.training.engines.base import Event, Job
+from scaling.training.engines.base import Event, Job, error_of
 
 MAX_STARTS = 3  # starts of a job without a newer checkpoint or a new record
 STOP_SECONDS = 20.0
@@ -183,7 +182,7 @@ class LocalEngine:
                 self.stillborn = 0
             elif kind == "error":
                 self.cancel()
-                raise getattr(errors, event["error"])([Fault(**fault) for fault in event["faults"]])
+                raise error_of(event)
             elif kind == "finished":
                 slot.job = slot.point = None
             elif kind in ("start", "progress"):
