@@ -205,6 +205,7 @@ def train(
     import time
 
     from scaling.cli.progress import watching
+    from scaling.errors import counted
     from scaling.runs.records import load_plan
     from scaling.training import driver
     from scaling.training.trackers.feed import tracked
@@ -235,7 +236,8 @@ def train(
         )
     tell(summary.messages)
     done = ", ".join(f"{n} {name}" for name, n in summary.counts.items() if n)
-    talk(f"{summary.trained} points trained in {summary.seconds:.0f} s; {done}")
+    trained = counted(summary.trained, "point")
+    talk(f"{trained} trained in {summary.seconds:.0f} s" + f"; {done}" * bool(done))
     if summary.C_spent < 0.999 * summary.C:
         share = summary.C_spent / summary.C
         talk(f"shared trunks: {summary.C_spent:.3g} FLOP spent, {share:.0%} of {summary.C:.3g}")

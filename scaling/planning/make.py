@@ -20,6 +20,7 @@ from scaling.planning.remarks import (
     about_data,
     about_recipe,
     about_shapes,
+    check_seeds,
     check_trunks,
     rules,
     stages,
@@ -61,6 +62,7 @@ def make_plan(
         design, messages = planner.filled()
         cells = designs.cells(design, planner.ground)
         check_trunks(planner)
+        check_seeds(planner)
     else:
         cells = planner.tuning_cells(stage)
     laid, more = planner.pricing.without_too_large(lay(planner.asked, cells))

@@ -38,6 +38,20 @@ def check_trunks(planner: Planner) -> None:
         )
 
 
+def check_seeds(planner: Planner) -> None:
+    """Refuse seeds that decide nothing: their runs would be copies.
+
+    Raises
+    ------
+    PlanError
+        SC012.
+    """
+    if planner.design.vary == ["dropout"] and not planner.recipe.constants.get("dropout"):
+        found = "dropout alone, and the recipe has none"
+        mend = "overrides = { dropout = 0.1 } in [recipe], or other seeds"
+        raise PlanError(Fault("SC012", "[design] vary", found, "init, data or both", mend))
+
+
 def stages(planner: Planner) -> list[Message]:
     """Say what the tuning stage costs, where it is still to be run; refuse one that cannot settle.
 

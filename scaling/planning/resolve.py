@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling import count
+from scaling.errors import Fault, PlanError
 from scaling.planning.designs import Cells
 from scaling.planning.recipes.recipe import Recipe, Settings
 from scaling.planning.sizes import Sizes
@@ -259,7 +260,10 @@ def _unique(asked: Asked) -> int:
     unit = int(asked.sizes.options.get("context", 1)) if asked.sizes.family.unit == "token" else 1
     there = asked.manifest.train_tokens - 1
     if asked.unique is not None:
-        there = min(there, max(unit, round(asked.unique)))
+        if asked.unique < unit:
+            expected = f"at least the {unit} of one sequence"
+            raise PlanError(Fault("SC012", "[data] unique", f"{asked.unique:g}", expected))
+        there = min(there, round(asked.unique))
     return max(1, there // unit * unit)
 
 
@@ -292,7 +296,7 @@ def points(asked: Asked, laid: Laid) -> list[Point]:
     unique = _unique(asked)
     data = manifest.as_dict()
     source = manifest.source
-    if asked.unique is not None:
+    if asked.unique is not None and unique < _unique(replace(asked, unique=None)):
         data["unique"] = unique
         source += f"-{unique:.4g}"
     evaluation = {"sequences": recipe.evaluation_sequences}

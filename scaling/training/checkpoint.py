@@ -44,14 +44,19 @@ class Checkpoints:
         self.tidy(step)
 
     def tidy(self, step: int) -> None:
-        """Remove checkpoints older than the latest two, and those of steps beyond `step`."""
+        """Remove checkpoints older than the latest two, and those of steps beyond `step`.
+
+        Pinned ones stay, before and behind it.
+        """
         kept = 0
         for old in checkpoints_in(self.folder):
             number = step_of(old)
-            if number <= step and (old.is_dir() or old.with_suffix(".sha256").exists()):
-                kept += number not in self.pinned
-                if kept <= KEPT or number in self.pinned:
-                    continue
+            whole = old.is_dir() or old.with_suffix(".sha256").exists()
+            if whole and number in self.pinned:
+                continue
+            if whole and number <= step and kept < KEPT:
+                kept += 1
+                continue
             _remove(old)  # too old, or of a later step that a broken attempt left
 
     def steps(self) -> Iterator[int]:

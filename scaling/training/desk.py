@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from scaling.runs.records import PointFiles, write_progress
+from scaling.errors import ScalingError
+from scaling.runs.records import PointFiles, read_record, write_progress
 from scaling.training.checkpoint import Checkpoints
 from scaling.training.loop import (
     Control,
+    NeedsSmaller,
     Outcome,
+    Stopped,
+    TooBig,
     advance,
     begin_with_what_fits,
+    is_device_error,
+    is_memory_error,
     marks,
     outcome,
     outcomes,
@@ -29,6 +36,10 @@ from scaling.training.trials import settle
 PROGRESS_SECONDS = 0.5
 Point = Mapping[str, Any]
 Record = dict[str, Any]
+
+
+class Split(Exception):
+    """A stack does not fit in memory or does not pay; its parts may."""
 
 
 @dataclass
@@ -51,6 +62,8 @@ class Desk:
         Processes that train each point together, and which of them this is.
     micro : int, optional
         Sequences a pass to start with.
+    trainer : Trainer, optional
+        The one at work, for what a failed point has taken.
     """
 
     out: Path
@@ -62,9 +75,11 @@ class Desk:
     ranks: int = 1
     rank: int = 0
     micro: int | None = None
+    trainer: Trainer | None = None
 
     def settle(self, trainer: Trainer) -> None:
-        """Choose how passes of this shape are run."""
+        """Choose how passes of this shape are run; from here on the trainer is at work."""
+        self.trainer = trainer
 
         def horizon() -> int:
             """Steps that are planned at this shape."""
@@ -118,12 +133,50 @@ class Desk:
         )
         self._done(record)
 
+    def guarded(self, points: Sequence[Point], work: Callable[[], None]) -> None:
+        """Do the work; of what it cannot survive, its points keep a record.
+
+        Of several processes none can tell whether it is at fault or another one that it waits for,
+        so they leave that to whoever started them.
+        """
+        if self.ranks > 1:
+            work()
+            return
+        try:
+            work()
+        except (ScalingError, Stopped, NeedsSmaller, Split, OSError):
+            raise
+        except TooBig as error:
+            status, cause = "too-big", str(error) or "out of memory with one sequence a pass"
+        except RuntimeError as error:
+            if is_device_error(error):
+                raise  # the device is of no use to this process: another one goes on
+            status = "too-big" if is_memory_error(error) else "failed"
+            cause = traceback.format_exc(limit=-3)
+        except Exception:  # noqa: BLE001 - whatever stops a run, its point is kept as failed
+            status, cause = "failed", traceback.format_exc(limit=-3)
+        else:
+            return
+        for point in points:
+            if read_record(self.out, point["id"]) is None:
+                self.fail(point, status, cause)
+
     def fail(self, point: Point, status: str, cause: str) -> None:
         """Keep a point that ended without an outcome of the loop."""
         if self.rank:
             return
-        record = keep(self.out, point, Outcome(status, 0, cause=cause), self.device, self.setup)
-        self._done(record)
+        trainer = self.trainer
+        if trainer is None or point not in trainer.points:
+            found = Outcome(status, 0, cause=cause)
+            self._done(keep(self.out, point, found, self.device, self.setup))
+            return
+        found = Outcome(status, trainer.step, cause=cause, effort=replace(trainer.effort))
+        self._done(
+            keep(
+                self.out, point, found, self.device, self.setup, stacked=len(trainer.points),
+                trunk_steps=min(trainer.paid, trainer.step),
+            )
+        )  # fmt: skip
 
     def _done(self, record: Record) -> None:
         names = ("status", "loss", "seconds", "cause")
@@ -136,7 +189,8 @@ def make_trainer(point: Point, desk: Desk) -> Trainer:
         from scaling.training.distributed import trainer_of
 
         found = trainer_of(point, desk.device, desk.setup)
-        found.micro = desk.micro or found.micro
+        wish = desk.micro or found.micro  # it may be that of another number of devices
+        found.micro = next(d for d in range(min(wish, found.micro), 0, -1) if found.micro % d == 0)
         return found
     trainer = Trainer(point, desk.device, desk.setup)
     begin_with_what_fits(trainer)
@@ -144,7 +198,12 @@ def make_trainer(point: Point, desk: Desk) -> Trainer:
 
 
 def to_the_end(
-    trainer: Trainer, own: Checkpoints, desk: Desk, at_end: Callable[[], None] = lambda: None
+    trainer: Trainer,
+    own: Checkpoints,
+    desk: Desk,
+    at_end: Callable[[], None] = lambda: None,
+    *,
+    noted: Collection[int] | None = None,
 ) -> None:
     """Train a single point to its last step, or until it diverges, and keep its record."""
     point = trainer.point
@@ -155,8 +214,8 @@ def to_the_end(
     def ended(model: int, cause: str) -> None:
         desk.commit(trainer, model, outcome(trainer, model, cause))
 
-    steps = int(point["steps"])
-    if advance(trainer, steps, save, desk.control(), noted=marks(point), ended=ended):
+    steps, rows = int(point["steps"]), marks(point) if noted is None else noted
+    if advance(trainer, steps, save, desk.control(), noted=rows, ended=ended):
         at_end()
         if desk.setup.keep:
             trainer.save([own])

@@ -25,7 +25,8 @@ from scaling.training import optimizers
 from scaling.training.checkpoint import MOMENTS, Checkpoints
 from scaling.training.setup import Setup
 from scaling.training.sharded import read_parts, write_parts
-from scaling.training.trainer import Point, Trainer
+from scaling.training.tasks.text import next_token_loss
+from scaling.training.trainer import Point, Trainer, copied
 
 STATE = 16  # bytes a parameter: weight, gradient and two moments
 FULL = 0.6  # share of a device that weights and their kin may take before they are sharded
@@ -132,7 +133,7 @@ class Sharded(Replicated):
         factors = [part.factor for part in parts for _ in part.parameters]
         self.optimizer = optimizers.AdamW(self.flats, factors, o)
         self.gradients = []
-        self.passed = self.eager
+        self.function, self.passed = next_token_loss, self.eager
 
     def gradient(self) -> tuple[Tensor, Tensor]:
         """Leave the gradient of the whole batch; return its loss and norm, the same everywhere."""
@@ -175,6 +176,11 @@ class Sharded(Replicated):
         if "names" not in state:
             state = self._divided(state)
         super().restore([state])
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Copy this process's part of the state, where it is."""
+        found: list[dict[str, Any]] = copied(self.states())
+        return found
 
     def renewed(self) -> None:
         """Drop weights that were gathered before they were changed in place."""

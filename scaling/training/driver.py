@@ -22,6 +22,7 @@ from scaling.errors import (
     MissingExtraError,
     OutputError,
     TrainingError,
+    clip,
     counted,
 )
 from scaling.runs.files import commit_once, sha256_text
@@ -38,6 +39,7 @@ from scaling.training.engines.base import Engine, Event
 from scaling.training.grouping import jobs_of
 
 RESULTS_SECONDS = 5.0
+SPARED = 30.0  # times as long as it took until results are written again
 TRAINED_SHAPE = {"vocabulary", "context", "layers", "width", "heads", "ffn"}
 Listener = Callable[[Event], None]
 Points = Sequence[dict[str, Any]]
@@ -175,7 +177,7 @@ def run(
         counts,
         time.monotonic() - limits.began,
         len(new),
-        tuple(_messages(counts, ended, len(pending) - len(new))),
+        tuple(_messages(counts, ended, len(pending) - len(new), new)),
         ended,
         sum(p["C"] for p, _ in done),
         sum(record["C_spent"] for _, record in done),
@@ -184,8 +186,9 @@ def run(
 
 def _chosen(points: Points, only: Sequence[str]) -> Points:
     for start in only:
-        if not any(p["id"].startswith(start) for p in points):
-            raise TrainingError(Fault("SC004", "--only", f'"{start}"', "the id of a point"))
+        if not start or not any(p["id"].startswith(start) for p in points):
+            expected, mend = "the id of a point, or how it begins", "scaling sweep status OUT"
+            raise ConfigError(Fault("SC004", "--only", f'"{start}"', expected, mend))
     return [p for p in points if not only or p["id"].startswith(tuple(only))]
 
 
@@ -246,7 +249,7 @@ def _follow(
     runner: Engine, out: Path, points: Points, listener: Listener | None, limits: Limits
 ) -> str | None:
     """Follow the jobs to their end; return what ended them before, if anything did."""
-    last = time.monotonic()
+    last, pause = time.monotonic(), RESULTS_SECONDS
     while runner.busy():
         reached = limits.reached()
         if reached is not None:
@@ -255,9 +258,11 @@ def _follow(
             told = kept_as_failed(out, points, event) if event["event"] == "given up" else event
             if listener is not None:
                 listener(told)
-        if time.monotonic() - last > RESULTS_SECONDS:
+        if time.monotonic() - last > pause:
+            began = time.monotonic()
             write_results(out, points)
             last = time.monotonic()
+            pause = max(RESULTS_SECONDS, SPARED * (last - began))  # many records take their time
     return None
 
 
@@ -284,18 +289,37 @@ def kept_as_failed(out: Path, points: Points, event: Event) -> Event:
     return {"event": "done", **{name: record[name] for name in names}}
 
 
-def _messages(counts: dict[str, int], ended: str | None, left: int) -> list[Message]:
+def _messages(
+    counts: dict[str, int],
+    ended: str | None,
+    left: int,
+    new: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+) -> list[Message]:
     found = []
     if counts["diverged"]:
-        found.append(Message("SC303", f"{counts['diverged']} points diverged; kept as rows."))
+        text = f"{counted(counts['diverged'], 'point')} diverged; kept as rows"
+        text += _example(new, ("diverged",))
+        mend = "a lower rate; --retry diverged runs them again"
+        found.append(Message("SC303", text, mend=mend))
     lost = counts["failed"] + counts["too-big"]
     if lost:
-        found.append(Message("SC302", f"{lost} points failed; kept as rows.", "error"))
+        text = f"{counted(lost, 'point')} failed; kept as rows"
+        text += _example(new, ("failed", "too-big"))
+        found.append(Message("SC302", text, "error", mend="--retry failed runs them again"))
     if ended is not None and left:
-        text = f"Stopped by {ended} with {counted(left, 'point')} left; running points kept "
-        text += "checkpoints. The same command goes on."
+        text = f"Stopped by {ended} with {counted(left, 'point')} left. The same command goes on, "
+        text += "points that ran from their last checkpoints."
         found.append(Message("SC313", text))
     return found
+
+
+def _example(new: Sequence[tuple[dict[str, Any], dict[str, Any]]], statuses: Sequence[str]) -> str:
+    """Say the cause of the first such point of this run."""
+    for point, record in new:
+        if record["status"] in statuses:
+            cause = str(record["cause"]).strip().splitlines()[-1]
+            return f", such as {point['id']}: {clip(cause, 120)}."
+    return "."
 
 
 @contextlib.contextmanager

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from scaling.errors import ScalingError
 from scaling.runs.records import read_record
-from scaling.training.desk import Desk, Point, Record, make_trainer, to_the_end
+from scaling.training.desk import Desk, Point, Record, Split, make_trainer, to_the_end
 from scaling.training.loop import (
-    NeedsSmaller,
-    Stopped,
     TooBig,
     advance,
     begin_with_what_fits,
@@ -28,10 +24,6 @@ from scaling.training.stack import Stack
 from scaling.training.trainer import Trainer
 from scaling.training.trials import stack_pays
 from scaling.training.trunk import Trunk
-
-
-class _Split(Exception):
-    """A stack does not fit in memory or does not pay; its parts may."""
 
 
 def run_job(points: Sequence[Point], kind: str, desk: Desk) -> None:
@@ -60,7 +52,7 @@ def run_job(points: Sequence[Point], kind: str, desk: Desk) -> None:
         from scaling.training.ranks import launch
 
         desk.tell("start", left[0]["id"])
-        _guarded(left, desk, partial(launch, points, kind, ranks, desk))
+        desk.guarded(left, partial(launch, points, kind, ranks, desk))
     elif kind == "stack" and left:
         _stack(left, desk)
     elif kind == "trunk" and left:
@@ -68,34 +60,7 @@ def run_job(points: Sequence[Point], kind: str, desk: Desk) -> None:
     else:
         for point in left:
             desk.tell("start", point["id"])
-            _guarded([point], desk, partial(_alone, point, desk))
-
-
-def _guarded(points: Sequence[Point], desk: Desk, work: Callable[[], None]) -> None:
-    """Do the work; of what it cannot survive, its points keep a record.
-
-    Of several processes none can tell whether it is at fault or another one that it waits for, so
-    they leave that to whoever started them.
-    """
-    if desk.ranks > 1:
-        work()
-        return
-    try:
-        work()
-    except (ScalingError, Stopped, NeedsSmaller, _Split, OSError):
-        raise
-    except TooBig as error:
-        status, cause = "too-big", str(error) or "out of memory with one sequence a pass"
-    except RuntimeError as error:
-        status = "too-big" if is_memory_error(error) else "failed"
-        cause = traceback.format_exc(limit=-3)
-    except Exception:  # noqa: BLE001 - whatever stops a run, its point is kept as failed
-        status, cause = "failed", traceback.format_exc(limit=-3)
-    else:
-        return
-    for point in points:
-        if read_record(desk.out, point["id"]) is None:
-            desk.fail(point, status, cause)
+            desk.guarded([point], partial(_alone, point, desk))
 
 
 def _alone(point: Point, desk: Desk) -> None:
@@ -104,6 +69,7 @@ def _alone(point: Point, desk: Desk) -> None:
     state = trainer.found(own)
     if state is not None:
         trainer.restore([state])
+    del state
     desk.settle(trainer)
     to_the_end(trainer, own, desk)
 
@@ -115,8 +81,9 @@ def _trunk(points: Sequence[Point], desk: Desk) -> None:
     """Train what branches share once, and each branch from where it leaves."""
     trunk = Trunk(points, desk)
     desk.tell("start", trunk.pending[0]["id"])
-    _guarded(trunk.pending, desk, trunk.run)
-    if not desk.setup.keep and not desk.rank:
+    desk.guarded(trunk.pending, trunk.run)
+    left = [p for p in trunk.every if read_record(desk.out, p["id"]) is None]
+    if not desk.setup.keep and not desk.rank and not left:
         trunk.kept.remove()
 
 
@@ -131,10 +98,12 @@ def _stack(points: Sequence[Point], desk: Desk) -> None:
     for point in points:
         desk.tell("start", point["id"])
     try:
-        _guarded(points, desk, partial(_stacked, points, desk))
+        desk.guarded(points, partial(_stacked, points, desk))
         return
-    except _Split:
-        pass  # and so the memory of the stack is free again
+    except Split:
+        pass
+    finally:
+        desk.trainer = None  # and so the memory of the stack is free again
     if len(points) == 1:
         run_job(points, "alone", desk)
         return
@@ -146,7 +115,12 @@ def _stack(points: Sequence[Point], desk: Desk) -> None:
 def _stacked(points: Sequence[Point], desk: Desk) -> None:
     auto = desk.setup.stack == "auto"
     if auto and len(points) == 1:
-        raise _Split
+        raise Split
+    parts = _by_step(points, desk)
+    if len(parts) > 1:
+        for part in parts:
+            run_job(part, "stack", desk)
+        return
     try:
         trainer = Stack(points, desk.device, desk.setup)
         begin_with_what_fits(trainer)
@@ -156,13 +130,24 @@ def _stacked(points: Sequence[Point], desk: Desk) -> None:
             return
         trainer.__dict__.clear()  # its memory is needed
     except TooBig:
-        raise _Split from None
+        raise Split from None
     except RuntimeError as error:  # weights and moments of all, or their evaluation
         if not is_memory_error(error):
             raise
-        raise _Split from None
+        raise Split from None
     for point in points:
-        _guarded([point], desk, partial(_alone, point, desk))
+        desk.guarded([point], partial(_alone, point, desk))
+
+
+def _by_step(points: Sequence[Point], desk: Desk) -> list[list[Point]]:
+    """Divide points whose checkpoints have no step in common, as other stacks left them."""
+    every = {p["id"]: set(desk.checkpoints(p).steps()) for p in points}
+    if set.intersection(*every.values()) or not any(every.values()):
+        return [list(points)]
+    parts: dict[int, list[Point]] = {}
+    for point in points:
+        parts.setdefault(max(every[point["id"]], default=0), []).append(point)
+    return list(parts.values())
 
 
 def _pays(stack: Stack, desk: Desk) -> bool:
@@ -177,7 +162,7 @@ def _run_stack(trainer: Stack, desk: Desk) -> None:
     every = [desk.checkpoints(point) for point in trainer.points]
     common = set.intersection(*(set(own.steps()) for own in every))
     if common:  # a kill may have come between the checkpoints of one step
-        trainer.restore([own.load(max(common), desk.device) for own in every])
+        trainer.restore([trainer.read(own, max(common)) for own in every])
 
     def save(_trainer: Trainer) -> None:
         trainer.save(every)

@@ -15,7 +15,9 @@ from scaling.training.trainer import Effort, Trainer
 from scaling.training.watch import CHECK_EVERY, finite
 
 CURVE_POINTS = 50
-NO_MEMORY = ("not enough memory", "out of memory")  # as torch says it on a CPU, and as CUDA does
+PATIENCE = 1.0  # seconds without asking whether to stop
+# As torch says it on a CPU, and as CUDA and cuBLAS do.
+NO_MEMORY = ("not enough memory", "out of memory", "alloc_failed")
 
 _fitting: dict[str, int] = {}  # sequences of a pass that fitted in memory, by shape
 
@@ -125,7 +127,7 @@ def advance(
     """
     last = int(trainer.point["steps"])
     began = looked = saved = time.monotonic()
-    before = trainer.step
+    before, slow = trainer.step, False
     already = trainer.effort.active
     with uncollected():
         while trainer.step < until and not all(trainer.ended):
@@ -133,19 +135,26 @@ def advance(
             done = trainer.step
             if done in noted:
                 trainer.note()
-            if done % CHECK_EVERY and done < last:
-                continue
-            trainer.watch.look()
             now = time.monotonic()
-            trainer.effort.active = already + now - began
-            for model, cause in trainer.troubles():
-                trainer.ended[model] = True
-                ended(model, cause)
+            if done % CHECK_EVERY and done < last:
+                # Where a step takes long, a wish to stop need not wait for the next look. Several
+                # processes have clocks of their own and know only what they have agreed on.
+                if not (slow or (trainer.ranks == 1 and now - looked > PATIENCE)):
+                    continue
+            else:
+                trainer.watch.look()
+                trainer.effort.active = already + now - began
+                for model, cause in trainer.troubles():
+                    trainer.ended[model] = True
+                    ended(model, cause)
             if done >= until or all(trainer.ended):
                 continue
-            control.progress(trainer, (done - before) / max(now - looked, 1e-9))
+            rate = (done - before) / max(now - looked, 1e-9)
+            control.progress(trainer, rate)
             before, looked = done, now
-            asked, due = trainer.agree(control.stop(), now - saved >= control.checkpoint_seconds)
+            asked, due, slow = trainer.agree(
+                control.stop(), now - saved >= control.checkpoint_seconds, rate * PATIENCE < 1.0
+            )
             if asked or due:
                 save(trainer)
                 saved = time.monotonic()
@@ -177,6 +186,13 @@ def is_memory_error(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(text in said for text in NO_MEMORY)
 
 
+def is_device_error(error: RuntimeError) -> bool:
+    """Whether an error has spoilt the device for this process, so that all that follows fails."""
+    if is_memory_error(error):
+        return False
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+
+
 def shrink(trainer: Trainer) -> None:
     """Go to the next smaller divisor of the sequences a pass; the batch stays what it is."""
     smaller = (d for d in range(trainer.micro - 1, 0, -1) if trainer.micro % d == 0)
@@ -185,10 +201,15 @@ def shrink(trainer: Trainer) -> None:
         raise NeedsSmaller(micro)
     if not micro:
         raise TooBig
-    trainer.micro = micro
-    _fitting[_key(trainer)] = trainer.micro
+    take(trainer, micro)
     if trainer.device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def take(trainer: Trainer, micro: int) -> None:
+    """Train with so many sequences a pass from now on, and start so at the next such point."""
+    trainer.micro = micro
+    _fitting[_key(trainer)] = micro
 
 
 def begin_with_what_fits(trainer: Trainer) -> None:

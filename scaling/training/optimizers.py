@@ -99,7 +99,7 @@ class AdamW:
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Continue from a state."""
         for flat, kept in zip(self.flats, states[0]["adamw"], strict=True):
-            self.torch.state[flat] = {k: v.clone() for k, v in kept.items()}
+            self.torch.state[flat] = {k: v.to(flat.device, copy=True) for k, v in kept.items()}
 
 
 class StackedAdamW:
@@ -151,7 +151,9 @@ class StackedAdamW:
         for i, move in enumerate(self.moves):
             kept = [state["adamw"][i] for state in states]
             self.torch.state[move] = {
-                k: torch.stack([s[k] for s in kept]) if v.dim() == 1 else v.clone()
+                k: (torch.stack([s[k] for s in kept]) if v.dim() == 1 else v).to(
+                    move.device, copy=True
+                )
                 for k, v in kept[0].items()
             }
 
@@ -204,7 +206,7 @@ class Muon:
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Continue from a state."""
         for p, kept in zip(self.matrices, states[0]["muon"], strict=True):
-            self.torch.state[p] = {k: v.clone() for k, v in kept.items()}
+            self.torch.state[p] = {k: v.to(p.device, copy=True) for k, v in kept.items()}
         self.others.restore(states)
 
 

@@ -161,7 +161,8 @@ def _gather(stream: IO[str], said: list[str]) -> None:
 
 
 def _leave_with_the_worker() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not by a buffer, whose lock would outlive this thread
+        pass
     os._exit(1)  # it is gone: what is not done goes on from the last checkpoint
 
 

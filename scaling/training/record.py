@@ -44,7 +44,10 @@ def keep(
     commit_record(out, record)  # last: a point with a record is whole
     files.progress.unlink(missing_ok=True)
     own = Checkpoints(files.folder)
-    own.newest_only() if setup.keep else own.remove()
+    if setup.keep:
+        own.newest_only()
+    elif outcome.status != "failed":  # a failed point may go on from its own, if asked to
+        own.remove()
     found = read_record(out, point["id"])
     assert found is not None
     return found

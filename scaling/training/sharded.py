@@ -72,7 +72,7 @@ def read_whole(path: Path, device: torch.device) -> State:
 
 
 def _rest(path: Path) -> State:
-    found: State = torch.load(path / REST, weights_only=True)
+    found: State = torch.load(path / REST, map_location="cpu", weights_only=True)
     return found
 
 

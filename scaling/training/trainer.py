@@ -214,7 +214,9 @@ class Trainer:
         for mean, flat in zip(self.averaged, self.flats, strict=False):
             flat.data.copy_(mean)
         self.renewed()
+        fast, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, False
         found = [summary(losses) for losses in self.validation_losses()]
+        torch.backends.cuda.matmul.allow_tf32 = fast
         for old, flat in zip(kept, self.flats, strict=False):
             flat.data.copy_(old)
         self.renewed()
@@ -244,7 +246,12 @@ class Trainer:
 
     def read(self, kept: Checkpoints, step: int) -> dict[str, Any]:
         """Read the checkpoint of a step."""
-        return kept.load(step, self.device)
+        return kept.load(step, torch.device("cpu"))  # the device has no room for two of them
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Copy the states of all points to the host."""
+        found: list[dict[str, Any]] = copied(self.states(), torch.device("cpu"))
+        return found
 
     def states(self) -> list[dict[str, Any]]:
         """Everything that the next step of each point depends on; tensors are not copied."""
@@ -274,7 +281,10 @@ class Trainer:
         self.step = int(states[0]["step"])
         for flat, value in zip(self.flats, self._joined(states, "weights"), strict=True):
             flat.copy_(value)
-        self.averaged = [value.clone() for value in self._joined(states, "averaged")]
+        self.averaged = [
+            value.to(flat.device, copy=True)
+            for flat, value in zip(self.flats, self._joined(states, "averaged"), strict=False)
+        ]
         self.averaged_steps = int(states[0]["averaged_steps"])
         self.curves = [dict(state["curve"]) for state in states]
         self.effort.active, self.effort.compile = states[0]["seconds"]
@@ -319,15 +329,17 @@ class Trainer:
     def turn_to(self, point: Point) -> None:
         """Go on as another branch of the same trunk: only its schedule differs."""
         self.points, self.ended = (point,), [False]
+        self.effort.evaluation = 0.0
         self.averaged, self.averaged_steps = [], 0
 
 
-def copied(value: Any) -> Any:
-    """Copy a state with all its tensors."""
+def copied(value: Any, device: torch.device | None = None) -> Any:
+    """Copy a state with all its tensors, to another device if one is named."""
     if isinstance(value, Tensor):
-        return value.detach().clone()
+        own = value.detach()
+        return own.clone() if device is None else own.to(device, copy=True)
     if isinstance(value, dict):
-        return {k: copied(v) for k, v in value.items()}
+        return {k: copied(v, device) for k, v in value.items()}
     if isinstance(value, list):
-        return [copied(v) for v in value]
+        return [copied(v, device) for v in value]
     return value

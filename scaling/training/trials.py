@@ -18,8 +18,8 @@ import torch
 
 from scaling.errors import Fault, TrainingError
 from scaling.runs.files import canonical_json, commit_once, sha256_text
-from scaling.training.loop import is_memory_error, shrink
-from scaling.training.trainer import Trainer, copied
+from scaling.training.loop import NeedsSmaller, TooBig, is_memory_error, shrink, take
+from scaling.training.trainer import Trainer
 
 WARM_UP = 3  # steps that are not timed
 LEAST_STEPS = 10
@@ -54,6 +54,8 @@ def settle(trainer: Trainer, out: Path, horizon: Callable[[], int]) -> None:
         try:
             use(trainer, wish)
             _dry(trainer, 1)
+        except (TooBig, NeedsSmaller):
+            raise
         except Exception as error:
             said = str(error).strip().splitlines() or [type(error).__name__]
             raise TrainingError(
@@ -64,6 +66,8 @@ def settle(trainer: Trainer, out: Path, horizon: Callable[[], int]) -> None:
         began = time.monotonic()
         found = _kept(_file(out, "compile", trainer)) or _try(trainer, out, horizon())
         use(trainer, found["choice"])
+        if trainer.compiled is not None:
+            _dry(trainer, 1)  # so that compiling is not taken for training
         trainer.effort.compile += time.monotonic() - began
 
 
@@ -71,6 +75,11 @@ def use(trainer: Trainer, choice: str) -> None:
     """Let the passes of a trainer run as a choice says."""
     if choice == "off":
         trainer.compiled, trainer.passed = None, trainer.eager
+        if _compiled_for:  # graphs would keep their memory
+            torch.compiler.reset()
+            _compiled_for.clear()
+            if trainer.device.type == "cuda":
+                torch.cuda.empty_cache()
         return
     key = _key(trainer) + choice
     if _compiled_for != [key]:  # another shape: code for both would be slow code for any shape
@@ -90,7 +99,7 @@ def _try(trainer: Trainer, out: Path, horizon: int) -> dict[str, Any]:
     found: dict[str, Any] = {"horizon": horizon, "seconds": {"off": eager}, "compile": {}}
     best, least = "off", eager * horizon * GAIN
     for choice in MODES if trainer.device.type == "cuda" else ("inductor",):
-        began = time.monotonic()
+        began, micro = time.monotonic(), trainer.micro
         try:
             use(trainer, choice)
             _dry(trainer, 1)
@@ -98,6 +107,11 @@ def _try(trainer: Trainer, out: Path, horizon: int) -> dict[str, Any]:
             each = _seconds(trainer)
         except Exception as error:  # noqa: BLE001 - a compiler that fails is not used
             found.setdefault("failed", {})[choice] = str(error).strip()[:200]
+            take(trainer, micro)
+            continue
+        if trainer.micro != micro:  # it needs more memory: passes would not be the same
+            found.setdefault("failed", {})[choice] = "needs smaller passes"
+            take(trainer, micro)
             continue
         found["seconds"][choice], found["compile"][choice] = each, spent
         if spent + each * horizon < least:
@@ -125,7 +139,7 @@ def _seconds(trainer: Trainer) -> float:
 
 def _dry(trainer: Trainer, steps: int | None) -> float:
     """Take steps and put the state back; return the seconds of one, the first few left out."""
-    kept = copied(trainer.states()), trainer.effort.active
+    kept = trainer.snapshot(), trainer.effort.active
     try:
         if steps is not None:
             _steps(trainer, steps)

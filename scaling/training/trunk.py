@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from scaling.runs.records import read_record, trunk_folder
@@ -10,7 +11,7 @@ from scaling.training.checkpoint import Checkpoints
 from scaling.training.desk import Desk, Point, make_trainer, to_the_end
 from scaling.training.loop import advance, marks, outcome
 from scaling.training.schedule import averages, decay_start
-from scaling.training.trainer import Trainer, copied
+from scaling.training.trainer import Trainer
 
 
 class Trunk:
@@ -39,14 +40,14 @@ class Trunk:
     def run(self) -> None:
         """Train every branch; if the trunk diverges, so do all that have not left it."""
         desk = self.desk
-        self.trainer = trainer = make_trainer(self.pending[0], desk)
-        desk.settle(trainer)
+        self.trainer = make_trainer(self.pending[0], desk)
+        desk.settle(self.trainer)
         state: dict[str, Any] | None = None  # of the trunk, in memory
         for i, point in enumerate(self.pending):
             if i:
                 desk.tell("start", point["id"])
             own, start = desk.checkpoints(point), decay_start(point)
-            cut = trainer.found(own)
+            cut = self.trainer.found(own)
             if cut is not None and cut["step"] >= start:
                 self._restore(point, cut)
                 state = None
@@ -57,13 +58,22 @@ class Trunk:
                 if not self._advance(start, self.pending[i:]):
                     return
                 state = self._leave()
-                trainer.write(self.kept, start, {**state, "paid": trainer.paid})
+                if start:
+                    kept = {**state, "paid": self.trainer.paid}
+                    self.trainer.write(self.kept, start, kept)
+            del cut
+            desk.trainer = self.trainer
             ends: list[dict[str, Any]] = []
-            to_the_end(trainer, own, desk, lambda: ends.append(self._end()))  # noqa: B023
+            desk.guarded([point], partial(self._branch, own, ends))
             if ends and averages(point):  # its rate never fell: where it ends, the trunk goes on
                 following = self.pending[i + 1 :]
-                if following and decay_start(following[0]) >= trainer.step:
+                if following and decay_start(following[0]) >= self.trainer.step:
                     state = ends[0]
+
+    def _branch(self, own: Checkpoints, ends: list[dict[str, Any]]) -> None:
+        """Train a branch to its end, where the trunk goes on if the rate has not fallen."""
+        noted = self.noted if averages(self.trainer.point) else None
+        to_the_end(self.trainer, own, self.desk, lambda: ends.append(self._end()), noted=noted)
 
     def _found(self, start: int, left: Sequence[Point]) -> dict[str, Any] | None:
         """The newest checkpoint of the trunk before a branch; an earlier branch has paid for it."""
@@ -72,20 +82,28 @@ class Trunk:
             return None
         step = state["step"]
         ends = (p for p in self.every if read_record(self.desk.out, p["id"]) and p not in left)
-        paid = max((int(p["steps"]) if averages(p) else decay_start(p) for p in ends), default=0)
+        paid = max((self._left(p, step) for p in ends), default=0)
         if step < start and step in self.left_at:
             paid = step
         state["paid"] = max(state["paid"], min(step, paid))
         return state
 
+    def _left(self, branch: Point, step: int) -> int:
+        """Step at which a branch has left a trunk that is at `step`."""
+        end = int(branch["steps"])
+        return end if averages(branch) and end <= step else decay_start(branch)
+
     def _restore(self, point: Point, state: Mapping[str, Any] | None) -> None:
+        if state is None and self.trainer.step:  # it has gone on as another branch
+            self.trainer = make_trainer(point, self.desk)
+            self.desk.settle(self.trainer)
         self.trainer.turn_to(point)
         if state is not None:
             self.trainer.restore([state])
 
     def _leave(self) -> dict[str, Any]:
         """State of the trunk for those who go on from here, when this branch has paid for it."""
-        state: dict[str, Any] = copied(self.trainer.states()[0])
+        (state,) = self.trainer.snapshot()
         return {**state, "paid": self.trainer.step, "seconds": [0.0, 0.0]}
 
     def _end(self) -> dict[str, Any]:

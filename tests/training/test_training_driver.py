@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 from typer.testing import CliRunner  # noqa: E402
 
 from scaling.cli.app import app  # noqa: E402
-from scaling.errors import TrainingError  # noqa: E402
+from scaling.errors import TrainingError, counted  # noqa: E402
 from scaling.runs.read import read_table  # noqa: E402
 from scaling.runs.records import PointFiles, commit_record, load_plan, read_record  # noqa: E402
 from scaling.training import driver  # noqa: E402

@@ -33,6 +33,7 @@ class DebugEngine:
     ) -> None:
         self.out, self.device, self.setup, self.stop = out, device, setup, stop
         self.queue: deque[Job] = deque()
+        self.plan: list[dict[str, Any]] | None = None
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue the jobs."""
@@ -52,7 +53,9 @@ class DebugEngine:
 
         if not self.queue:
             return []
-        job, plan = self.queue.popleft(), load_plan(self.out)
+        if self.plan is None:
+            self.plan = load_plan(self.out)
+        job, plan = self.queue.popleft(), self.plan
         points = {point["id"]: point for point in plan}
         events: list[Event] = []
 

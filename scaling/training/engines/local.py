@@ -17,7 +17,7 @@ from scaling.runs.records import PointFiles, checkpoints_in, read_record, trunk_
 from scaling.training.engines.base import Event, Job, error_of
 
 MAX_STARTS = 3  # starts of a job without a newer checkpoint or a new record
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0  # for a step, and for writing a large checkpoint
 GPUS = Path("/proc/driver/nvidia/gpus")
 
 
