@@ -212,7 +212,7 @@ def test_diverged_points_run_again_only_when_asked(planned):
         done = cli("sweep", "run", out, "--engine", "debug", "--json")
         assert done.exit_code == 0, done.stderr
         assert json.loads(done.stdout)["counts"]["diverged"] == 1
-        assert f"{expected} points trained" in done.stderr
+        assert f"{counted(expected, 'point')} trained" in done.stderr
         assert "SC303" in done.stderr
     assert rows(out)[0]["loss"] == ""
     assert cli("sweep", "run", out, "--engine", "debug", "--retry", "diverged").exit_code == 0

@@ -316,3 +316,33 @@ def test_the_loop_tells_of_every_look_but_the_last(one_point, cpu):
     steps = point["steps"]
     assert loop.advance(trainer, steps, print, control, noted=(), ended=print)
     assert told == [(step, True) for step in range(CHECK_EVERY, steps, CHECK_EVERY)]
+
+
+def test_a_wish_to_stop_does_not_wait_for_slow_steps(one_point, cpu, monkeypatch):
+    """A look is twenty steps; where a step takes a second, stopping is asked after each."""
+    _, point = one_point()
+    clock, asked = itertools.count(), []
+    monkeypatch.setattr(loop.time, "monotonic", lambda: 0.6 * next(clock))
+    saved = []
+    control = loop.Control(stop=lambda: asked.append(1) or len(asked) == 2)
+    trainer = Trainer(point, cpu)
+    with pytest.raises(loop.Stopped):
+        loop.advance(
+            trainer, point["steps"], lambda t: saved.append(t.step), control, noted=(), ended=print
+        )
+    assert saved == [trainer.step]
+    assert trainer.step < CHECK_EVERY
+
+
+@pytest.mark.parametrize("text", ["CUDA error: device-side assert triggered", "CUDA error: ECC"])
+def test_a_spoilt_device_is_no_fault_of_the_point(one_point, cpu, monkeypatch, text):
+    """The process ends, so that another one goes on; no record is written."""
+    out, point = one_point()
+
+    def broken(self, model, tokens):
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(Text, "loss", broken)
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        run_point(out, point, cpu)
+    assert read_record(out, point["id"]) is None

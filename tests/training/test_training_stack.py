@@ -233,3 +233,25 @@ def test_a_trial_leaves_no_trace_in_the_results(planned, cpu):
         assert timeless(read_record(plain, point["id"])) == timeless(
             read_record(tried, point["id"])
         )
+
+
+def test_stacks_that_are_divided_otherwise_lose_no_steps(planned, cpu, monkeypatch):
+    """Two stacks, stopped at different steps, that another number of workers makes one."""
+    out = planned(design={**SEEDS, "seeds": 4})
+    points = load_plan(out)
+    setup = Setup(stack=4, checkpoint_seconds=0.0)
+    for part, looks in ((points[:2], 1), (points[2:], 3)):
+        calls = itertools.count()
+        stop = lambda calls=calls, looks=looks: next(calls) == looks  # noqa: E731
+        with pytest.raises(Stopped):
+            run_job(part, "stack", Desk(out, cpu, setup, stop=stop))
+    begun, real = [], Stack.restore
+
+    def noting(self, states):
+        begun.append((len(self.points), states[0]["step"]))
+        return real(self, states)
+
+    monkeypatch.setattr(Stack, "restore", noting)
+    run_job(points, "stack", Desk(out, cpu, setup))
+    assert begun == [(2, 40), (2, 80)]
+    assert {read_record(out, p["id"])["status"] for p in points} == {"done"}

@@ -15,6 +15,7 @@ from scaling.training.job import run_job  # noqa: E402
 from scaling.training.loop import Stopped  # noqa: E402
 from scaling.training.schedule import decay_start  # noqa: E402
 from scaling.training.setup import Setup  # noqa: E402
+from scaling.training.trainer import Trainer  # noqa: E402
 from tests.training.conftest import TINY, timeless  # noqa: E402
 
 DOUBLING = {"kind": "grid", "params": [9e2], "data": [6e3, 1.2e4, 2.4e4], "trunks": True}
@@ -114,3 +115,35 @@ def test_a_trunk_that_diverges_ends_all_its_branches(planned, cpu):
     for point in points:
         assert read_record(out, point["id"])["status"] == "diverged"
         assert result(out, point) == result(other, point)
+
+
+def test_a_branch_whose_trunk_is_lost_starts_anew(shared, planned, cpu):
+    """The first branch goes on from its own checkpoint; nothing of it may reach the second."""
+    points = load_plan(shared)[1:]
+    other, calls = apart(planned, points, cpu), itertools.count()
+    setup = Setup(checkpoint_seconds=0.0)
+    with pytest.raises(Stopped):  # the trunk is looked at three times, then the branch
+        run_job(points, "trunk", Desk(shared, cpu, setup, stop=lambda: next(calls) == 3))
+    own = Checkpoints(PointFiles.of(shared, points[0]["id"]).folder)
+    assert own.newest() > decay_start(points[0])
+    Checkpoints(trunk_folder(shared, points[0]["trunk"])).remove()
+    run_job(points, "trunk", Desk(shared, cpu, setup))
+    for point in points:
+        assert result(shared, point) == result(other, point)
+    assert read_record(shared, points[1]["id"])["trunk_steps"] == 0
+
+
+def test_one_branch_that_fails_is_no_end_of_the_others(shared, cpu, monkeypatch):
+    points, real = load_plan(shared), Trainer.train_step
+
+    def failing(self):
+        if self.point["id"] == points[1]["id"] and self.step == points[1]["steps"] - 1:
+            raise ValueError("made up")
+        return real(self)
+
+    monkeypatch.setattr(Trainer, "train_step", failing)
+    run_job(points, "trunk", Desk(shared, cpu))
+    records = [read_record(shared, p["id"]) for p in points]
+    assert [r["status"] for r in records] == ["done", "failed", "done"]
+    assert records[1]["steps_done"] == points[1]["steps"] - 1
+    assert records[1]["C_spent"] > 0
