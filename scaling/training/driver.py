@@ -36,6 +36,7 @@ from scaling.runs.records import (
     write_results,
 )
 from scaling.training.engines.base import Engine, Event
+from scaling.training.engines.local import visible_gpus
 from scaling.training.grouping import jobs_of
 
 RESULTS_SECONDS = 5.0
@@ -156,7 +157,7 @@ def run(
             if find_spec("torch") is None:
                 raise MissingExtraError.of("torch", "train", "train points")
             refuse_unknown(pending)
-            _check_devices(pending, settings)
+            _check_devices(pending, settings, device)
             jobs = jobs_of(points, pending, trunks, settings, device, workers)
             count = min(workers, len(jobs)) if workers else None
             runner = _engine(engine, out, points, count, device, settings, limits)
@@ -192,9 +193,16 @@ def _chosen(points: Points, only: Sequence[str]) -> Points:
     return [p for p in points if not only or p["id"].startswith(tuple(only))]
 
 
-def _check_devices(points: Points, settings: Mapping[str, Any]) -> None:
-    """Refuse a batch that cannot be divided equally over the devices of its point."""
+def _check_devices(points: Points, settings: Mapping[str, Any], device: str) -> None:
+    """Refuse devices that are not there, and a batch that cannot be divided over them equally."""
     devices, least = int(settings.get("devices", 1)), settings.get("devices_from", 0.0)
+    if devices == 1:
+        return
+    gpus = visible_gpus() if device != "cpu" else []
+    if 0 < len(gpus) < devices:
+        found = f"{devices} for each point"
+        expected = f"at most the {counted(len(gpus), 'GPU')} of this machine"
+        raise TrainingError(Fault("SC312", "[engine] devices", found, expected))
     for point in points:
         if point["N"] >= least and point["sequences"] % devices:
             found = f"{counted(point['sequences'], 'sequence')} a step for {devices} devices"

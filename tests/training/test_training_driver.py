@@ -16,10 +16,11 @@ torch = pytest.importorskip("torch")
 from typer.testing import CliRunner  # noqa: E402
 
 from scaling.cli.app import app  # noqa: E402
-from scaling.errors import TrainingError, counted  # noqa: E402
+from scaling.errors import ConfigError, TrainingError, counted  # noqa: E402
 from scaling.runs.read import read_table  # noqa: E402
 from scaling.runs.records import PointFiles, commit_record, load_plan, read_record  # noqa: E402
 from scaling.training import driver  # noqa: E402
+from scaling.training.engines import local  # noqa: E402
 from scaling.training.engines.base import Job  # noqa: E402
 from scaling.training.engines.local import MAX_STARTS, LocalEngine  # noqa: E402
 
@@ -551,3 +552,42 @@ def test_a_record_is_committed_once(planned):
     assert commit_record(out, record)
     assert not commit_record(out, record | {"loss": 2.0})
     assert read_record(out, name)["loss"] == 1.0
+
+
+# ------------------------------------------------------------------------------------------ GPUs
+
+
+@pytest.mark.parametrize(
+    ("asked", "count", "found"),
+    [("0,2", 2, ["0", "2"]), ("0,1", 0, []), ("", 4, []), ("-1", 4, []), ("3", 4, ["3"])],
+)
+def test_gpus_are_those_that_torch_sees(monkeypatch, asked, count, found):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", asked)
+    monkeypatch.setattr(local, "_usable_gpus", lambda asked: count)
+    assert local.visible_gpus() == found
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this torch sees GPUs")
+def test_a_torch_without_cuda_sees_no_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert local.visible_gpus() == []
+
+
+def test_more_devices_than_there_are_is_refused(planned, monkeypatch):
+    out = planned()
+    monkeypatch.setattr(driver, "visible_gpus", lambda: ["0", "1"])
+    with pytest.raises(TrainingError, match="at most the 2 GPUs") as caught:
+        driver.run(out, device="cuda", setup={"devices": 4})
+    assert caught.value.code == "SC312"
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused(planned):
+    with pytest.raises(TrainingError, match="8 sequences a step for 3 devices") as caught:
+        driver.run(planned(), device="cpu", setup={"devices": 3})
+    assert caught.value.code == "SC312"
+
+
+def test_only_a_point_of_the_plan_can_be_chosen(planned):
+    with pytest.raises(ConfigError, match="--only") as caught:
+        driver.run(planned(), device="cpu", only=["zzz"])
+    assert caught.value.exit_code == 2

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from scaling.training.engines.base import Event, Job, error_of
 
 MAX_STARTS = 3  # starts of a job without a newer checkpoint or a new record
 STOP_SECONDS = 60.0  # for a step, and for writing a large checkpoint
-GPUS = Path("/proc/driver/nvidia/gpus")
+SIGNS = ("/proc/driver/nvidia/gpus", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # of a GPU
 
 
 def usable_cores() -> int:
@@ -29,11 +30,27 @@ def usable_cores() -> int:
 
 
 def visible_gpus() -> list[str]:
-    """Names of the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` has them."""
+    """Names of the GPUs that workers may use, as ``CUDA_VISIBLE_DEVICES`` has them.
+
+    Where the machine seems to have some, torch is asked in a process of its own: it may have been
+    built without CUDA, and a driver may be missing.
+    """
     asked = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if asked is not None:
-        return [name for name in asked.split(",") if name.strip() not in ("", "-1")]
-    return [str(i) for i in range(len(list(GPUS.glob("*"))))]
+    names = [] if asked is None else [n for n in asked.split(",") if n.strip() not in ("", "-1")]
+    there = bool(names) if asked is not None else any(Path(sign).exists() for sign in SIGNS)
+    count = _usable_gpus(asked) if there else 0
+    return (names or [str(i) for i in range(count)])[:count]
+
+
+@lru_cache
+def _usable_gpus(asked: str | None) -> int:
+    """How many GPUs torch sees under a setting of ``CUDA_VISIBLE_DEVICES``."""
+    del asked
+    code = "import torch; print(torch.cuda.device_count())"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    return int(found.stdout) if found.stdout.strip().isdigit() else 0
 
 
 class _Slot:
