@@ -148,13 +148,16 @@ def _rows(folder: Path, planned: Plan, stage: str) -> Iterator[dict[str, Any]]:
 def rehearse(planned: Plan, out: Path) -> None:
     """Say what a run would do, and do nothing."""
     from scaling.runs.records import read_record
+    from scaling.training.grouping import own_compute
 
     typer.echo(plan_table(planned))
     tell(planned.messages)
     done = [p for p in planned if read_record(out, p.id) is not None]
     left = [p for p in planned if read_record(out, p.id) is None]
     text = f"{len(done)} of {len(planned)} points have a record; {len(left)} would be trained, "
-    text += f"{sum(p.C for p in left):.3g} FLOP"
+    design = planned.study.design
+    own = own_compute([vars(p) for p in planned], design is not None and design.trunks)
+    text += f"{sum(own[p.id] for p in left):.3g} FLOP"
     seconds = [p.seconds for p in left if p.seconds is not None]
     if left and len(seconds) == len(left):
         text += f", {duration(sum(seconds))} of work"

@@ -132,7 +132,9 @@ def _study(file: Path, out: Path | None, smoke: bool) -> tuple[Any, Path]:
 def _rehearse(file: Path, out: Path | None, smoke: bool, as_json: bool) -> None:
     from scaling.api import plan_of
     from scaling.cli.stages import due, rehearse, tuned_in
+    from scaling.planning.study import kept_study
     from scaling.runs.records import load_plan, read_record
+    from scaling.training.grouping import own_compute
 
     if not file.is_dir():
         study, folder = _study(file, out, smoke)
@@ -144,7 +146,10 @@ def _rehearse(file: Path, out: Path | None, smoke: bool, as_json: bool) -> None:
         return
     points = load_plan(file)
     left = [p for p in points if read_record(file, p["id"]) is None]
-    compute = sum(p["C"] for p in left)
+    kept = kept_study(file)
+    design = None if kept is None else kept.design
+    own = own_compute(points, design is not None and design.trunks)
+    compute = sum(own[p["id"]] for p in left)
     if as_json:
         print_json({"points": left, "totals": {"points": len(left), "C": compute}})
         return

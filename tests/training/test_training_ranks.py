@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from functools import partial
 from pathlib import Path
@@ -142,6 +143,19 @@ def test_a_rank_that_is_killed_costs_a_restart(planned, cpu, one, sharding):
     assert furthest(losses(out, point), one["float64", 1]) < 1e-10
 
 
+@pytest.fixture
+def in_rank(tmp_path, monkeypatch):
+    """Let one of the processes run some code of the test's when it starts."""
+
+    def run(rank, code):
+        text = f"import os\nif os.environ.get('RANK') == '{rank}':\n"
+        text += textwrap.indent(textwrap.dedent(code), "    ")
+        (tmp_path / "sitecustomize.py").write_text(text)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    return run
+
+
 def ranks_of(out):
     """Return the processes that train together in a folder, torchrun aside."""
     found = []
@@ -157,25 +171,22 @@ def ranks_of(out):
     return sorted(found)
 
 
-def test_memory_that_runs_out_in_one_rank_restarts_all_with_less(planned, cpu, one, tmp_path):
+def test_memory_that_runs_out_in_one_rank_restarts_all_with_less(planned, cpu, one, in_rank):
     """The second process fails with more than two sequences a pass; the batch stays."""
     out = planned(**sections())
     (point,) = load_plan(out)
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os\n"
-        "if os.environ.get('RANK') == '1':\n"
-        "    import torch\n"
-        "    from scaling.training.tasks.text import Text\n"
-        "    real = Text.loss\n"
-        "    def loss(self, model, tokens):\n"
-        "        if len(tokens) > 2:\n"
-        "            raise torch.OutOfMemoryError('made up')\n"
-        "        return real(self, model, tokens)\n"
-        "    Text.loss = loss\n"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-        run_job([point], "alone", Desk(out, cpu, Setup(precision="float64", devices=2)))
+    code = """
+        import torch
+        from scaling.training.tasks.text import Text
+        real = Text.loss
+        def loss(self, model, tokens):
+            if len(tokens) > 2:
+                raise torch.OutOfMemoryError("made up")
+            return real(self, model, tokens)
+        Text.loss = loss
+    """
+    in_rank(1, code)
+    run_job([point], "alone", Desk(out, cpu, Setup(precision="float64", devices=2)))
     record = read_record(out, point["id"])
     assert record["provenance"]["micro_batch"] == 2
     assert furthest(losses(out, point), one["float64", 1]) < 1e-10
@@ -198,23 +209,20 @@ def test_branches_of_a_trunk_on_two_ranks(planned, cpu):
     assert not list(trunk_folder(together, points[0]["trunk"]).glob("*"))
 
 
-def test_a_disk_that_is_full_is_no_fault_of_the_point(planned, cpu, tmp_path):
+def test_a_disk_that_is_full_is_no_fault_of_the_point(planned, cpu, in_rank):
     """What a process raises comes back as it was; nothing is recorded."""
     out = planned(**sections())
     (point,) = load_plan(out)
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os\n"
-        "if os.environ.get('RANK') == '0':\n"
-        "    from scaling.training import checkpoint\n"
-        "    def full(path, write):\n"
-        "        raise OSError(28, 'No space left on device', str(path))\n"
-        "    checkpoint.write_atomic_by = full\n"
-    )
+    code = """
+        from scaling.training import checkpoint
+        def full(path, write):
+            raise OSError(28, "No space left on device", str(path))
+        checkpoint.write_atomic_by = full
+    """
+    in_rank(0, code)
     setup = Setup(devices=2, checkpoint_seconds=0.0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-        with pytest.raises(OutputError, match="No space left on device") as caught:
-            run_job([point], "alone", Desk(out, cpu, setup))
+    with pytest.raises(OutputError, match="No space left on device") as caught:
+        run_job([point], "alone", Desk(out, cpu, setup))
     assert caught.value.code == "SC003"
     assert read_record(out, point["id"]) is None
 

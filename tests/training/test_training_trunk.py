@@ -6,7 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from typer.testing import CliRunner  # noqa: E402
+
 from scaling import api  # noqa: E402
+from scaling.cli.app import app  # noqa: E402
 from scaling.runs.records import PointFiles, load_plan, read_record, trunk_folder  # noqa: E402
 from scaling.training.checkpoint import Checkpoints  # noqa: E402
 from scaling.training.desk import Desk  # noqa: E402
@@ -148,3 +151,10 @@ def test_one_branch_that_fails_is_no_end_of_the_others(shared, cpu, monkeypatch)
     assert [r["status"] for r in records] == ["done", "failed", "done"]
     assert records[1]["steps_done"] == points[1]["steps"] - 1
     assert records[1]["C_spent"] > 0
+
+
+def test_a_rehearsal_counts_a_trunk_once(shared):
+    design_total = sum(own_compute(load_plan(shared), trunks=True).values())
+    done = CliRunner().invoke(app, ["sweep", "run", str(shared), "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert f"3 of 3 points would be trained, {design_total:.3g} FLOP" in done.stderr
