@@ -139,7 +139,7 @@ def overhead(context):
         plan = _planned(out, design, context)
         points = load_plan(out)
         settings = {"stack": 1}
-        jobs = jobs_of(points, points, False, settings, context.device.type, 1)
+        jobs = jobs_of(points, points, False, settings, _engine(out, context.device.type, settings))
         done, marks = _followed(out, jobs, context.device.type, settings)
         sizes = {p["id"]: p["N"] for p in points}
         found = {}
@@ -171,9 +171,13 @@ def overhead(context):
     return "Time between points", [common.table(header, rows), common.bullets(notes)]
 
 
+def _engine(out, device, settings):
+    return LocalEngine(out, 1, device, settings, {p["id"]: p["trunk"] for p in load_plan(out)})
+
+
 def _followed(out, jobs, device, settings):
     """Train jobs on a hooked worker; return (id, time) of each end, and times of steps."""
-    engine = LocalEngine(out, 1, device, settings, {p["id"]: p["trunk"] for p in load_plan(out)})
+    engine = _engine(out, device, settings)
     engine.command = [sys.executable, "-c", HOOK, *engine.command[3:]]
     before = dict(os.environ)
     os.environ.update(environment())

@@ -101,6 +101,8 @@ class Fault:
         The part of the excerpt to underline.
     at : int
         Where in the excerpt `mark` is to be looked for.
+    detail : str
+        Lines that are shown as they are, such as a traceback.
     """
 
     code: str
@@ -111,6 +113,7 @@ class Fault:
     excerpt: str = ""
     mark: str = ""
     at: int = -1
+    detail: str = ""
 
     def render(self) -> str:
         """Return the fault as the lines that a person reads."""
@@ -118,6 +121,7 @@ class Fault:
         if self.excerpt:
             line, mark = clip(self.excerpt, MAX_EXCERPT), clip(self.mark, MAX_EXCERPT)
             lines += _underlined(line, mark, max(self.at, 0))
+        lines += [f"  {printable(line)}" for line in self.detail.splitlines()]
         if self.expected:
             lines += wrapped(f"  expected: {self.expected}", "    ")
         if self.mend:

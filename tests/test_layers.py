@@ -44,6 +44,8 @@ ONLY_IN = {
     "wandb": ("runs/importers/wandb.py", "training/trackers/wandb.py"),
     "google": ("runs/importers/events.py", "runs/importers/wandb.py"),
     "mlflow": ("training/trackers/mlflow.py",),
+    "ray": ("training/engines/ray",),
+    "submitit": ("training/engines/slurm",),
     "sqlalchemy": (),
     "tensorflow": (),
 }
@@ -136,7 +138,7 @@ def test_the_guard_lets_the_rest_pass(where, source):
     [
         f
         for f in FILES
-        if re.match(r"training/(driver|engines/local|pace|trackers/\w+|__init__)\.py", f)
+        if re.match(r"training/(driver|lock|summary|engines/\w+|pace|trackers/\w+|__init__)\.py", f)
     ],
 )
 def test_the_driver_does_not_load_torch(where):

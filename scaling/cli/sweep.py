@@ -167,7 +167,7 @@ def check_choices(
 
     for option, value, known in (
         ("--device", device, ("auto", "cpu", "cuda")),
-        ("--engine", engine, ("local", "debug")),
+        ("--engine", engine, ("local", "ray", "slurm", "debug")),
     ):
         if value is not None and value not in known:
             raise ConfigError(Fault("SC004", option, f'"{value}"', "one of " + ", ".join(known)))

@@ -148,10 +148,39 @@ class TuningSection(Section):
     check: Positive | None = None
 
 
+class RaySection(Section):
+    """What Ray is asked for: the cluster, and what it sets apart for each job."""
+
+    address: str | None = None
+    cpus: Annotated[float, Field(ge=0)] = 1.0
+    gpus: Annotated[float, Field(ge=0)] | None = None
+    memory_gib: Positive | None = None
+    resources: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    autoscaled: bool = False
+
+
+class SlurmSection(Section):
+    """What Slurm is asked for each job, and how it is asked what has become of it."""
+
+    partition: str | None = None
+    minutes: Count | None = None
+    cpus: Count = 1
+    gres: str | None = None
+    memory_gib: Positive | None = None
+    constraint: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    exclude: str | None = None
+    signal_seconds: Count = 90
+    poll_seconds: Positive = 10.0
+    setup: list[str] = Field(default_factory=list)
+    extra: dict[str, str | int | bool] = Field(default_factory=dict)
+
+
 class EngineSection(Section):
     """Where the points are trained, and what that costs."""
 
-    name: Literal["local", "debug"] = "local"
+    name: Literal["local", "debug", "ray", "slurm"] = "local"
     workers: Count | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -164,6 +193,8 @@ class EngineSection(Section):
     keep: bool = False
     deadline_seconds: Positive | None = None
     track: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(default_factory=list)
+    ray: RaySection = RaySection()
+    slurm: SlurmSection = SlurmSection()
     calibration: str | None = None
     accelerator: str | None = None
     mfu: Annotated[float, Field(gt=0, le=1)] | None = None

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -65,8 +66,13 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def temporary_name(path: Path) -> Path:
+    """Name beside `path` that no other process has, on this machine or another one."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
 def _write_temporary(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         with temporary.open("wb") as handle:
             write(handle)

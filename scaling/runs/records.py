@@ -7,14 +7,14 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scaling.errors import ConfigError, Fault
 from scaling.runs.columns import STATUSES
-from scaling.runs.files import commit_once, explain_os_errors, write_atomic
+from scaling.runs.files import commit_once, explain_os_errors, temporary_name, write_atomic
 
 RECORD_SCHEMA = "scaling/record@1"
 STATUS_SCHEMA = "scaling/status@1"
@@ -138,7 +138,7 @@ def write_progress(out: Path, point: Point, **state: Any) -> None:
     """Say how far a running point is; it need not survive a crash, so it is not synced."""
     path = PointFiles.of(out, point["id"]).progress
     text = json.dumps({**state, "steps": point["steps"], "updated": time.time()})
-    temporary = path.with_suffix(".tmp")
+    temporary = temporary_name(path)
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text)
@@ -184,8 +184,10 @@ def retry(out: Path, points: Iterable[Point], statuses: Iterable[str]) -> int:
     return count
 
 
-def clear_remains(out: Path, points: Iterable[Point], keep: bool) -> None:
-    """Remove what processes that were killed have left; none may be at work.
+def clear_remains(
+    out: Path, points: Collection[Point], keep: bool, busy: Collection[str] = ()
+) -> None:
+    """Remove what processes that were killed have left.
 
     These are files that were not finished, and checkpoints of points that have a record since. A
     failed point keeps its own, which it goes on from if it is to run again.
@@ -197,19 +199,24 @@ def clear_remains(out: Path, points: Iterable[Point], keep: bool) -> None:
         Of the whole plan.
     keep : bool
         Whether checkpoints are wanted.
+    busy : collection of str
+        Ids of points that a process may be at work on; their files stay.
     """
     pending: dict[str, bool] = {}  # whether a branch is left, by trunk
+    working = {str(p["trunk"]) for p in points if p["id"] in busy}
     with explain_os_errors(out):
-        for path in [*out.glob(".*.tmp"), *out.glob("trials/.*.tmp")]:
+        for path in [*out.glob(".*.tmp"), *out.glob("trials/.*.tmp")] if not busy else ():
             path.unlink(missing_ok=True)
         for point in points:
             record = read_record(out, point["id"])
             trunk = str(point["trunk"])
             pending[trunk] = pending.get(trunk, False) or record is None
             done = record is not None and record["status"] != "failed"
-            _clear(PointFiles.of(out, point["id"]).folder, done, keep)
+            if point["id"] not in busy:
+                _clear(PointFiles.of(out, point["id"]).folder, done, keep)
         for trunk, left in pending.items():
-            _clear(trunk_folder(out, trunk), not left, keep)
+            if trunk not in working:
+                _clear(trunk_folder(out, trunk), not left, keep)
 
 
 def _clear(folder: Path, done: bool, keep: bool) -> None:

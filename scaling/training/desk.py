@@ -14,6 +14,7 @@ import torch
 from scaling.errors import ScalingError
 from scaling.runs.records import PointFiles, read_record, write_progress
 from scaling.training.checkpoint import Checkpoints
+from scaling.training.engines.base import of_the_place
 from scaling.training.loop import (
     Control,
     NeedsSmaller,
@@ -58,6 +59,8 @@ class Desk:
         Asked now and then; if true, the job checkpoints and raises `Stopped`.
     tell : callable
         Called with (event, point id, fields).
+    spare : dict
+        Exceptions that a point may still raise before it is kept as failed, by id; none if absent.
     ranks, rank : int
         Processes that train each point together, and which of them this is.
     micro : int, optional
@@ -72,6 +75,7 @@ class Desk:
     plan: Sequence[Point] = ()
     stop: Callable[[], bool] = lambda: False
     tell: Callable[..., None] = lambda *_, **__: None
+    spare: dict[str, int] = field(default_factory=dict)
     ranks: int = 1
     rank: int = 0
     micro: int | None = None
@@ -144,7 +148,7 @@ class Desk:
             return
         try:
             work()
-        except (ScalingError, Stopped, NeedsSmaller, Split, OSError):
+        except (ScalingError, Stopped, NeedsSmaller, Split):
             raise
         except TooBig as error:
             status, cause = "too-big", str(error) or "out of memory with one sequence a pass"
@@ -153,13 +157,20 @@ class Desk:
                 raise  # the device is of no use to this process: another one goes on
             status = "too-big" if is_memory_error(error) else "failed"
             cause = traceback.format_exc(limit=-3)
-        except Exception:  # noqa: BLE001 - whatever stops a run, its point is kept as failed
+        except Exception as error:
+            if of_the_place(error):
+                raise
             status, cause = "failed", traceback.format_exc(limit=-3)
         else:
             return
-        for point in points:
-            if read_record(self.out, point["id"]) is None:
-                self.fail(point, status, cause)
+        left = [p for p in points if read_record(self.out, p["id"]) is None]
+        if status == "failed" and left and all(self.spare.get(p["id"], 0) > 0 for p in left):
+            names = [p["id"] for p in left]
+            self.spare.update({name: self.spare[name] - 1 for name in names})
+            self.tell("exception", names[0], points=names, traceback=cause)
+            return  # it is tried again
+        for point in left:
+            self.fail(point, status, cause)
 
     def fail(self, point: Point, status: str, cause: str) -> None:
         """Keep a point that ended without an outcome of the loop."""

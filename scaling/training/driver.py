@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,14 +15,11 @@ from typing import Any
 from scaling.errors import (
     ConfigError,
     Fault,
-    Message,
     MissingExtraError,
     OutputError,
     TrainingError,
-    clip,
     counted,
 )
-from scaling.runs.files import commit_once, sha256_text
 from scaling.runs.provenance import commit, versions
 from scaling.runs.records import (
     clear_remains,
@@ -35,44 +29,20 @@ from scaling.runs.records import (
     retry,
     write_results,
 )
-from scaling.training.engines.base import Engine, Event
+from scaling.training.engines.base import Engine, Event, devices_of
 from scaling.training.engines.local import visible_gpus
 from scaling.training.grouping import jobs_of
+from scaling.training.lock import asked_to_stop, locked, withdraw
+from scaling.training.summary import Summary, left_at_work, messages_of
 
 RESULTS_SECONDS = 5.0
+LOOK_SECONDS = 1.0  # between looks for a request to stop
+ALIKE = 3  # points that raise the same exception: it is not the point
+DEADLINE, CANCEL = "deadline", "cancel"
 SPARED = 30.0  # times as long as it took until results are written again
 TRAINED_SHAPE = {"vocabulary", "context", "layers", "width", "heads", "ffn"}
 Listener = Callable[[Event], None]
 Points = Sequence[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a run of the driver ended.
-
-    Attributes
-    ----------
-    counts : mapping
-        Records by status.
-    seconds : float
-        Wall time.
-    trained : int
-        Points that this run finished.
-    messages : tuple of Message
-    stopped : str or None
-        ``deadline`` or the name of a signal, if points are left for it.
-    C, C_spent : float
-        Compute of the points that this run brought to a loss, each on its own, and what was
-        spent on them: less where a trunk was trained once [FLOP].
-    """
-
-    counts: dict[str, int]
-    seconds: float
-    trained: int
-    messages: tuple[Message, ...]
-    stopped: str | None = None
-    C: float = 0.0
-    C_spent: float = 0.0
 
 
 @dataclass
@@ -81,22 +51,30 @@ class Limits:
 
     Attributes
     ----------
+    out : Path
+        Sweep folder, in which anybody may ask for it.
     deadline : float or None
         Seconds after `began`.
     signals : list of str
         Names of the signals that came.
     """
 
+    out: Path
     deadline: float | None = None
     signals: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    looked: float = 0.0
 
     def reached(self) -> str | None:
         """What ends the run now, or None."""
+        now = time.monotonic()
+        if not self.signals and now - self.looked > LOOK_SECONDS:
+            self.looked = now
+            self.signals += [CANCEL] * asked_to_stop(self.out)
         if self.signals:
             return self.signals[0]
-        late = self.deadline is not None and time.monotonic() - self.began >= self.deadline
-        return "deadline" if late else None
+        late = self.deadline is not None and now - self.began >= self.deadline
+        return DEADLINE if late else None
 
 
 def run(
@@ -118,12 +96,14 @@ def run(
     ----------
     out : path
         A folder with ``plan.jsonl``.
-    engine : {"local", "debug"}
+    engine : {"local", "debug", "ray", "slurm"}
     workers : int, optional
-        Worker processes; one a core, or one a GPU, if None.
+        Jobs that run at once; one a core, or one a GPU, if None, and what there is under Ray and
+        Slurm.
     device : {"auto", "cpu", "cuda"}
     setup : mapping, optional
-        Settings of `scaling.training.setup.Setup`.
+        Settings of `scaling.training.setup.Setup`, and under ``ray`` and ``slurm`` those of these
+        engines.
     trunks : bool
         Whether points of one trunk are trained as branches of it.
     deadline : float, optional
@@ -141,36 +121,45 @@ def run(
         SC001 if points are left to train and torch is not installed.
     TrainingError
         SC301 if another driver works on `out`; SC306 if the device is not there; SC312 if a batch
-        cannot be divided over its devices; SC004 for an id that no point has.
+        cannot be divided over its devices; SC004 for an id that no point has; SC318 if three points
+        raise the same exception; SC314 to SC317 as the engine raises them.
     """
     out, settings = Path(out), dict(setup or {})
     points = load_plan(out)
     chosen = _chosen(points, only)
-    limits = Limits(deadline)
-    with _locked(out), _listening(limits):
-        clear_remains(out, points, bool(settings.get("keep")))
+    limits = Limits(out, deadline)
+    keep = bool(settings.get("keep"))
+    with locked(out, lambda: limits.signals.append("another driver")), _listening(limits):
+        withdraw(out)
         if retry_statuses:
             retry(out, chosen, retry_statuses)
         pending = [p for p in chosen if read_record(out, p["id"]) is None]
-        ended = None
+        ended, busy = None, set[str]()
         if pending:
             if find_spec("torch") is None:
                 raise MissingExtraError.of("torch", "train", "train points")
             refuse_unknown(pending)
-            _check_devices(pending, settings, device)
-            jobs = jobs_of(points, pending, trunks, settings, device, workers)
-            count = min(workers, len(jobs)) if workers else None
-            runner = _engine(engine, out, points, count, device, settings, limits)
+            _refuse_two(engine, out)
+            runner = _engine(engine, out, points, workers, device, settings, limits)
+            _check_devices(pending, settings, device, engine)
             try:
-                runner.submit(jobs)
+                busy = set(runner.open())
+                clear_remains(out, points, keep, busy)
+                free = [p for p in pending if p["id"] not in busy]
+                runner.submit(jobs_of(points, free, trunks, settings, runner))
                 ended = _follow(runner, out, points, listener, limits)
-            except BaseException:
-                runner.cancel()
+                if ended in (DEADLINE, CANCEL):
+                    runner.cancel()
+                busy = set(runner.leave())
+            except BaseException as error:
+                busy = set(_end(runner, error))
                 with contextlib.suppress(OutputError):  # what went wrong first is to be told
                     write_results(out, points)
-                raise
-            runner.cancel()
-            clear_remains(out, points, bool(settings.get("keep")))
+                if not busy:
+                    raise
+                ended = "SIGINT"
+        withdraw(out)
+        clear_remains(out, points, keep, busy)
         counts = write_results(out, points)
     new = [(p, r) for p in pending if (r := read_record(out, p["id"])) is not None]
     done = [(p, r) for p, r in new if r["status"] == "done"]
@@ -178,7 +167,7 @@ def run(
         counts,
         time.monotonic() - limits.began,
         len(new),
-        tuple(_messages(counts, ended, len(pending) - len(new), new)),
+        (*messages_of(counts, ended, len(pending) - len(new), new), *left_at_work(out, busy)),
         ended,
         sum(p["C"] for p, _ in done),
         sum(record["C_spent"] for _, record in done),
@@ -193,18 +182,40 @@ def _chosen(points: Points, only: Sequence[str]) -> Points:
     return [p for p in points if not only or p["id"].startswith(tuple(only))]
 
 
-def _check_devices(points: Points, settings: Mapping[str, Any], device: str) -> None:
+def _end(runner: Engine, error: BaseException) -> Collection[str]:
+    """End an engine after an error; return ids of points that go on, if a person only left."""
+    if isinstance(error, KeyboardInterrupt):
+        return runner.leave()
+    runner.cancel()
+    runner.leave()
+    return ()
+
+
+def _refuse_two(engine: str, out: Path) -> None:
+    """Refuse to train by another engine what Slurm has."""
+    if engine == "slurm" or not (out / "slurm").is_dir():
+        return
+    from scaling.training.engines.slurm import living
+
+    with contextlib.suppress(FileNotFoundError):
+        if found := living(out):
+            text = f"{counted(len(found), 'job')} of this sweep are in Slurm"
+            mend = f"--engine slurm follows them; scaling sweep cancel {out} ends them"
+            raise TrainingError(Fault("SC301", str(out), text, mend=mend))
+
+
+def _check_devices(points: Points, settings: Mapping[str, Any], device: str, engine: str) -> None:
     """Refuse devices that are not there, and a batch that cannot be divided over them equally."""
-    devices, least = int(settings.get("devices", 1)), settings.get("devices_from", 0.0)
+    devices = int(settings.get("devices", 1))
     if devices == 1:
         return
-    gpus = visible_gpus() if device != "cpu" else []
+    gpus = visible_gpus() if device != "cpu" and engine in ("local", "debug") else []
     if 0 < len(gpus) < devices:
         found = f"{devices} for each point"
         expected = f"at most the {counted(len(gpus), 'GPU')} of this machine"
         raise TrainingError(Fault("SC312", "[engine] devices", found, expected))
     for point in points:
-        if point["N"] >= least and point["sequences"] % devices:
+        if point["sequences"] % devices_of(point, settings):
             found = f"{counted(point['sequences'], 'sequence')} a step for {devices} devices"
             mend = "[engine] devices that divide the batch of every point"
             raise TrainingError(
@@ -242,15 +253,24 @@ def _engine(
     settings: dict[str, Any],
     limits: Limits,
 ) -> Engine:
-    from scaling.training.engines.debug import DebugEngine
-    from scaling.training.engines.local import LocalEngine
-
+    trunks = {p["id"]: p["trunk"] for p in points}
     if name == "debug":
-        return DebugEngine(out, device, settings, lambda: limits.reached() is not None)
+        from scaling.training.engines.debug import DebugEngine
+
+        return DebugEngine(out, device, settings, trunks, lambda: limits.reached() is not None)
     if name == "local":
-        trunks = {p["id"]: p["trunk"] for p in points}
+        from scaling.training.engines.local import LocalEngine
+
         return LocalEngine(out, workers, device, settings, trunks)
-    raise TrainingError(Fault("SC004", "--engine", f'"{name}"', "local or debug"))
+    if name == "ray":
+        from scaling.training.engines.ray import RayEngine
+
+        return RayEngine(out, workers, device, settings, trunks)
+    if name == "slurm":
+        from scaling.training.engines.slurm import SlurmEngine
+
+        return SlurmEngine(out, workers, device, settings, trunks)
+    raise TrainingError(Fault("SC004", "--engine", f'"{name}"', "local, ray, slurm or debug"))
 
 
 def _follow(
@@ -258,6 +278,8 @@ def _follow(
 ) -> str | None:
     """Follow the jobs to their end; return what ended them before, if anything did."""
     last, pause = time.monotonic(), RESULTS_SECONDS
+    failures: dict[str, set[str]] = {}  # points by where their exceptions came from
+    cancelled = False
     while runner.busy():
         reached = limits.reached()
         if reached is not None:
@@ -266,12 +288,35 @@ def _follow(
             told = kept_as_failed(out, points, event) if event["event"] == "given up" else event
             if listener is not None:
                 listener(told)
+            if event["event"] == "exception":
+                _refuse_same(failures, event)
+            cancelled = cancelled or event["event"] == "cancelled"
         if time.monotonic() - last > pause:
             began = time.monotonic()
             write_results(out, points)
             last = time.monotonic()
             pause = max(RESULTS_SECONDS, SPARED * (last - began))  # many records take their time
-    return None
+    return "scancel" if cancelled else None
+
+
+def _refuse_same(failures: dict[str, set[str]], event: Event) -> None:
+    """End a study that fails in one place, before all of its points do.
+
+    Raises
+    ------
+    TrainingError
+        SC318 with the traceback, at the third point.
+    """
+    lines = event["traceback"].strip().splitlines()
+    place = "\n".join(line for line in lines if line.startswith('  File "'))
+    kind = next((line.partition(":")[0] for line in reversed(lines) if line[:1].strip()), "")
+    alike = failures.setdefault(f"{place}\n{kind}", set())
+    alike.add(event["id"])
+    if len(alike) >= ALIKE:
+        found = f"{len(alike)} points raised the same exception"
+        mend = "mend that and run again; --only trains single points meanwhile"
+        where, detail = f"point {event['id']}", event["traceback"].strip()
+        raise TrainingError(Fault("SC318", where, found, mend=mend, detail=detail))
 
 
 def kept_as_failed(out: Path, points: Points, event: Event) -> Event:
@@ -297,39 +342,6 @@ def kept_as_failed(out: Path, points: Points, event: Event) -> Event:
     return {"event": "done", **{name: record[name] for name in names}}
 
 
-def _messages(
-    counts: dict[str, int],
-    ended: str | None,
-    left: int,
-    new: Sequence[tuple[dict[str, Any], dict[str, Any]]],
-) -> list[Message]:
-    found = []
-    if counts["diverged"]:
-        text = f"{counted(counts['diverged'], 'point')} diverged; kept as rows"
-        text += _example(new, ("diverged",))
-        mend = "a lower rate; --retry diverged runs them again"
-        found.append(Message("SC303", text, mend=mend))
-    lost = counts["failed"] + counts["too-big"]
-    if lost:
-        text = f"{counted(lost, 'point')} failed; kept as rows"
-        text += _example(new, ("failed", "too-big"))
-        found.append(Message("SC302", text, "error", mend="--retry failed runs them again"))
-    if ended is not None and left:
-        text = f"Stopped by {ended} with {counted(left, 'point')} left. The same command goes on, "
-        text += "points that ran from their last checkpoints."
-        found.append(Message("SC313", text))
-    return found
-
-
-def _example(new: Sequence[tuple[dict[str, Any], dict[str, Any]]], statuses: Sequence[str]) -> str:
-    """Say the cause of the first such point of this run."""
-    for point, record in new:
-        if record["status"] in statuses:
-            cause = str(record["cause"]).strip().splitlines()[-1]
-            return f", such as {point['id']}: {clip(cause, 120)}."
-    return "."
-
-
 @contextlib.contextmanager
 def _listening(limits: Limits) -> Iterator[None]:
     """Note signals that ask a process to leave, so that running points keep a checkpoint."""
@@ -346,69 +358,3 @@ def _listening(limits: Limits) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-# ------------------------------------------------------------------------------------------ lock
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    path = out / "driver.lock"
-    mine = json.dumps({"pid": os.getpid(), "started": _started(os.getpid()), "host": _host()})
-    for _ in range(3):
-        if commit_once(path, mine):
-            break
-        holder = _holder(path)
-        if holder is not None and not _gone(holder):
-            raise TrainingError(
-                Fault(
-                    "SC301",
-                    str(path),
-                    f"process {holder.get('pid')} works on this sweep",
-                    mend="wait for it or end it; if it runs on another machine that is gone, "
-                    "remove the lock",
-                )
-            )
-        path.unlink(missing_ok=True)
-    else:
-        raise TrainingError(Fault("SC301", str(path), "taken by another driver just now"))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # read-only by now; a lock of a process that is gone
-            path.unlink(missing_ok=True)
-
-
-def _holder(path: Path) -> dict[str, Any] | None:
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
-def _gone(holder: dict[str, Any]) -> bool:
-    """Whether the holder was a process of this machine that has ended."""
-    if holder.get("host") != _host():
-        return False
-    pid = int(holder["pid"])
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return _started(pid) != holder.get("started")
-
-
-def _host() -> str:
-    return sha256_text(socket.gethostname())[:16]
-
-
-def _started(pid: int) -> str | None:
-    """Start time of a process in clock ticks, which tells it from a later one of the same id."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return text.rsplit(")", 1)[1].split()[19]

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from scaling.runs.files import canonical_json
-from scaling.training.engines.base import Job
-from scaling.training.engines.local import usable_cores, visible_gpus
+from scaling.training.engines.base import Job, Kind, Places, devices_of
 from scaling.training.schedule import averages, decay_start
 
+PARTS = 8  # jobs that each place has at least, so that all end together
 MOST_STACKED = 16  # points of a stack where a trial decides
 OWN = ("lr", "weight_decay")  # what the optimiser blocks of a stack may differ in
 Point = Mapping[str, Any]
@@ -31,10 +31,12 @@ def jobs_of(
     pending: Sequence[Point],
     trunks: bool,
     settings: Mapping[str, Any],
-    device: str,
-    workers: int | None,
+    engine: Places,
 ) -> list[Job]:
     """Divide the pending points into jobs, those that take longest first.
+
+    Where starting a job takes long, points of one shape share one, as long as it takes no more
+    than a small part of what each place has to do.
 
     Parameters
     ----------
@@ -45,19 +47,16 @@ def jobs_of(
         Whether points of one trunk are trained as branches of it.
     settings : mapping
         Of `scaling.training.setup.Setup`.
-    device : {"auto", "cpu", "cuda"}
-    workers : int or None
-        Processes; as many as there are cores or GPUs if None.
+    engine : Places
     """
-    gpus = visible_gpus() if device != "cpu" else []
-    on_gpu = bool(gpus) or device == "cuda"
-    places = workers or (len(gpus) or 1 if on_gpu else usable_cores())
+    places, on_gpu = engine.places, engine.on_gpu
     left = {p["id"]: p for p in pending}
     groups: list[tuple[float, Job]] = []
 
-    def take(job: Job, cost: float) -> None:
-        groups.append((cost, job))
-        for name in job.points:
+    def take(own: Sequence[Point], kind: Kind, cost: float) -> None:
+        ids = tuple(p["id"] for p in own)
+        groups.append((cost, Job(ids, kind, devices_of(own[0], settings))))
+        for name in ids:
             left.pop(name, None)
 
     share = own_compute(points, trunks)
@@ -65,7 +64,7 @@ def jobs_of(
         own = [p for p in branches if p["id"] in left]
         if own:
             cost = sum(_cost(p) * share[p["id"]] / p["C"] for p in own)
-            take(Job(tuple(p["id"] for p in own), "trunk"), cost)
+            take(own, "trunk", cost)
     most = settings.get("stack", "auto")
     most = (MOST_STACKED if on_gpu else 1) if most == "auto" else int(most)
     if most > 1 and int(settings.get("devices", 1)) == 1:
@@ -75,9 +74,27 @@ def jobs_of(
         several = {p["id"] for stack in every if len(stack) > 1 for p in stack}
         keys = {stackable(p) for p in points if p["id"] in several}
         for stack in _stacks(list(left.values()), most, places, keys):
-            take(Job(tuple(p["id"] for p in stack), "stack"), sum(map(_cost, stack)))
-    groups += [(_cost(p), Job((name,))) for name, p in left.items()]
+            take(stack, "stack", sum(map(_cost, stack)))
+    whole = sum(cost for cost, _ in groups) + sum(map(_cost, left.values()))
+    most_cost = whole / (PARTS * places) if engine.packs else 0.0
+    for pack in _packs(list(left.values()), most_cost, settings):
+        take(pack, "alone", sum(map(_cost, pack)))
     return [job for _, job in sorted(groups, key=lambda group: -group[0])]
+
+
+def _packs(points: Sequence[Point], most: float, settings: Mapping[str, Any]) -> list[list[Point]]:
+    """Points that one process trains one after another: of one shape, and of one cost at most."""
+    if most <= 0.0:
+        return [[point] for point in points]
+    packs: dict[tuple[str, int], list[list[Point]]] = {}
+    for point in sorted(points, key=_cost, reverse=True):
+        key = canonical_json(point["shape"]), devices_of(point, settings)
+        found = packs.setdefault(key, [])
+        if found and sum(map(_cost, found[-1])) + _cost(point) <= most:
+            found[-1].append(point)
+        else:
+            found.append([point])
+    return [pack for found in packs.values() for pack in found]
 
 
 def own_compute(points: Sequence[Point], trunks: bool) -> dict[str, float]:

@@ -194,7 +194,8 @@ def main() -> None:
     out, plan = Path(job["out"]), load_plan(Path(job["out"]))
     points = {point["id"]: point for point in plan}
     ranks = dist.get_world_size()
-    desk = Desk(out, device, Setup.of(job["setup"]), plan, stop.is_set, tell, ranks, rank)
+    setup = Setup.of(job["setup"])
+    desk = Desk(out, device, setup, plan, stop.is_set, tell, ranks=ranks, rank=rank)
     desk.micro = job["micro"]
     chosen = [points[name] for name in job["points"]]
     threading.Thread(target=_leave_with_the_worker, daemon=True).start()

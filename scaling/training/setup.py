@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from scaling.training.engines.base import devices_of
+
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
@@ -35,6 +37,8 @@ class Setup:
         Time between checkpoints [s].
     keep : bool
         Whether the last checkpoint of a finished point stays.
+    share : float
+        Part of a GPU's memory that this process may take, where several use one.
     """
 
     precision: str = "auto"
@@ -45,6 +49,7 @@ class Setup:
     sharding: str = "auto"
     checkpoint_seconds: float = 60.0
     keep: bool = False
+    share: float = 1.0
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Setup:
@@ -68,7 +73,13 @@ class Setup:
 
     def ranks(self, point: Mapping[str, Any]) -> int:
         """Devices that a point is trained on."""
-        return self.devices if self.devices > 1 and point["N"] >= self.devices_from else 1
+        return devices_of(point, self.as_dict())
+
+
+def prepare_share(device: torch.device, setup: Setup) -> None:
+    """Keep a process that shares a GPU to its part of the memory."""
+    if device.type == "cuda" and setup.share < 1.0:
+        torch.cuda.set_per_process_memory_fraction(setup.share, device)
 
 
 def prepare(device: torch.device) -> None:

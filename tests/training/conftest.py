@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +23,11 @@ TINY = {
     "model": {"context": 16, "layers": 1},
     "design": {"kind": "grid", "params": [9e2, 1.9e3], "data": [4e3, 8e3]},
 }
+
+
+def places(count):
+    """Return what divides points into jobs for so many processes of a CPU."""
+    return SimpleNamespace(places=count, on_gpu=False, packs=False)
 
 
 def timeless(record):

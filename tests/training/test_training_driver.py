@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -19,10 +20,11 @@ from scaling.cli.app import app  # noqa: E402
 from scaling.errors import ConfigError, TrainingError, counted  # noqa: E402
 from scaling.runs.read import read_table  # noqa: E402
 from scaling.runs.records import PointFiles, commit_record, load_plan, read_record  # noqa: E402
-from scaling.training import driver  # noqa: E402
+from scaling.training import driver, lock  # noqa: E402
 from scaling.training.engines import local  # noqa: E402
+from scaling.training.engines.attempts import MAX_STARTS  # noqa: E402
 from scaling.training.engines.base import Job  # noqa: E402
-from scaling.training.engines.local import MAX_STARTS, LocalEngine  # noqa: E402
+from scaling.training.engines.local import LocalEngine  # noqa: E402
 
 DEAD = 2**22 + 1  # above the largest process id
 
@@ -296,7 +298,7 @@ def test_cuda_without_a_device_is_refused(planned, engine):
 
 def test_a_second_runner_is_refused(planned):
     out = planned()
-    with driver._locked(out):
+    with lock.locked(out):
         held = (out / "driver.lock").read_bytes()
         with pytest.raises(TrainingError, match=f"process {os.getpid()} works") as caught:
             driver.run(out, engine="debug")
@@ -308,8 +310,8 @@ def test_a_second_runner_is_refused(planned):
 
 
 def lock_of(**changes):
-    mine = {"pid": os.getpid(), "started": driver._started(os.getpid()), "host": driver._host()}
-    return json.dumps(mine | changes)
+    mine = {"pid": os.getpid(), "started": lock._started(os.getpid())}
+    return json.dumps({**mine, "host": socket.gethostname()} | changes)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,7 @@ def test_a_stale_lock_is_cleared(planned, text):
 def test_a_lock_of_another_machine_holds(planned):
     out = planned()
     (out / "driver.lock").write_text(lock_of(host="elsewhere", pid=DEAD))
-    with pytest.raises(TrainingError, match="remove the lock") as caught:
+    with pytest.raises(TrainingError, match="on elsewhere works") as caught:
         driver.run(out, engine="debug")
     assert caught.value.code == "SC301"
     assert (out / "driver.lock").exists()
@@ -467,7 +469,7 @@ def test_workers_that_cannot_start_stop_the_sweep(supervise):
 def worker(out, text):
     """Start a real worker and give it this text on standard input."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "scaling.training.worker", str(out), "cpu", "{}"],
+        [sys.executable, "-m", "scaling.training.worker", str(out), "cpu", "{}", "w"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -493,7 +495,9 @@ def test_a_worker_leaves_when_standard_input_ends(planned, text):
 def test_a_worker_that_is_asked_to_leave_keeps_a_checkpoint(planned):
     out = planned(design={"kind": "grid", "params": [9e2], "data": [2e7]})
     (point,) = load_plan(out)
-    process = worker(out, json.dumps({"points": [point["id"]], "kind": "alone"}) + "\n")
+    process = worker(
+        out, json.dumps({"points": [point["id"]], "kind": "alone", "spare": {}}) + "\n"
+    )
     try:
         events = iter(process.stdout.readline, "")
         assert next(json.loads(e) for e in events if "progress" in e)["id"] == point["id"]

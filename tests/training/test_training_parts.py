@@ -17,7 +17,7 @@ from scaling.training.setup import Setup  # noqa: E402
 from scaling.training.stack import Stack  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
 from scaling.training.trainer import Trainer  # noqa: E402
-from tests.training.conftest import timeless  # noqa: E402
+from tests.training.conftest import places, timeless  # noqa: E402
 from tests.training.test_training_resume import DAMAGES, stop_at_look  # noqa: E402
 
 SEEDS = {"kind": "grid", "params": [9e2], "data": [1.2e4], "seeds": 4}
@@ -69,7 +69,7 @@ def test_the_rest_of_a_stack_ends_in_the_bits_of_the_whole(planned, cpu, whole, 
         (folder / "record.json").unlink()
         for name, data in before[point["id"]].items():
             (folder / name).write_bytes(data)
-    (job,) = jobs_of(points, points[gone:], False, OFTEN.as_dict(), "cpu", 1)
+    (job,) = jobs_of(points, points[gone:], False, OFTEN.as_dict(), places(1))
     assert (job.kind, len(job.points)) == ("stack", 4 - gone)
     run_job(points[gone:], job.kind, Desk(out, cpu, OFTEN))
     assert {p["id"]: left_by(out, p) for p in points} == whole["stack"]

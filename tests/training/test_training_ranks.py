@@ -231,10 +231,18 @@ def test_ranks_leave_with_their_worker(planned, cpu):
     out = planned(design={"kind": "grid", "params": [9e2], "data": [1.6e6]})
     (point,) = load_plan(out)
     setup = {"devices": 2}
-    command = [sys.executable, "-m", "scaling.training.worker", str(out), "cpu", json.dumps(setup)]
+    command = [
+        sys.executable,
+        "-m",
+        "scaling.training.worker",
+        str(out),
+        "cpu",
+        json.dumps(setup),
+        "w",
+    ]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        job = {"points": [point["id"]], "kind": "alone"}
+        job = {"points": [point["id"]], "kind": "alone", "spare": {}}
         worker.stdin.write(json.dumps(job) + "\n")
         worker.stdin.flush()
         for line in iter(worker.stdout.readline, ""):

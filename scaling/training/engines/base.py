@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import errno
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,14 +24,74 @@ class Job:
     points : tuple of str
     kind : {"alone", "trunk", "stack"}
         One after another, as branches of one trunk, or as one stacked model.
+    devices : int
+        Devices that each of its points is trained on.
     """
 
     points: tuple[str, ...]
     kind: Kind = "alone"
+    devices: int = 1
 
 
-class Engine(Protocol):
+@dataclass(frozen=True)
+class Check:
+    """What was found of something that an engine needs.
+
+    Attributes
+    ----------
+    name : str
+        What was looked at.
+    found : str
+    code : str
+        Of the message that a run ends with if it is not as it should be; empty if all is well.
+    mend : str
+        The command or the change that repairs it.
+    """
+
+    name: str
+    found: str
+    code: str = ""
+    mend: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+        return not self.code
+
+    def fault(self) -> Fault:
+        """Say it as the fault that ends a run."""
+        return Fault(self.code, self.name, self.found, mend=self.mend)
+
+
+def devices_of(point: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
+    """Devices that a point is trained on under ``[engine] devices`` and ``devices_from``."""
+    devices = int(settings.get("devices", 1))
+    return devices if devices > 1 and point["N"] >= settings.get("devices_from", 0.0) else 1
+
+
+class Places(Protocol):
+    """What decides how points are divided into jobs.
+
+    Attributes
+    ----------
+    places : int
+        Jobs that run at once, as far as is known.
+    on_gpu : bool
+        Whether points are trained on GPUs.
+    packs : bool
+        Whether starting a job takes long, so that short points of one shape share one.
+    """
+
+    places: int
+    on_gpu: bool
+    packs: bool
+
+
+class Engine(Places, Protocol):
     """Runs jobs; results are records on disk, events are only news."""
+
+    def open(self) -> Collection[str]:
+        """Make sure that jobs can run; return ids of points that are at work already."""
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Take jobs, in the order in which they should start."""
@@ -43,6 +104,21 @@ class Engine(Protocol):
 
     def cancel(self) -> None:
         """Stop everything; running points keep a checkpoint where they can."""
+
+    def leave(self) -> Collection[str]:
+        """End with this process; return ids of points that go on without it."""
+
+
+PLACE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE,
+    errno.ENODEV, errno.ENXIO, errno.ENOTCONN,
+)  # fmt: skip
+
+
+def of_the_place(error: BaseException) -> bool:
+    """Whether an error of the file system is that of a disk, and not of what was asked of it."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in PLACE
 
 
 def fields_of(error: ScalingError | OSError, out: Path) -> dict[str, Any]:

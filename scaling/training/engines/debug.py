@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling.training.engines.base import Event, Job
+from scaling.training.engines.attempts import Attempts
+from scaling.training.engines.base import Event, Job, error_of
+from scaling.training.engines.local import visible_gpus
 
 
 class DebugEngine:
@@ -20,6 +22,8 @@ class DebugEngine:
     device : {"auto", "cpu", "cuda"}
     setup : mapping
         Settings of `scaling.training.setup.Setup`.
+    trunks : mapping
+        Trunk of each point, by id.
     stop : callable
         Asked now and then; if true, the running job keeps a checkpoint and is queued again.
     """
@@ -29,11 +33,18 @@ class DebugEngine:
         out: Path,
         device: str,
         setup: dict[str, Any],
+        trunks: dict[str, str],
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.out, self.device, self.setup, self.stop = out, device, setup, stop
         self.queue: deque[Job] = deque()
-        self.plan: list[dict[str, Any]] | None = None
+        self.attempts = Attempts(out, trunks)
+        self.places, self.packs = 1, False
+        self.on_gpu = device != "cpu" and bool(visible_gpus())
+
+    def open(self) -> tuple[str, ...]:
+        """Nothing is at work without this process."""
+        return ()
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue the jobs."""
@@ -44,35 +55,33 @@ class DebugEngine:
         del timeout
         import torch
 
-        from scaling.runs.records import load_plan
-        from scaling.training.desk import Desk
-        from scaling.training.device import device_of
-        from scaling.training.job import run_job
-        from scaling.training.loop import Stopped
-        from scaling.training.setup import Setup
+        from scaling.training.serving import Server
 
         if not self.queue:
             return []
-        if self.plan is None:
-            self.plan = load_plan(self.out)
-        job, plan = self.queue.popleft(), self.plan
-        points = {point["id"]: point for point in plan}
+        job = self.queue.popleft()
         events: list[Event] = []
 
-        def tell(event: str, name: str, **fields: Any) -> None:
-            events.append({"event": event, "id": name, **fields})
+        def tell(event: str, name: str | None = None, **fields: Any) -> None:
+            found: Event = {"event": event, "id": name, **fields}
+            if event == "error":
+                raise error_of(found)
+            if self.attempts.news(found):
+                events.append(found)
 
-        setup = Setup.of(self.setup)
-        desk = Desk(self.out, device_of(self.device), setup, plan, self.stop, tell)
         threads = torch.get_num_threads()
         try:
-            run_job([points[name] for name in job.points], job.kind, desk)
-        except Stopped:
-            self.queue.appendleft(job)
+            server = Server(self.out, self.device, self.setup, self.stop, tell)
+            ended = server.run(self.attempts.begin(job))
         finally:  # the process is the caller's
             torch.set_num_threads(threads)
             torch.set_flush_denormal(False)
-        return events
+        again, more = self.attempts.end(job, "left" if ended == "stopped" else "finished")
+        if again is not None and ended == "stopped":
+            self.queue.appendleft(again)
+        elif again is not None:
+            self.queue.append(again)
+        return events + more
 
     def busy(self) -> bool:
         """Whether jobs are queued."""
@@ -81,3 +90,8 @@ class DebugEngine:
     def cancel(self) -> None:
         """Forget the queue."""
         self.queue.clear()
+
+    def leave(self) -> tuple[str, ...]:
+        """Nothing is at work without this process."""
+        self.cancel()
+        return ()

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import Fault, TrainingError
-from scaling.runs.records import PointFiles, checkpoints_in, read_record, trunk_folder
+from scaling.training.engines.attempts import MAX_STARTS, Attempts, End
 from scaling.training.engines.base import Event, Job, error_of
 
-MAX_STARTS = 3  # starts of a job without a newer checkpoint or a new record
 STOP_SECONDS = 60.0  # for a step, and for writing a large checkpoint
 SIGNS = ("/proc/driver/nvidia/gpus", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # of a GPU
 
@@ -76,11 +75,10 @@ class _Slot:
         self.point: str | None = None  # of the job, where it is now
         self.buffer = b""
 
-    def send(self, job: Job) -> None:
+    def send(self, job: Job, order: dict[str, Any]) -> None:
         assert self.process.stdin is not None
         self.job, self.point = job, None
-        text = json.dumps({"points": job.points, "kind": job.kind})
-        self.process.stdin.write(text.encode() + b"\n")
+        self.process.stdin.write(json.dumps(order).encode() + b"\n")
         self.process.stdin.flush()
 
     def close(self) -> None:
@@ -116,13 +114,14 @@ class LocalEngine:
         setup: dict[str, Any],
         trunks: dict[str, str],
     ) -> None:
-        self.out, self.trunks = out, trunks
+        self.out, self.attempts = out, Attempts(out, trunks)
         self.gpus = visible_gpus() if device != "cpu" else []
         self.each = int(setup.get("devices", 1))
-        places = max(1, len(self.gpus) // self.each)
-        on_gpu = bool(self.gpus) or device == "cuda"
-        self.workers = workers or (places if on_gpu else usable_cores())
-        self.places = places
+        self.seats = max(1, len(self.gpus) // self.each)  # GPUs, or groups of them
+        self.on_gpu = self.packs = bool(self.gpus) or device == "cuda"
+        self.places = workers or (self.seats if self.on_gpu else usable_cores())
+        if self.gpus and self.places > self.seats:
+            setup = {**setup, "share": 1.0 / -(-self.places // self.seats)}
         self.command = [
             sys.executable,
             "-m",
@@ -134,20 +133,23 @@ class LocalEngine:
         self.queue: deque[Job] = deque()
         self.slots: list[_Slot] = []
         self.selector = selectors.DefaultSelector()
-        self.starts: dict[Job, tuple[int, tuple[str, ...] | None]] = {}
-        self.told: set[str] = set()  # points whose end was made known
         self.stillborn = 0  # workers in a row that died before they were ready
+
+    def open(self) -> tuple[str, ...]:
+        """Nothing is at work without this process."""
+        return ()
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue the jobs and start as many workers as they can use."""
         self.queue.extend(jobs)
-        while len(self.slots) < min(self.workers, len(self.queue)):
+        while len(self.slots) < min(self.places, len(self.queue)):
             self._open(len(self.slots))
 
     def _open(self, number: int) -> None:
-        first = number % self.places * self.each
+        first = number % self.seats * self.each
         gpus = self.gpus[first : first + self.each]
-        slot = _Slot(number, self.command, self.out / "logs" / f"worker-{number}.log", gpus)
+        name = f"worker-{number}"
+        slot = _Slot(number, [*self.command, name], self.out / "logs" / f"{name}.log", gpus)
         assert slot.process.stdout is not None
         os.set_blocking(slot.process.stdout.fileno(), False)
         self.selector.register(slot.process.stdout, selectors.EVENT_READ, slot)
@@ -169,18 +171,10 @@ class LocalEngine:
 
     def _give(self, slot: _Slot) -> None:
         job = self.queue.popleft()
-        mark, (count, old) = self._mark(job), self.starts.get(job, (0, None))
-        self.starts[job] = (count + 1 if mark == old else 1, mark)
         try:
-            slot.send(job)
+            slot.send(job, self.attempts.begin(job))
         except OSError:  # the worker died meanwhile; its end of file will be read next
             slot.job = job
-
-    def _mark(self, job: Job) -> tuple[str, ...]:
-        """Newest checkpoints of a job: what changes when a start has not been in vain."""
-        folders = [PointFiles.of(self.out, name).folder for name in job.points]
-        folders += [trunk_folder(self.out, self.trunks[name]) for name in job.points[:1]]
-        return tuple(path.name for folder in folders for path in checkpoints_in(folder)[:1])
 
     def _read(self, slot: _Slot) -> list[Event]:
         assert slot.process.stdout is not None
@@ -201,12 +195,20 @@ class LocalEngine:
                 self.cancel()
                 raise error_of(event)
             elif kind == "finished":
-                slot.job = slot.point = None
+                events += self._settle(slot)
             elif kind in ("start", "progress"):
                 slot.point = event["id"]
-            elif kind == "done":
-                self.told.add(event["id"])
-            events.append(event)
+            if self.attempts.news(event):
+                events.append(event)
+        return events
+
+    def _settle(self, slot: _Slot) -> list[Event]:
+        """Take a finished job from its worker, and queue what is to be tried again."""
+        assert slot.job is not None
+        again, events = self.attempts.end(slot.job, "finished")
+        slot.job = slot.point = None
+        if again is not None:
+            self.queue.append(again)
         return events
 
     def _bury(self, slot: _Slot) -> list[Event]:
@@ -231,45 +233,14 @@ class LocalEngine:
                     mend="read that log",
                 )
             )
-        events = [] if slot.job is None else self._again(slot.job, slot.point, code)
+        events: list[Event] = []
+        if slot.job is not None:  # a worker that was asked to leave ends with 0
+            end: End = "died" if code else "left"
+            again, events = self.attempts.end(slot.job, end, slot.point, code)
+            if again is not None:
+                self.queue.appendleft(again)
         if self.queue:
             self._open(slot.number)
-        return events
-
-    def _again(self, job: Job, at: str | None, code: int) -> list[Event]:
-        """Queue what is left of a job whose worker died; give up a point that killed several.
-
-        A worker that was asked to leave has not died: it ends with 0 and has kept a checkpoint.
-        """
-        records = {name: read_record(self.out, name) for name in job.points}
-        names = ("status", "loss", "seconds", "cause")
-        events: list[Event] = [
-            {"event": "done", "id": name, **{k: record[k] for k in names}}
-            for name, record in records.items()
-            if record is not None and name not in self.told
-        ]
-        left = [name for name, record in records.items() if record is None]
-        kind, points = job.kind, job.points
-        starts, mark = self.starts.pop(job)
-        if code == 0:
-            starts, mark = 0, None
-        if left and starts >= MAX_STARTS:
-            starts, mark = 0, None
-            if kind == "stack":  # taken apart, so that the point that kills it can be told
-                kind = "alone"
-            else:
-                lost = at if at in left else left[0]
-                left.remove(lost)
-                points = tuple(name for name in points if name != lost)
-                cause = f"its worker died {MAX_STARTS} times without a newer checkpoint"
-                cause += f" (exit {code})"
-                events.append({"event": "given up", "id": lost, "cause": cause})
-        if left:
-            again = Job(points, kind)
-            self.starts[again] = (starts, mark)
-            self.queue.appendleft(again)
-            if code:
-                events.append({"event": "lost", "id": at if at in left else left[0], "code": code})
         return events
 
     def cancel(self) -> None:
@@ -287,3 +258,8 @@ class LocalEngine:
         self.slots.clear()
         self.selector.close()
         self.selector = selectors.DefaultSelector()
+
+    def leave(self) -> tuple[str, ...]:
+        """Workers do not outlive this process."""
+        self.cancel()
+        return ()

@@ -1,0 +1,269 @@
+"""The Ray engine: a Ray Core task a job, on whatever nodes the cluster has or gets."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scaling.errors import MissingExtraError, TrainingError
+from scaling.training.engines.attempts import Attempts, End
+from scaling.training.engines.base import Event, Job
+from scaling.training.engines.journal import Progress, Tail
+from scaling.training.engines.machines import Machines
+from scaling.training.engines.ray_cluster import (
+    alive,
+    failed_task,
+    first_line,
+    fits,
+    join,
+    probe,
+    times,
+)
+from scaling.training.engines.task import versions_here
+from scaling.training.lock import ask_to_stop, withdraw
+
+WAITING = 256  # tasks that Ray has at once, so that its autoscaler sees demand and memory is small
+STOP_SECONDS = 60.0  # for a step, and for writing a large checkpoint
+
+
+class RayEngine:
+    """Runs jobs as tasks of Ray Core, not of Tune: what is done is known from records alone.
+
+    Ray is told to retry nothing. A task whose worker or node is lost is given to it again here,
+    where it is known whether the point gets on.
+
+    Parameters
+    ----------
+    out : Path
+        Sweep folder, at the same path on every node.
+    workers : int or None
+        Tasks that Ray has at once at most.
+    device : {"auto", "cpu", "cuda"}
+    setup : mapping
+        Settings of `scaling.training.setup.Setup`, and under ``ray`` those of this engine:
+        ``address``, ``cpus``, ``gpus``, ``memory_gib``, ``resources``, ``autoscaled``.
+    trunks : mapping
+        Trunk of each point, by id.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        workers: int | None,
+        device: str,
+        setup: Mapping[str, Any],
+        trunks: Mapping[str, str],
+    ) -> None:
+        self.out, self.most, self.device, self.setup = out.resolve(), workers, device, dict(setup)
+        self.ray: Mapping[str, Any] = setup.get("ray") or {}
+        self.attempts, self.machines = Attempts(out, trunks), Machines(out)
+        self.queue: deque[Job] = deque()
+        self.running: dict[Any, Job] = {}
+        self.at: dict[str, str] = {}  # point that was started last, by the first of its job
+        self.places, self.on_gpu, self.packs = 1, device == "cuda", False
+        self.ours = False  # whether the cluster is to end with this process
+
+    # ------------------------------------------------------------------------------------ before
+
+    def open(self) -> tuple[str, ...]:
+        """Join the cluster, or start one on this machine, and let every node look at the sweep.
+
+        Raises
+        ------
+        MissingExtraError
+            SC001.
+        ScalingError
+            SC316 if the cluster cannot be reached, SC317 if no node has what a point needs, and
+            what all nodes say if none can work.
+        """
+        if importlib.util.find_spec("ray") is None:
+            raise MissingExtraError.of("ray", "ray", "run a sweep by Ray")
+        self.ours = join(self.ray.get("address"))
+        self.tail, self.progress = Tail(self.out, "ray-"), Progress(self.out)
+        resources = [node["Resources"] for node in alive()]
+        gpus = sum(have.get("GPU", 0) for have in resources)
+        self.on_gpu = self.device == "cuda" or (self.device == "auto" and gpus > 0)
+        need = self._need(1)
+        for check in fits(resources, [self._need(d) for d in self._devices()], self.ray):
+            if not check.ok:
+                raise TrainingError(check.fault())
+        self.places = max(1, int(sum(times(have, need) for have in resources)))
+        self.packs = self.on_gpu
+        for node, answer in probe(self.out, resources=need).items():
+            if answer is not None:
+                self.machines.bad(node, answer)
+        self.machines.check(len(resources))
+        return ()
+
+    def _devices(self) -> set[int]:
+        devices = int(self.setup.get("devices", 1))
+        return {devices} if not self.setup.get("devices_from") else {1, devices}
+
+    def _need(self, devices: int) -> dict[str, float]:
+        """What Ray sets apart for a job, by Ray's names."""
+        gpus = self.ray.get("gpus")
+        each = 1.0 if gpus is None or devices > 1 else float(gpus)
+        need = {"CPU": float(self.ray.get("cpus", 1.0)) * devices}
+        need["GPU"] = each * devices if self.on_gpu else 0.0
+        if self.ray.get("memory_gib"):
+            need["memory"] = float(self.ray["memory_gib"]) * 2**30
+        return need | dict(self.ray.get("resources") or {})
+
+    # ------------------------------------------------------------------------------------- during
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Queue the jobs; Ray is given as many as it needs to see."""
+        self.queue.extend(jobs)
+        self._fill()
+
+    def _fill(self) -> None:
+        most = self.most or max(WAITING, 4 * self.places)
+        while self.queue and len(self.running) < most:
+            job = self.queue.popleft()
+            self.running[self._start(job)] = job
+
+    def _start(self, job: Job) -> Any:
+        """Give a job to Ray."""
+        need = self._need(job.devices)
+        setup = {k: v for k, v in self.setup.items() if k not in ("ray", "slurm")}
+        if 0.0 < need["GPU"] < 1.0:
+            setup["share"] = need["GPU"]
+        special = {k: v for k, v in need.items() if k not in ("CPU", "GPU", "memory")}
+        bad = ",".join(self.machines.lost)
+        options: dict[str, Any] = {
+            "num_cpus": need["CPU"], "num_gpus": need["GPU"], "resources": special or None,
+            "memory": need.get("memory"), "name": f"scaling {job.points[0]}",
+            "label_selector": {"ray.io/node-id": f"!in({bad})"} if bad else None,
+        }  # fmt: skip
+        kind = "cuda" if need["GPU"] else "cpu"  # tasks of no GPU see all that there are
+        order = self.attempts.begin(job)
+        given = {k: v for k, v in options.items() if v is not None}
+        return _remote_task().options(**given).remote(
+            str(self.out), kind, setup, order, versions_here()
+        )  # fmt: skip
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Follow the tasks to their ends; give back to Ray what was lost."""
+        import ray
+
+        self._fill()
+        if not self.running:
+            return []
+        done, _ = ray.wait(list(self.running), timeout=timeout)
+        if done:
+            done, _ = ray.wait(list(self.running), num_returns=len(self.running), timeout=0)
+        events = self._news()
+        for ref in done:
+            events += self._ended(ref, self.running.pop(ref))
+        self._fill()
+        return events
+
+    def _news(self) -> list[Event]:
+        events = []
+        for event in self.tail.events():
+            if event["event"] == "start":
+                self.at[event["id"]] = event["process"]
+            elif event["event"] == "done":
+                self.at.pop(event["id"], None)
+                self.progress.forget(event["id"])
+            if event["event"] not in ("finished", "error") and self.attempts.news(event):
+                events.append(event)
+        return events + self.progress.events(list(self.at))
+
+    def _ended(self, ref: Any, job: Job) -> list[Event]:
+        """What a task left behind, and the task of what is still to be done."""
+        end, code, events = self._verdict(ref)
+        at = next((name for name in reversed(self.at) if name in job.points), None)
+        again, more = self.attempts.end(job, end, at, code)
+        for name in job.points:
+            self.at.pop(name, None)
+        if again is not None and end == "finished":
+            self.queue.append(again)
+        elif again is not None:
+            self.queue.appendleft(again)
+        return events + more
+
+    def _verdict(self, ref: Any) -> tuple[End, int | str, list[Event]]:
+        """How a task ended."""
+        import ray
+        from ray import exceptions
+
+        try:
+            result = ray.get(ref)
+        except (exceptions.NodeDiedError, exceptions.LocalRayletDiedError):
+            return "lost", "node lost", []
+        except exceptions.TaskCancelledError:
+            return "left", 0, []
+        except exceptions.OutOfMemoryError:
+            return "died", "killed by Ray: the memory of its node was full", []
+        except exceptions.RayTaskError as error:  # not of a point: those are told
+            raise TrainingError(failed_task(error)) from error
+        except exceptions.RayError as error:
+            return "died", first_line(error), []
+        if result["end"] != "error":
+            return ("left" if result["end"] == "stopped" else "finished"), 0, []
+        self.machines.bad(result["node"], result)
+        self.machines.check(len(alive()))
+        return "left", 0, [{"event": "message", "message": self.machines.message()}]
+
+    def busy(self) -> bool:
+        """Whether jobs are queued or with Ray."""
+        return bool(self.queue or self.running)
+
+    # -------------------------------------------------------------------------------------- after
+
+    def cancel(self) -> None:
+        """Let running points keep a checkpoint, as the sweep folder asks them to, and end."""
+        import ray
+
+        self.queue.clear()
+        if self.running and ray.is_initialized():
+            with contextlib.suppress(OSError, TrainingError):
+                ask_to_stop(self.out, "driver")
+            waiting = [ref for ref, job in self.running.items() if not self._started(job)]
+            for ref in waiting:
+                ray.cancel(ref)
+            ray.wait(list(self.running), num_returns=len(self.running), timeout=STOP_SECONDS)
+            for ref in self.running:
+                ray.cancel(ref, force=True)
+            withdraw(self.out)
+        self.running.clear()
+        if self.ours:
+            ray.shutdown()
+            self.ours = False
+
+    def _started(self, job: Job) -> bool:
+        return any(name in self.at for name in job.points)
+
+    def leave(self) -> Collection[str]:
+        """Tasks do not outlive the process that gave them out."""
+        self.cancel()
+        return ()
+
+
+# ------------------------------------------------------------------------------------ on the node
+
+
+def _remote_task() -> Any:
+    import ray
+
+    return ray.remote(max_calls=0, max_retries=0)(_task)  # a process is used again and again
+
+
+def _task(
+    out: str, device: str, setup: Mapping[str, Any], order: Mapping[str, Any],
+    expected: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Train a job in a worker process of Ray."""
+    import ray
+
+    from scaling.training.engines.task import perform
+
+    node = ray.get_runtime_context().get_node_id()
+    name = f"ray-{node[:8]}-{os.getpid()}"
+    return {**perform(out, device, setup, order, name, expected), "node": node}

@@ -1,0 +1,316 @@
+"""The Slurm engine: job arrays by submitit, which go on when this process does not.
+
+What an array was given stands in ``OUT/slurm/NAME.json`` before it is submitted under that name, so
+that whoever comes later finds out from Slurm which points are at work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling.errors import Fault, Message, MissingExtraError, TrainingError
+from scaling.runs.files import write_atomic
+from scaling.runs.records import read_record
+from scaling.training.engines.attempts import Attempts, End
+from scaling.training.engines.base import Event, Job
+from scaling.training.engines.journal import Progress, Tail
+from scaling.training.engines.machines import Machines
+from scaling.training.engines.slurm_commands import (
+    ENDED,
+    Element,
+    ask,
+    cancel,
+    checks,
+    directives,
+    living,
+    machines_in,
+    manifest,
+    refused,
+    signal_seconds,
+    states,
+    stillborn,
+)
+from scaling.training.engines.task import perform, versions_here
+
+PLACES = 32  # elements that run at once, where nobody says
+AT_ONCE = 256  # of an array
+SETTLE_SECONDS = 15.0  # until Slurm shows what it was given
+STILLBORN = 3  # elements in a row that ended without a word
+SILENT_SECONDS = 900.0  # without an answer of Slurm
+NOT_OURS = {"BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "REVOKED"}  # ends that no point brings about
+
+
+class SlurmEngine:
+    """Runs jobs as elements of job arrays.
+
+    Parameters
+    ----------
+    out : Path
+        Sweep folder, at the same path on every node.
+    workers : int or None
+        Elements that run at once at most.
+    device : {"auto", "cpu", "cuda"}
+    setup : mapping
+        Settings of `scaling.training.setup.Setup`, and under ``slurm`` those of this engine.
+    trunks : mapping
+        Trunk of each point, by id.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        workers: int | None,
+        device: str,
+        setup: Mapping[str, Any],
+        trunks: Mapping[str, str],
+    ) -> None:
+        self.out, self.workers, self.device, self.setup = (
+            out.resolve(),
+            workers,
+            device,
+            dict(setup),
+        )
+        self.slurm: Mapping[str, Any] = setup.get("slurm") or {}
+        self.attempts, self.machines = Attempts(out, trunks), Machines(out)
+        self.queue: deque[Job] = deque()
+        self.elements: dict[tuple[str, int], Element] = {}
+        self.places, self.packs = workers or PLACES, True
+        self.on_gpu = device == "cuda" or bool(self.slurm.get("gres"))
+        self.quiet = 0  # elements in a row that ended without a word
+        self.heard: set[str] = set()  # Slurm's names of those that were heard of
+        self.looked = self.answered = 0.0
+        self.unfit: set[str] = set()  # those whose machine was given up
+        self.messages: list[Message] = []
+
+    # ------------------------------------------------------------------------------------ before
+
+    def open(self) -> Collection[str]:
+        """Make sure that Slurm takes such jobs; find those of this sweep that are at work.
+
+        Raises
+        ------
+        MissingExtraError
+            SC001.
+        TrainingError
+            SC316 if Slurm does not answer, SC317 if it would not take the jobs, SC314 if a node
+            that is free cannot see the sweep.
+        """
+        for check in checks(self.setup, self.out, self.on_gpu):
+            if check.code == "SC001":
+                raise MissingExtraError(check.fault())
+            if not check.ok:
+                raise TrainingError(check.fault())
+        self.tail, self.progress = Tail(self.out, "slurm-"), Progress(self.out)
+        self.elements = living(self.out)
+        self.answered = time.monotonic()
+        return [name for element in self.elements.values() for name in element.job.points]
+
+    # ------------------------------------------------------------------------------------ during
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Queue the jobs, and submit them."""
+        self.queue.extend(jobs)
+        self._submit()
+
+    def _submit(self) -> None:
+        """Submit what is queued: an array for each number of devices and as long as Slurm takes."""
+        jobs, self.queue = list(self.queue), deque()
+        for devices in sorted({job.devices for job in jobs}):
+            alike = [job for job in jobs if job.devices == devices]
+            size = self._array_size()
+            for first in range(0, len(alike), size):
+                self._array(alike[first : first + size], devices)
+
+    def _array_size(self) -> int:
+        found = ask("scontrol", "show", "config")
+        for line in (found or "").splitlines():
+            name, _, value = line.partition("=")
+            if name.strip() == "MaxArraySize" and value.strip().isdigit():
+                return max(1, int(value) - 1)
+        return 1000
+
+    def _array(self, jobs: Sequence[Job], devices: int) -> None:
+        import submitit
+
+        name = f"scaling-{secrets.token_hex(4)}"
+        setup = {k: v for k, v in self.setup.items() if k not in ("ray", "slurm")}
+        kept = {
+            "device": self.device, "setup": setup, "versions": versions_here(),
+            "devices": devices, "orders": [self.attempts.begin(job) for job in jobs],
+        }  # fmt: skip
+        write_atomic(manifest(self.out, name), json.dumps(kept) + "\n")
+        executor = submitit.SlurmExecutor(self.out / "slurm", max_num_timeout=1 << 30)
+        executor.update_parameters(**self._parameters(name, devices))
+        try:
+            with executor.batch():
+                given = [executor.submit(Work(str(self.out), name, i)) for i in range(len(jobs))]
+        except submitit.core.utils.FailedJobError as error:
+            raise TrainingError(refused(str(error))) from error
+        for index, (job, known) in enumerate(zip(jobs, given, strict=True)):
+            self.elements[(name, index)] = Element(job, number=known.job_id)
+
+    def _parameters(self, name: str, devices: int) -> dict[str, Any]:
+        """What submitit is told: names and signals; the rest goes to Slurm as it is."""
+        flags = directives(self.slurm, self.on_gpu, devices)
+        if self.machines.lost:
+            flags["exclude"] = ",".join(filter(None, [flags.get("exclude"), *self.machines.lost]))
+        return {
+            "job_name": name,
+            "time": flags.pop("time"),
+            "setup": list(self.slurm.get("setup") or []) or None,
+            "signal_delay_s": signal_seconds(self.slurm),
+            "array_parallelism": self.workers or AT_ONCE,
+            "wckey": None,
+            "additional_parameters": flags,
+        }
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Follow the elements to their ends; submit again what was lost."""
+        events = [e for e in self.tail.events() if self._take(e)]
+        running = [e for e in self.elements.values() if e.state in ("RUNNING", "COMPLETING", "")]
+        told = self.attempts.told
+        events += self.progress.events([n for e in running for n in e.job.points if n not in told])
+        for key, element in list(self.elements.items()):
+            if all(name in told for name in element.job.points):  # before Slurm has noticed
+                events += self._ended(key, "COMPLETED")
+        pause = float(self.slurm.get("poll_seconds", 10.0))
+        if self.elements and time.monotonic() - self.looked >= pause:
+            events += self._look()
+        if self.queue:
+            self._submit()
+        events += [{"event": "message", "message": message} for message in self.messages]
+        self.messages.clear()
+        if not events:
+            time.sleep(timeout)
+        return [e for e in events if e["event"] not in ("finished", "error")]
+
+    def _take(self, event: Event) -> bool:
+        """Follow an event of a journal; return whether it is news."""
+        number = event["process"].removeprefix("slurm-")
+        self.heard.add(number)
+        if event["event"] == "error":
+            self._avoid(number, event)
+        if event["event"] == "done":
+            self.progress.forget(event["id"])
+        return self.attempts.news(event)
+
+    def _avoid(self, number: str, event: Event) -> None:
+        """Give a machine up: what waits in Slurm must not go there."""
+        self.unfit.add(number)
+        self.machines.bad(event["node"] or number, event)
+        self.machines.check(machines_in(ask("sinfo", "-h", "-N", "-o", "%N") or ""))
+        self.messages.append(self.machines.message())
+        lost = ",".join(self.machines.lost)
+        for array in {e.number.partition("_")[0] for e in self.elements.values()}:
+            ask("scontrol", "update", f"JobId={array}", f"ExcNodeList={lost}")
+
+    def _look(self) -> list[Event]:
+        """Ask Slurm what has become of the elements."""
+        found = states({name for name, _ in self.elements})
+        self.looked = now = time.monotonic()
+        if found is None:
+            if now - self.answered > SILENT_SECONDS:
+                raise TrainingError(Fault("SC316", "squeue", "has not answered for 15 minutes"))
+            return []
+        self.answered, events = now, []
+        for key, element in list(self.elements.items()):
+            state, number, reason = found.get(key, ("", element.number, ""))
+            if not state and now - element.since < SETTLE_SECONDS:
+                continue
+            element.state, element.number = state, number
+            if "held" in reason.lower() and "launch" in reason.lower():
+                ask("scontrol", "release", number)  # Slurm has drained the node that failed
+            if not state or state in ENDED:
+                events += self._ended(key, state)
+        return events
+
+    def _ended(self, key: tuple[str, int], state: str) -> list[Event]:
+        """What an element left behind; what is left of its job is queued."""
+        element = self.elements.pop(key)
+        end: End = "finished" if state == "COMPLETED" else "lost" if state in NOT_OURS else "died"
+        if element.number in self.unfit or state == "CANCELLED":
+            end = "left"
+        self.unfit.discard(element.number)
+        left = [n for n in element.job.points if read_record(self.out, n) is None]
+        if end in ("finished", "died"):
+            self._listen_for(element, bool(left))
+        again, events = self.attempts.end(element.job, end, None, f"Slurm: {state or 'gone'}")
+        if again is not None and state == "CANCELLED":  # by a person, who meant it
+            events += [{"event": "cancelled", "id": name} for name in left]
+        elif again is not None:
+            self.queue.append(again)
+        return events
+
+    def _listen_for(self, element: Element, left: bool) -> None:
+        """End the run if elements end without a word of theirs: they never got to the sweep."""
+        if not left or element.number in self.heard:
+            self.quiet = 0
+            return
+        self.quiet += 1
+        if self.quiet >= STILLBORN or (not self.heard and not self.elements):
+            raise TrainingError(stillborn(self.out, element.number, self.quiet))
+
+    def busy(self) -> bool:
+        """Whether jobs are queued or with Slurm."""
+        return bool(self.queue or self.elements)
+
+    # -------------------------------------------------------------------------------------- after
+
+    def cancel(self) -> None:
+        """Let running points keep a checkpoint, and take all jobs from Slurm."""
+        self.queue.clear()
+        cancel(self.out, {name for name, _ in self.elements})
+        self.elements.clear()
+
+    def leave(self) -> Collection[str]:
+        """Jobs go on in Slurm."""
+        return [name for element in self.elements.values() for name in element.job.points]
+
+
+# ------------------------------------------------------------------------------------ on the node
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an element of an array does; submitit keeps it on disk."""
+
+    out: str
+    name: str
+    index: int
+
+    def __call__(self) -> str:
+        """Train the jobs of the element."""
+        requeue = signal.getsignal(signal.SIGUSR2)  # submitit's, with which Slurm runs it again
+        kept = json.loads(manifest(Path(self.out), self.name).read_text(encoding="utf-8"))
+        result = perform(
+            self.out, kept["device"], kept["setup"], kept["orders"][self.index],
+            f"slurm-{_own_number()}", kept["versions"], again=True,
+        )  # fmt: skip
+        if result["end"] == "stopped" and result["signal"] == "SIGUSR2" and callable(requeue):
+            requeue(signal.SIGUSR2, None)
+        if result["end"] == "stopped":
+            sys.exit(143)
+        if result["end"] == "error":
+            sys.exit(1)
+        return str(result["end"])
+
+    def checkpoint(self) -> Any:
+        """Return what is to run when Slurm starts the element again: the same."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _own_number() -> str:
+    array, task = (os.environ.get(f"SLURM_ARRAY_{k}_ID") for k in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "0")

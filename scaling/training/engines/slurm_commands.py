@@ -1,0 +1,242 @@
+"""What Slurm is asked and told, in its own commands."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scaling.errors import Fault, TrainingError, counted
+from scaling.training.engines.base import Check, Job
+from scaling.training.lock import ask_to_stop, withdraw
+
+STOP_SECONDS = 60.0
+ANSWER_SECONDS = 60.0  # for a command of Slurm
+MINUTES = 60  # of a job, where nobody says
+SIGNAL_SECONDS = 90
+ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+         "PREEMPTED", "REVOKED", "TIMEOUT"}  # fmt: skip
+
+
+@dataclass
+class Element:
+    """One element of an array.
+
+    Attributes
+    ----------
+    job : Job
+    state : str
+        As Slurm has it; empty until it shows the element.
+    number : str
+        Slurm's name of it, such as ``17_3``.
+    since : float
+        When it was submitted.
+    """
+
+    job: Job
+    state: str = ""
+    number: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+
+def manifest(out: Path, name: str) -> Path:
+    """What an array was given."""
+    return out / "slurm" / f"{name}.json"
+
+
+def ask(*command: str, seconds: float = ANSWER_SECONDS) -> str | None:
+    """Standard output of a command of Slurm, or None if it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def states(names: Collection[str]) -> dict[tuple[str, int], tuple[str, str, str]] | None:
+    """State, number and reason of the elements of arrays, by array and index; None unanswered."""
+    if not names:
+        return {}
+    form = "%i|%j|%T|%r"
+    text = ask("squeue", "-h", "-r", "-t", "all", "-n", ",".join(sorted(names)), "-o", form)
+    if text is None:
+        return None
+    found = {}
+    for line in text.splitlines():
+        number, name, state, reason = line.split("|", 3)
+        index = number.rpartition("_")[2] if "_" in number else "0"
+        found[(name, int(index))] = (state, number, reason)
+    return found
+
+
+def living(out: Path) -> dict[tuple[str, int], Element]:
+    """Elements of a sweep that Slurm has, whoever submitted them.
+
+    Raises
+    ------
+    TrainingError
+        SC316 if there were arrays and Slurm does not answer.
+    """
+    names = [path.stem for path in (out / "slurm").glob("scaling-*.json")]
+    found = states(names)
+    if found is None:
+        raise TrainingError(Fault("SC316", "squeue", "does not answer", "the jobs of this sweep"))
+    elements = {}
+    for (name, index), (state, number, _) in found.items():
+        if state in ENDED:
+            continue
+        kept = json.loads(manifest(out, name).read_text(encoding="utf-8"))
+        order = kept["orders"][index]
+        job = Job(tuple(order["points"]), order["kind"], kept["devices"])
+        elements[(name, index)] = Element(job, state, number)
+    return elements
+
+
+def cancel(out: Path, names: Collection[str]) -> int:
+    """Take arrays from Slurm; what runs keeps a checkpoint first. Return how many elements ran."""
+    if not names:
+        return 0
+    listed = ",".join(sorted(names))
+    ask("scancel", "--state=PENDING", f"--name={listed}")
+    with contextlib.suppress(OSError, TrainingError):
+        ask_to_stop(out, "driver")
+    running, end = _running(names), time.monotonic() + STOP_SECONDS
+    first = len(running)
+    while running and time.monotonic() < end:
+        time.sleep(0.5)
+        running = _running(names)
+    ask("scancel", f"--name={listed}")
+    withdraw(out)
+    return first
+
+
+def _running(names: Collection[str]) -> list[tuple[str, int]]:
+    return [k for k, (state, _, _) in (states(names) or {}).items() if state not in ENDED]
+
+
+def machines_in(text: str) -> int:
+    """Different machines of a list."""
+    return len(set(text.split()))
+
+
+def directives(settings: Mapping[str, Any], on_gpu: bool, devices: int) -> dict[str, Any]:
+    """What Slurm is asked for, by sbatch's names."""
+    names = ("partition", "constraint", "account", "qos", "exclude")
+    memory = settings.get("memory_gib")
+    found = {
+        **{name: settings.get(name) for name in names},
+        "time": int(settings.get("minutes") or MINUTES),
+        "nodes": 1,
+        "ntasks-per-node": 1,
+        "cpus-per-task": int(settings.get("cpus") or 1) * devices,
+        "mem": None if memory is None else f"{int(float(memory) * 1024)}M",
+        "gres": settings.get("gres") or (f"gpu:{devices}" if on_gpu else None),
+        "requeue": True,
+        **(settings.get("extra") or {}),
+    }
+    return {name: value for name, value in found.items() if value not in (None, False)}
+
+
+def signal_seconds(settings: Mapping[str, Any]) -> int:
+    """Seconds before its time is up at which a job is asked to keep a checkpoint."""
+    return int(settings.get("signal_seconds") or SIGNAL_SECONDS)
+
+
+def checks(setup: Mapping[str, Any], out: Path | None, on_gpu: bool) -> Iterator[Check]:
+    """Look at what a run by Slurm needs: the programs, an answer, and whether it takes the jobs."""
+    if importlib.util.find_spec("submitit") is None:
+        yield Check("submitit", "not installed", "SC001", "pip install 'scaling-study[slurm]'")
+        return
+    missing = [name for name in ("sbatch", "squeue", "scontrol", "srun") if not shutil.which(name)]
+    if missing:
+        mend = "run this where jobs are submitted, or load Slurm's module"
+        yield Check("slurm", f"no {missing[0]} on this machine", "SC316", mend)
+        return
+    nodes = ask("sinfo", "-h", "-N", "-o", "%N %T")
+    if nodes is None:
+        yield Check("slurm", "sinfo does not answer", "SC316", "scontrol ping")
+        return
+    yield Check("slurm", counted(machines_in("\n".join(nodes.split()[::2])), "node"))
+    slurm = setup.get("slurm") or {}
+    if 60 * int(slurm.get("minutes") or MINUTES) < 2 * signal_seconds(slurm):
+        found = f"{signal_seconds(slurm)} s before the end of {slurm.get('minutes')} min"
+        mend = "more minutes, or fewer signal_seconds"
+        yield Check("[engine.slurm] signal_seconds", found, "SC317", mend)
+    least = int(setup.get("devices", 1))
+    for devices in sorted({least, 1} if setup.get("devices_from") else {least}):
+        yield _test(slurm, on_gpu, devices)
+    if out is not None:
+        yield _seen(slurm, out)
+
+
+def _test(settings: Mapping[str, Any], on_gpu: bool, devices: int) -> Check:
+    """Ask Slurm whether it would take such a job."""
+    flags = directives(settings, on_gpu, devices)
+    words = [f"--{k}" if v is True else f"--{k}={v}" for k, v in flags.items()]
+    command = ["sbatch", "--test-only", *words, "--wrap=true"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Check("sbatch", "does not answer", "SC316", "scontrol ping")
+    if done.returncode == 0:
+        return Check("sbatch", "takes such a job")
+    fault = refused(done.stderr)
+    return Check(fault.where, fault.found, fault.code, fault.mend)
+
+
+def _seen(settings: Mapping[str, Any], out: Path) -> Check:
+    """Let a node that is free look at the sweep; on a full cluster the jobs themselves do."""
+    partition = settings.get("partition")
+    word = secrets.token_hex(4)
+    code = "import sys, scaling; open(sys.argv[1], 'w').write(scaling.__version__)"
+    sign = out / f".seen.{word}.tmp"
+    command = ["srun", "--immediate=5", "--ntasks=1", "--time=1", "--quiet"]
+    command += [f"--partition={partition}"] if partition else []
+    try:
+        done = subprocess.run(
+            [*command, sys.executable, "-c", code, str(sign)], capture_output=True, text=True,
+            timeout=ANSWER_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Check("srun", "no node was free to look at the sweep folder")
+    seen = sign.exists()
+    with contextlib.suppress(OSError):
+        sign.unlink()
+    if seen:
+        return Check("srun", "a node sees and writes the sweep folder")
+    if "Unable to allocate" in done.stderr or "Immediate execution" in done.stderr:
+        return Check("srun", "no node was free to look at the sweep folder")
+    said = done.stderr.strip().splitlines()
+    mend = "an -o, and this package, on storage that all nodes share"
+    found = "a node cannot write there" + f": {said[-1]}" * bool(said)
+    return Check(str(out), found, "SC314", mend)
+
+
+def refused(text: str) -> Fault:
+    """What Slurm said when it refused a job."""
+    lines = [line.split("error: ")[-1] for line in text.splitlines() if "error:" in line.lower()]
+    found = lines[-1] if lines else (text.strip().splitlines() or ["refused"])[-1]
+    mend = "[engine.slurm] partition, minutes, gres, constraint or extra; sinfo shows what there is"
+    return Fault("SC317", "sbatch", found, mend=mend)
+
+
+def stillborn(out: Path, number: str, count: int) -> Fault:
+    """What is known of jobs that ended before they said anything."""
+    log = out / "slurm" / f"{number}_0_log.err"
+    said = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    found = f"{counted(count, 'job')} ended without a word; the last one: {number}"
+    if said:
+        return Fault("SC302", str(log), found, mend="read that file", excerpt=said[-1])
+    mend = "an -o on storage that all nodes share"
+    return Fault("SC314", str(out), f"{found}; not even its log was written", mend=mend)
