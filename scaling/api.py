@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scaling.planning.sections import Study
     from scaling.reporting import Report
     from scaling.runs.manifest import Manifest
-    from scaling.training.driver import Summary
+    from scaling.training.summary import Summary
 
 
 def read(

@@ -195,7 +195,7 @@ def _refuse_two(engine: str, out: Path) -> None:
     """Refuse to train by another engine what Slurm has."""
     if engine == "slurm" or not (out / "slurm").is_dir():
         return
-    from scaling.training.engines.slurm import living
+    from scaling.training.engines.slurm_commands import living
 
     with contextlib.suppress(FileNotFoundError):
         if found := living(out):

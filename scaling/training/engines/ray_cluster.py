@@ -72,6 +72,7 @@ def _unreachable(address: str | None, why: str) -> Fault:
 
 
 def alive() -> list[dict[str, Any]]:
+    """Nodes that the cluster has now, as Ray describes them."""
     import ray
 
     every: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
@@ -130,12 +131,14 @@ def probe(out: Path, resources: Mapping[str, float]) -> dict[str, Mapping[str, A
 
 
 def failed_task(error: Exception) -> Fault:
+    """Say that a task could not even begin."""
     lines = str(error).strip().splitlines()
     mend = "install this package on every node of the cluster, in the version of the driver"
     return Fault("SC316", "a task of Ray", lines[-1] if lines else "failed", mend=mend)
 
 
 def first_line(error: BaseException) -> str:
+    """The first line of what an exception says."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return lines[0][:200] if lines else type(error).__name__
 
