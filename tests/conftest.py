@@ -12,8 +12,8 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
-def _absent(reason):
-    """Skip, but fail in CI, where the data must be there."""
+def absent(reason):
+    """Skip, but fail in CI, where data and clusters must be there."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -24,10 +24,10 @@ def data_dir():
     """Return the folder of other people's runs, which SCALING_DATA_DIR names."""
     root = os.environ.get("SCALING_DATA_DIR")
     if not root:
-        _absent("SCALING_DATA_DIR is not set: the public data are not bundled")
+        absent("SCALING_DATA_DIR is not set: the public data are not bundled")
     path = Path(root)
     if not (path / "MANIFEST.csv").is_file():
-        _absent(f"SCALING_DATA_DIR has no MANIFEST.csv: {root}")
+        absent(f"SCALING_DATA_DIR has no MANIFEST.csv: {root}")
     return path
 
 

@@ -12,6 +12,8 @@ from scaling import api  # noqa: E402
 from scaling.runs.records import load_plan  # noqa: E402
 from scaling.training import loop, trials  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
+from tests.conftest import absent  # noqa: E402
+from tests.training import clusters  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -109,3 +111,22 @@ def quickstart_point():
     """Return the first point of the quickstart study at its smallest size."""
     plan = api.plan(ROOT / "sweeps" / "quickstart.toml", smoke=True)
     return json.loads(plan.to_jsonl().splitlines()[0])
+
+
+def _cluster(kind, lacking, tmp_path_factory):
+    if lacking:
+        absent(f"no {kind.__name__} without {lacking}")
+    with kind(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """Start a Slurm of three nodes."""
+    yield from _cluster(clusters.SlurmCluster, clusters.without_slurm(), tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def ray_cluster(tmp_path_factory):
+    """Start a Ray of a head and two nodes."""
+    yield from _cluster(clusters.RayCluster, clusters.without_ray(), tmp_path_factory)
