@@ -9,7 +9,7 @@ import typer
 
 from scaling.cli.app import app
 from scaling.cli.common import DryRun, command_line, talk
-from scaling.cli.sweep import Deadline, Track, check_choices, ends, train
+from scaling.cli.sweep import Deadline, Device, EngineName, How, ProfileName, Track, Workers, train
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 def study(
     file: Annotated[Path, typer.Argument(help="Study file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything.")] = Path("out"),
-    engine: Annotated[str | None, typer.Option("--engine", help="local or debug.")] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Worker processes; one a core.")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    engine: EngineName = None,
+    workers: Workers = None,
+    device: Device = None,
+    profile: ProfileName = None,
     track: Track = None,
     pdf: Annotated[
         bool, typer.Option("--pdf/--no-pdf", help="Write report.pdf too, where typst is there.")
@@ -47,7 +46,7 @@ def study(
     from scaling.fitting.analyse import combine
     from scaling.planning.study import read_study, shrink
 
-    check_choices(engine, device, [], track)
+    how = How.of(engine, workers, device, profile, track, deadline)
     checked = read_study(file)
     if smoke:
         checked, out = shrink(checked), out / "smoke"
@@ -56,13 +55,8 @@ def study(
         if dry_run:
             rehearse(plan_of(checked, file.parent, tuned=tuned_in(out, checked)), out)
             return
-        end = ends(deadline)
-
-        def run(place: Path) -> None:
-            train(place, engine, workers, device, [], track, end=end)
-
-        prepare(checked, file.parent, out, run)
-        run(out)
+        prepare(checked, file.parent, out, lambda place: train(place, how))
+        train(out, how)
     else:
         table = file.parent / checked.data.table
         if dry_run:

@@ -1,8 +1,11 @@
-"""``scaling sweep run|status``."""
+"""``scaling sweep run``, and the training of any command that trains."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +27,19 @@ Track = Annotated[
     list[str] | None,
     typer.Option("--track", help="Copy what trains to tensorboard, wandb or mlflow; repeatable."),
 ]
+EngineName = Annotated[
+    str | None,
+    typer.Option("--engine", help="local (processes), ray, slurm, or debug (in this process)."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Jobs at once; one a core, or one a GPU."),
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
+ProfileName = Annotated[
+    str | None,
+    typer.Option("--profile", help="[engine] settings of a place: a name, or FILE.toml."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable output.")]
 
 
@@ -33,13 +49,10 @@ def run(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Sweep folder; for a study file.")
     ] = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", help="local (processes) or debug (in process).")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Worker processes; one a core.")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    engine: EngineName = None,
+    workers: Workers = None,
+    device: Device = None,
+    profile: ProfileName = None,
     retry: Annotated[
         list[str] | None,
         typer.Option("--retry", help="Run points of this status again: failed, diverged, too-big."),
@@ -58,15 +71,13 @@ def run(
 
     scaling sweep run sweeps/quickstart.toml -o out/quickstart
     """
-    check_choices(engine, device, retry or [], track)
+    how = How.of(engine, workers, device, profile, track, deadline)
+    _check_retry(retry or [])
     if dry_run:
         _rehearse(file, out, smoke, as_json)
         return
-    end = ends(deadline)
-    folder = _planned_folder(
-        file, out, smoke, lambda place: train(place, engine, workers, device, [], track, end=end)
-    )
-    summary = train(folder, engine, workers, device, retry or [], track, only=only or (), end=end)
+    folder = _planned_folder(file, out, smoke, lambda place: train(place, how))
+    summary = train(folder, how, retry or (), only or ())
     if as_json:
         from scaling.runs.records import status as state
 
@@ -76,30 +87,6 @@ def run(
         follow_up(f"scaling fit {folder / 'results.csv'}")
     if summary.counts["failed"] or summary.counts["too-big"]:
         raise typer.Exit(1)
-
-
-@sweep_app.command()
-def status(
-    out: Annotated[Path, typer.Argument(help="Sweep folder.")],
-    as_json: Json = False,
-) -> None:
-    """Say how far every point of a sweep is."""
-    from scaling.runs.records import status as state
-
-    tuning = out / "tuning"
-    if not (out / "plan.jsonl").is_file() and (tuning / "plan.jsonl").is_file():
-        talk(f"the tuning stage, in {tuning}; the design is planned once its rates are in")
-        out = tuning
-    found = state(out)
-    if as_json:
-        print_json(found)
-        return
-    for row in found["points"]:
-        loss = "" if row["loss"] is None else f"{row['loss']:.4f}"
-        budget = "" if row["budget"] is None else f"{row['budget']:9.3g}"
-        line = f"{row['id']}  {budget:>9}  {row['N']:>9}  {row['status']:<9}"
-        typer.echo(f"{line} {row['step']:>7}/{row['steps']:<7} {loss}".rstrip())
-    talk(", ".join(f"{n} {name}" for name, n in found["counts"].items() if n))
 
 
 # ---------------------------------------------------------------------------------------- pieces
@@ -158,80 +145,101 @@ def _rehearse(file: Path, out: Path | None, smoke: bool, as_json: bool) -> None:
     talk(f"{len(left)} of {len(points)} points would be trained, {compute:.3g} FLOP")
 
 
-def check_choices(
-    engine: str | None, device: str | None, retry: list[str], track: list[str] | None
-) -> None:
-    """Refuse options that cannot be used, before anything is planned or trained."""
+def _check_retry(retry: Sequence[str]) -> None:
     from scaling.errors import ConfigError, Fault
     from scaling.runs.columns import STATUSES
 
-    for option, value, known in (
-        ("--device", device, ("auto", "cpu", "cuda")),
-        ("--engine", engine, ("local", "ray", "slurm", "debug")),
-    ):
-        if value is not None and value not in known:
-            raise ConfigError(Fault("SC004", option, f'"{value}"', "one of " + ", ".join(known)))
     wrong = [item for item in retry if item not in STATUSES[1:]]
     if wrong:
         expected = "one of " + ", ".join(STATUSES[1:])
         raise ConfigError(Fault("SC004", "--retry", f'"{wrong[0]}"', expected))
-    if track:
-        from scaling.training.trackers.base import check_trackers
-
-        check_trackers(track)
 
 
-def ends(deadline: float | None) -> float | None:
-    """Moment of the monotonic clock at which a deadline is reached [s]."""
-    import time
+@dataclass(frozen=True)
+class How:
+    """How the command line wants points to be trained; None leaves it to the study.
 
-    return None if deadline is None else time.monotonic() + deadline
+    Attributes
+    ----------
+    engine, device : str, optional
+    workers : int, optional
+    profile : mapping
+        What a profile lays over the study's engine.
+    track : list of str, optional
+    end : float, optional
+        Moment of the monotonic clock at which the run ends [s].
+    """
+
+    engine: str | None = None
+    workers: int | None = None
+    device: str | None = None
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    track: list[str] | None = None
+    end: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        engine: str | None,
+        workers: int | None,
+        device: str | None,
+        profile: str | None,
+        track: list[str] | None,
+        deadline: float | None,
+    ) -> How:
+        """Take options, and refuse those that cannot be used before anything is planned.
+
+        Raises
+        ------
+        ConfigError
+        """
+        from scaling.errors import ConfigError, Fault
+        from scaling.planning.profile import read_profile
+
+        for option, value, known in (
+            ("--device", device, ("auto", "cpu", "cuda")),
+            ("--engine", engine, ("local", "ray", "slurm", "debug")),
+        ):
+            if value is not None and value not in known:
+                expected = "one of " + ", ".join(known)
+                raise ConfigError(Fault("SC004", option, f'"{value}"', expected))
+        if track:
+            from scaling.training.trackers.base import check_trackers
+
+            check_trackers(track)
+        laid = {} if profile is None else read_profile(profile)
+        end = None if deadline is None else time.monotonic() + deadline
+        return cls(engine, workers, device, laid, track, end)
 
 
-def train(
-    folder: Path,
-    engine: str | None,
-    workers: int | None,
-    device: str | None,
-    retry: list[str],
-    track: list[str] | None,
-    *,
-    only: Sequence[str] = (),
-    end: float | None = None,
-) -> Any:
-    """Train the pending points of a folder with live progress; None is what its study says.
+def train(folder: Path, how: How, retry: Sequence[str] = (), only: Sequence[str] = ()) -> Any:
+    """Train the pending points of a folder with live progress.
 
     Raises
     ------
     Exit
-        With code 130 if a deadline or a signal left points untrained.
+        With code 130 if a deadline, a request or a signal left points untrained.
     """
-    import json
-    import time
-
     from scaling.cli.progress import watching
     from scaling.errors import counted
+    from scaling.planning.profile import merged
     from scaling.runs.records import load_plan
     from scaling.training import driver
     from scaling.training.trackers.feed import tracked
 
-    check_choices(engine, device, retry, track)
     points = load_plan(folder)
-    try:
-        kept = json.loads((folder / "study.json").read_text())
-        settings, design = kept["engine"], kept["design"] or {}
-    except (OSError, ValueError, KeyError, TypeError):
-        settings, design = {}, {}
+    kept, design = kept_engine(folder)
+    settings = merged(kept, how.profile)
     limit = settings.get("deadline_seconds")
-    deadline = limit if end is None else max(0.0, end - time.monotonic())
-    trackers = track or settings.get("track", [])
+    deadline = limit if how.end is None else max(0.0, how.end - time.monotonic())
+    trackers = how.track or settings.get("track", [])
     trunks = bool(design.get("trunks"))
     with watching(points, folder, trunks) as shown, tracked(folder, trackers, shown) as listener:
         summary = driver.run(
             folder,
-            engine=engine or settings.get("name", "local"),
-            workers=workers or settings.get("workers"),
-            device=device or settings.get("device", "auto"),
+            engine=how.engine or settings.get("name", "local"),
+            workers=how.workers or settings.get("workers"),
+            device=how.device or settings.get("device", "auto"),
             setup=settings,
             trunks=trunks,
             deadline=deadline,
@@ -249,3 +257,12 @@ def train(
     if summary.stopped is not None and "SC313" in {m.code for m in summary.messages}:
         raise typer.Exit(130)
     return summary
+
+
+def kept_engine(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The engine and the design of the study that a sweep folder keeps; empty if it has none."""
+    try:
+        kept = json.loads((folder / "study.json").read_text())
+        return kept["engine"], kept["design"] or {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}, {}

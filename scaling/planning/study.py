@@ -26,6 +26,19 @@ def read_study(path: str | Path) -> Study:
         SC005, SC010, SC011 or SC012; every fault of the file at once, with its line.
     """
     path = Path(path)
+    mend = "scaling sweep plan FILE.toml, or run in a folder with a study.toml"
+    data, text = read_toml(path, "a study file", mend)
+    return check_study(data, name=path.name, text=text)
+
+
+def read_toml(path: Path, what: str, mend: str) -> tuple[dict[str, Any], str]:
+    """Read a TOML file; return what it holds, and its text.
+
+    Raises
+    ------
+    ConfigError
+        SC005 if it cannot be read, SC010 if it is not TOML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -36,8 +49,8 @@ def read_study(path: str | Path) -> Study:
                 "SC005",
                 str(path),
                 f"cannot be read: {error.strerror}",
-                "a study file",
-                "scaling sweep plan FILE.toml, or run in a folder with a study.toml",
+                what,
+                mend,
             )
         ) from None
     try:
@@ -50,7 +63,7 @@ def read_study(path: str | Path) -> Study:
         raise ConfigError(
             Fault("SC010", where, f"not TOML: {error}", mend="mend that line", excerpt=excerpt)
         ) from None
-    return check_study(data, name=path.name, text=text)
+    return data, text
 
 
 def kept_study(folder: Path) -> Study | None:
@@ -76,14 +89,14 @@ def check_study(data: Mapping[str, Any], *, name: str = "study", text: str = "")
     try:
         study = Study.model_validate(dict(data))
     except ValidationError as error:
-        raise ConfigError(_faults(error.errors(), data, name, text)) from None
+        raise ConfigError(faults_of(error.errors(), data, name, text)) from None
     faults = contradictions(study, name)
     if faults:
         raise ConfigError(faults)
     return study
 
 
-def _faults(
+def faults_of(
     errors: Sequence[Mapping[str, Any]], data: Mapping[str, Any], name: str, text: str
 ) -> list[Fault]:
     """Turn pydantic's errors into one fault a place, with its line and the nearest known key.
@@ -162,7 +175,8 @@ def _line_of(path: Sequence[str], text: str) -> str:
         name = re.match(r"\s*[\"']?([\w-]+)[\"']?\s*=", line)
         if header:
             seen += header.group(1) == section
-            inside = header.group(1) == section and seen == table
+            nested = len(path) > 2 and header.group(1) == ".".join(path[:-1])
+            inside = (header.group(1) == section and seen == table) or nested
             if inside or (section is None and header.group(1) == keys[-1:][0]):
                 lines.setdefault(header.group(1), number)
         elif inside and name:

@@ -30,6 +30,7 @@ from scaling.runs.records import (
     write_results,
 )
 from scaling.training.engines.base import Engine, Event, devices_of
+from scaling.training.engines.journal import Journal
 from scaling.training.engines.local import visible_gpus
 from scaling.training.grouping import jobs_of
 from scaling.training.lock import asked_to_stop, locked, withdraw
@@ -38,6 +39,7 @@ from scaling.training.summary import Summary, left_at_work, messages_of
 RESULTS_SECONDS = 5.0
 LOOK_SECONDS = 1.0  # between looks for a request to stop
 ALIKE = 3  # points that raise the same exception: it is not the point
+SEEN_HERE = ("lost", "given up", "cancelled")  # what only the driver sees
 DEADLINE, CANCEL = "deadline", "cancel"
 SPARED = 30.0  # times as long as it took until results are written again
 TRAINED_SHAPE = {"vocabulary", "context", "layers", "width", "heads", "ffn"}
@@ -279,12 +281,14 @@ def _follow(
     """Follow the jobs to their end; return what ended them before, if anything did."""
     last, pause = time.monotonic(), RESULTS_SECONDS
     failures: dict[str, set[str]] = {}  # points by where their exceptions came from
-    cancelled = False
+    cancelled, journal = False, Journal(out, "driver")
     while runner.busy():
         reached = limits.reached()
         if reached is not None:
             return reached
         for event in runner.poll(0.5):
+            if event["event"] in SEEN_HERE:
+                journal.tell(event["event"], event["id"], why=event.get("cause", event.get("code")))
             told = kept_as_failed(out, points, event) if event["event"] == "given up" else event
             if listener is not None:
                 listener(told)

@@ -69,6 +69,42 @@ def read_journal(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     return events, offset + (len(whole) + 1 if whole else 0)
 
 
+def story(out: Path, point: str) -> list[Event]:
+    """What all journals tell of a point, in order of time.
+
+    A start says on which machine, and holds under ``printed`` what its process printed from there
+    until it went on to another point or ended.
+    """
+    found: list[Event] = []
+    for path in sorted((out / "logs").glob("*.jsonl")):
+        events, _ = read_journal(path)
+        ready: Event = {}
+        starts = [event for event in events if event["event"] == "start"]
+        for event in events:
+            if event["event"] == "ready":
+                ready = event
+            if point != event.get("id") and point not in event.get("points", ()):
+                continue
+            told = {**event, "process": path.stem}
+            if event["event"] == "start":
+                later = [s["at"] for s in starts if s.get("at", -1) >= event.get("at", 0)]
+                after = next((at for at in later if at > event.get("at", 0)), None)
+                told |= {k: ready.get(k) for k in ("host", "pid", "device")}
+                told["printed"] = _printed(path.with_suffix(".log"), event.get("at", 0), after)
+            found.append(told)
+    return sorted(found, key=lambda event: event["time"])
+
+
+def _printed(log: Path, start: int, end: int | None) -> str:
+    """Part of what a process printed."""
+    try:
+        with log.open("rb") as handle:
+            handle.seek(start)
+            return handle.read(-1 if end is None else end - start).decode(errors="replace")
+    except OSError:
+        return ""
+
+
 class Tail:
     """New events of all journals whose names begin alike.
 

@@ -1,0 +1,67 @@
+"""Profiles: the engine of a place, kept in a file of its own and laid over any study."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from scaling.errors import ConfigError, Fault
+from scaling.planning.sections import EngineSection, Section
+from scaling.planning.study import faults_of, read_toml
+
+
+class Profile(Section):
+    """A profile file: an ``[engine]`` section and nothing else."""
+
+    engine: EngineSection
+
+
+def profiles_folder() -> Path:
+    """Where profiles are looked for by name."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "scaling"
+
+
+def read_profile(name: str) -> dict[str, Any]:
+    """Read the keys that a profile sets.
+
+    Parameters
+    ----------
+    name : str
+        A path that ends in ``.toml``, or the name of a file in `profiles_folder`.
+
+    Returns
+    -------
+    dict
+        What its ``[engine]`` says; nothing of what it leaves out.
+
+    Raises
+    ------
+    ConfigError
+        SC005, SC010, SC011 or SC012.
+    """
+    path = Path(name) if name.endswith(".toml") else profiles_folder() / f"{name}.toml"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in profiles_folder().glob("*.toml"))) or "none"
+        expected = f"a file, or a name in {profiles_folder()} (there: {there})"
+        raise ConfigError(Fault("SC005", str(path), "no such profile", expected))
+    data, text = read_toml(path, "a profile", "a TOML file with an [engine] section")
+    try:
+        found = Profile.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(faults_of(error.errors(), data, path.name, text)) from None
+    return found.engine.model_dump(mode="json", exclude_unset=True)
+
+
+def merged(engine: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a profile over the engine of a study, its tables key by key."""
+    found = dict(engine)
+    for key, value in profile.items():
+        before = found.get(key)
+        inner = isinstance(before, Mapping) and isinstance(value, Mapping)
+        found[key] = {**before, **value} if inner else value  # type: ignore[dict-item]
+    return found
