@@ -13,7 +13,7 @@ from scaling import api  # noqa: E402
 from scaling.runs.records import load_plan  # noqa: E402
 from scaling.training import loop, trials  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
-from tests.training import clusters  # noqa: E402
+from tests.training import clusters, faults  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -147,3 +147,23 @@ def ray_with(tmp_path_factory, absent):
 def ray_cluster(ray_with):
     """Start a Ray of a head and two nodes."""
     return ray_with()
+
+
+@pytest.fixture(scope="session")
+def quiet(tmp_path_factory):
+    """Return what the study of `faults` leaves where nothing happens."""
+    return faults.quiet_run(tmp_path_factory.mktemp("quiet"))
+
+
+@pytest.fixture
+def sweep_on(tmp_path):
+    """Make a sweep on a cluster; its driver is ended with the test."""
+    made = []
+
+    def make(engine, cluster, seed):
+        made.append(faults.Sweep(tmp_path, engine, cluster, seed))
+        return made[-1]
+
+    yield make
+    for sweep in made:
+        sweep.end()
