@@ -20,11 +20,11 @@ $(BIN)/python:
 	@touch $@
 
 .venv/.test: $(INPUTS)
-	$(PIP) -e '.[train,pdf,test,trackers,parquet]'
+	$(PIP) -e '.[train,pdf,test,trackers,parquet,ray,slurm]'
 	@touch $@ .venv/.demo
 
 .venv/.lint: $(INPUTS)
-	$(PIP) -e '.[train,pdf,test,trackers,parquet,lint]'
+	$(PIP) -e '.[train,pdf,test,trackers,parquet,ray,slurm,lint]'
 	@touch $@ .venv/.test .venv/.demo
 
 .venv/.docs: $(INPUTS)

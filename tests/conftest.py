@@ -12,15 +12,20 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
-def absent(reason):
-    """Skip, but fail in CI, where data and clusters must be there."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+@pytest.fixture(scope="session")
+def absent():
+    """Return what to call where something is not there: skips, but fails in CI."""
+
+    def end(reason):
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+    return end
 
 
 @pytest.fixture(scope="session")
-def data_dir():
+def data_dir(absent):
     """Return the folder of other people's runs, which SCALING_DATA_DIR names."""
     root = os.environ.get("SCALING_DATA_DIR")
     if not root:

@@ -15,7 +15,7 @@ from scaling.cli.common import print_json, talk
 from scaling.cli.sweep import Json, kept_engine
 
 Folder = Annotated[Path, typer.Argument(help="Sweep folder.")]
-HEADER = f"{'point':16}  {'budget':>9}  {'N':>9}  {'status':9} {'step':>7}/{'steps':7} loss"
+HEADER = f"{'point':16}  {'budget':>9}  {'N':>9}  {'status':9} {'step/steps':^15} loss"
 LOOK_SECONDS = 2.0
 SHARE = 0.1  # of the time, at most, is spent on looking
 CANCEL_SECONDS = 120.0

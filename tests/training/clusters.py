@@ -94,9 +94,9 @@ class SlurmCluster(Cluster):
         if told:
             self.run("scontrol", "update", f"nodename={name}", "state=down", "reason=power cut")
 
-    def restore_node(self, name):
-        """Start a node again and wait until it is idle."""
-        self._call("node", name)
+    def restore_node(self, name, repaired=False):
+        """Start a node again; its disks have space if it was repaired."""
+        self._call("node", name, **({"FULL_SCRATCH": "", "FULL_SPOOL": ""} if repaired else {}))
 
     def squeue(self):
         """Return state, reason and node of each job and array task, ended ones included."""
@@ -117,6 +117,7 @@ class RayCluster(Cluster):
     def env(self):
         return {
             "RAY_ADDRESS": self.address,
+            "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             "PYTHONPATH": str(ROOT),

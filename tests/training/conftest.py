@@ -1,6 +1,7 @@
 """A study of seconds, planned into a folder, and its points trained in this process."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,6 @@ from scaling import api  # noqa: E402
 from scaling.runs.records import load_plan  # noqa: E402
 from scaling.training import loop, trials  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
-from tests.conftest import absent  # noqa: E402
 from tests.training import clusters  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -113,20 +113,37 @@ def quickstart_point():
     return json.loads(plan.to_jsonl().splitlines()[0])
 
 
-def _cluster(kind, lacking, tmp_path_factory):
+def _starter(kind, lacking, tmp_path_factory, absent):
     if lacking:
         absent(f"no {kind.__name__} without {lacking}")
-    with kind(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
+    with ExitStack() as stack:
+
+        def start(**full):
+            folder = tmp_path_factory.mktemp("cluster")
+            return stack.enter_context(kind(folder, **full))
+
+        yield start
 
 
 @pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
+def slurm_with(tmp_path_factory, absent):
+    """Start a Slurm, with full disks where asked."""
+    yield from _starter(clusters.SlurmCluster, clusters.without_slurm(), tmp_path_factory, absent)
+
+
+@pytest.fixture(scope="module")
+def slurm(slurm_with):
     """Start a Slurm of three nodes."""
-    yield from _cluster(clusters.SlurmCluster, clusters.without_slurm(), tmp_path_factory)
+    return slurm_with()
 
 
 @pytest.fixture(scope="module")
-def ray_cluster(tmp_path_factory):
+def ray_with(tmp_path_factory, absent):
+    """Start a Ray, with full disks where asked."""
+    yield from _starter(clusters.RayCluster, clusters.without_ray(), tmp_path_factory, absent)
+
+
+@pytest.fixture(scope="module")
+def ray_cluster(ray_with):
     """Start a Ray of a head and two nodes."""
-    yield from _cluster(clusters.RayCluster, clusters.without_ray(), tmp_path_factory)
+    return ray_with()

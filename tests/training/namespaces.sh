@@ -36,6 +36,8 @@ daemon() {
   setsid unshare -m bash -euc '
     dir=$1 name=$2
     shift 2
+    cd "$dir"
+    ulimit -c 0  # without space, slurmstepd aborts
     if names "$dir/full_spool" "$name"; then
       mount -t tmpfs -o size=64k tmpfs "$dir/disk/$name"
     else
@@ -91,12 +93,19 @@ began() {
   cut -d ' ' -f 22 "/proc/$1/stat" 2>/dev/null || true
 }
 
+# Note the names of nodes with full disks, if they are given.
+remember() {
+  echo "${FULL_SCRATCH-$(cat "$DIR/full_scratch" 2>/dev/null)}" >"$DIR/full_scratch.new"
+  echo "${FULL_SPOOL-$(cat "$DIR/full_spool" 2>/dev/null)}" >"$DIR/full_spool.new"
+  mv "$DIR/full_scratch.new" "$DIR/full_scratch"
+  mv "$DIR/full_spool.new" "$DIR/full_spool"
+}
+
 # Take the folder, and end the cluster when its owner is gone or the folder is given back.
 own() {
   local owner=${OWNER:-$PPID}
   mkdir -p "$DIR/scratch" "$DIR/disk"
-  echo "${FULL_SCRATCH:-}" >"$DIR/full_scratch"
-  echo "${FULL_SPOOL:-}" >"$DIR/full_spool"
+  remember
   echo "$owner" >"$DIR/owner"
   setsid "$0" watch "$DIR" "$owner" "$(began "$owner")" </dev/null >/dev/null 2>&1 &
 }

@@ -11,12 +11,13 @@
 set -eu
 . "$(dirname "$0")/namespaces.sh"
 export RAY_USAGE_STATS_ENABLED=0 RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0 OMP_NUM_THREADS=1
+export RAY_AUTH_MODE=disabled  # whatever token the home folder may hold
 # A killed node is noticed within a second or two; 13 s unless set. A slow one is not taken for dead.
 export RAY_health_check_initial_delay_ms=1000 RAY_health_check_period_ms=500
 export RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=3
 
-# Nodes have addresses of their own, as on a real cluster: a driver joins the node whose it has, or
-# else the head, and so none of those that tests end.
+# Nodes have addresses of their own, as on a real cluster. No node has that of a driver, which then
+# joins the head, not one of those that tests end.
 address() {
   case $1 in head) echo 127.0.0.10 ;; *) echo "127.0.0.$((10 + ${1#n}))" ;; esac
 }
@@ -54,7 +55,7 @@ up() {
   ready head n1 n2
 }
 
-[ $# -ge 2 ] || { sed -n '2,10s/^# \?//p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,11s/^# \?//p' "$0"; exit 2; }
 DIR=$(realpath -m "$2")
 case $1 in
   up) up ;;
@@ -63,7 +64,7 @@ case $1 in
     if [ -L "$DIR/session" ]; then rm -rf "$(readlink "$DIR/session")" "$DIR/session"; fi
     ;;
   node)
-    echo "${FULL_SCRATCH:-$(cat "$DIR/full_scratch")}" >"$DIR/full_scratch"
+    remember
     node "$3"
     ready "$3"
     ;;

@@ -3,10 +3,10 @@
 #
 #   slurm_cluster.sh up DIR         starts it (OWNER: process that it may not outlive, the caller)
 #   slurm_cluster.sh down DIR       ends it; may be called again
-#   slurm_cluster.sh node DIR NAME  starts a node again
+#   slurm_cluster.sh node DIR NAME  starts a node again, and takes it out of drain
 #   slurm_cluster.sh kill DIR NAME  ends a node with all that runs on it, as a power cut would
 #
-# At `up`, FULL_SCRATCH="n3" and FULL_SPOOL="n2 n3" name nodes whose DIR/scratch, or whose slurmd's
+# At `up` and at `node`, FULL_SCRATCH="n3" and FULL_SPOOL="n2 n3" name nodes whose DIR/scratch, or whose slurmd's
 # own folder, lies on a disk without space.
 set -eu
 export PATH=$PATH:/usr/sbin:/sbin
@@ -70,17 +70,22 @@ node() {
   daemon "$1" slurmd -D -N "$1"
 }
 
-# Wait for nodes; the full disk of a daemon is filled once that has started.
-ready() {
-  local name
-  for name in "$@"; do
-    await idle "$name"
-    if names "$DIR/full_spool" "$name"; then fill "$name"; fi
-  done
+# Print when the daemon started that the controller knows of.
+since() {
+  scontrol show node "$1" | grep -o 'SlurmdStartTime=.*'
 }
 
 idle() {
   [ "$(sinfo -h -N -n "$1" -p debug -o %T)" = idle ]
+}
+
+registered() {
+  [ "$(since "$1")" != "$2" ]
+}
+
+# Fill the full disk of a daemon that has started.
+fill_spool() {
+  if names "$DIR/full_spool" "$1"; then fill "$1"; fi
 }
 
 up() {
@@ -90,16 +95,29 @@ up() {
   authenticate
   daemon controller slurmctld -D -i
   for name in n1 n2 n3; do node "$name"; done
-  ready n1 n2 n3
+  for name in n1 n2 n3; do
+    await idle "$name"
+    fill_spool "$name"
+  done
 }
 
-[ $# -ge 2 ] || { sed -n '2,10s/^# \?//p' "$0"; exit 2; }
+again() {
+  local before
+  before=$(since "$1")
+  remember
+  node "$1"
+  await registered "$1" "$before"
+  scontrol update nodename="$1" state=resume 2>/dev/null || true  # refused where it need not be
+  fill_spool "$1"
+}
+
+[ $# -ge 2 ] || { sed -n '2,11s/^# \?//p' "$0"; exit 2; }
 DIR=$(realpath -m "$2")
 export SLURM_CONF=$DIR/slurm.conf
 case $1 in
   up) up ;;
   down) down ;;
-  node) node "$3"; ready "$3" ;;
+  node) again "$3" ;;
   kill) unplug "$DIR/disk/$3 " ;;
   watch) watch "$3" "$4" ;;
   *) exit 2 ;;

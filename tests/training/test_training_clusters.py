@@ -52,6 +52,18 @@ def test_jobs_of_a_lost_slurm_node_are_requeued(slurm):
     assert slurm.squeue()[job][0] == "CANCELLED"
 
 
+def test_slurm_nodes_with_full_disks(slurm_with):
+    cluster = slurm_with(full_scratch=["n3"], full_spool=["n2"])
+    write = ("bash", "-c", "head -c 9999 /dev/zero >$TMPDIR/$$ && echo space || echo none")
+    found = [cluster.run("srun", "-w", name, *write).strip() for name in ("n1", "n3")]
+    assert found == ["space", "none"]
+    job = cluster.run("sbatch", "--parsable", "-w", "n2", "--wrap", "true").strip()
+    _await(lambda: cluster.squeue()[job] == ("PENDING", "launch failed requeued held", ""))
+    cluster.kill_node("n2")
+    cluster.restore_node("n2", repaired=True)
+    assert cluster.run("srun", "-w", "n2", "echo", "runs") == "runs\n"
+
+
 def test_ray_tasks_run_on_every_node(ray_cluster):
     found = look(ray_cluster)
     assert len(found) == 3

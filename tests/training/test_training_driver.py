@@ -178,7 +178,8 @@ def test_status_before_and_while_points_run(planned):
     PointFiles.of(out, points[2]["id"]).progress.write_text('{"step": 2')
     done = cli("sweep", "status", out)
     assert done.exit_code == 0
-    lines = done.stdout.splitlines()
+    header, *lines = done.stdout.splitlines()
+    assert header.split() == ["point", "budget", "N", "status", "step/steps", "loss"]
     assert [line.split()[0] for line in lines] == [p["id"] for p in points]
     assert [line.split()[2] for line in lines] == ["running", "pending", "pending", "pending"]
     assert lines[0].split()[3:] == [f"20/{points[0]['steps']}", "2.5000"]
