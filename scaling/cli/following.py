@@ -102,9 +102,12 @@ def cancel(out: Folder) -> None:
     if holder is not None and not gone(holder):
         talk(f"asking process {holder['pid']} on {holder['host']} to end")
         ask_to_stop(out, "scaling sweep cancel")
-        if not _await(lambda: (now := holder_of(out)) is None or now["pid"] != holder["pid"]):
+        if not _await(
+            lambda: (now := holder_of(out)) is None or gone(now) or _another(now, holder)
+        ):
             talk(f"it has not ended within {CANCEL_SECONDS:.0f} s; the request stays")
             raise typer.Exit(1)
+        withdraw(out)  # it may have ended without seeing the request
         talk("ended; running points kept checkpoints, and the same command goes on")
     elif not _cancel_slurm(out):
         withdraw(out)
@@ -187,6 +190,10 @@ def _tell_event(event: Mapping[str, Any]) -> None:
     for name in ("traceback", "printed"):
         for line in str(event.get(name) or "").splitlines()[-LINES:]:
             typer.echo(f"    {line}")
+
+
+def _another(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    return any(now.get(name) != before.get(name) for name in ("host", "pid", "started"))
 
 
 def _await(done: Callable[[], bool]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import MissingExtraError, TrainingError
+from scaling.errors import MissingExtraError, OutputError, TrainingError
 from scaling.training.engines.attempts import Attempts, End
 from scaling.training.engines.base import Event, Job
 from scaling.training.engines.journal import Progress, Tail
@@ -223,11 +223,13 @@ class RayEngine:
 
         self.queue.clear()
         if self.running and ray.is_initialized():
-            with contextlib.suppress(OSError, TrainingError):
-                ask_to_stop(self.out, "driver")
             waiting = [ref for ref, job in self.running.items() if not self._started(job)]
-            for ref in waiting:
+            for ref in waiting:  # before places become free for them
                 ray.cancel(ref)
+            if waiting:
+                ray.wait(waiting, num_returns=len(waiting), timeout=STOP_SECONDS)
+            with contextlib.suppress(OSError, OutputError):
+                ask_to_stop(self.out, "driver")
             ray.wait(list(self.running), num_returns=len(self.running), timeout=STOP_SECONDS)
             for ref in self.running:
                 ray.cancel(ref, force=True)

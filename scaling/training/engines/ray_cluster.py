@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -46,13 +49,29 @@ def join(address: str | None) -> bool:
     _knock(where)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
-        if where is None:
-            ray.init("local", num_cpus=usable_cores(), **options, **LOCAL)
-        else:
-            ray.init(where, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        with _own_signals():
+            if where is None:
+                ray.init("local", num_cpus=usable_cores(), **options, **LOCAL)
+            else:
+                ray.init(where, **options)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise TrainingError(_unreachable(where, first_line(error))) from None
     return True
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep the handlers of this process, which Ray would replace by its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGUSR2)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _knock(address: str | None) -> None:

@@ -27,6 +27,8 @@ from scaling.training.engines.journal import Progress, Tail
 from scaling.training.engines.machines import Machines
 from scaling.training.engines.slurm_commands import (
     ENDED,
+    HELD,
+    NEVER,
     Element,
     ask,
     cancel,
@@ -35,10 +37,12 @@ from scaling.training.engines.slurm_commands import (
     living,
     machines_in,
     manifest,
+    never,
     refused,
     signal_seconds,
     states,
     stillborn,
+    wanted,
 )
 from scaling.training.engines.task import perform, versions_here
 
@@ -58,7 +62,7 @@ class SlurmEngine:
     out : Path
         Sweep folder, at the same path on every node.
     workers : int or None
-        Elements that run at once at most.
+        Elements of an array that run at once at most.
     device : {"auto", "cpu", "cuda"}
     setup : mapping
         Settings of `scaling.training.setup.Setup`, and under ``slurm`` those of this engine.
@@ -228,8 +232,10 @@ class SlurmEngine:
             if not state and now - element.since < SETTLE_SECONDS:
                 continue
             element.state, element.number = state, number
-            if "held" in reason.lower() and "launch" in reason.lower():
+            if reason in HELD:
                 ask("scontrol", "release", number)  # Slurm has drained the node that failed
+            if state == "PENDING" and reason in NEVER:
+                raise TrainingError(never(reason))
             if not state or state in ENDED:
                 events += self._ended(key, state)
         return events
@@ -296,9 +302,9 @@ class Work:
             self.out, kept["device"], kept["setup"], kept["orders"][self.index],
             f"slurm-{_own_number()}", kept["versions"], again=True,
         )  # fmt: skip
-        if result["end"] == "stopped" and result["signal"] == "SIGUSR2" and callable(requeue):
+        if result["end"] == "stopped" and result["signal"] and callable(requeue) and wanted():
             requeue(signal.SIGUSR2, None)
-        if result["end"] == "stopped":
+        if result["end"] == "stopped" and result["signal"]:
             sys.exit(143)
         if result["end"] == "error":
             sys.exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -23,6 +24,9 @@ STOP_SECONDS = 60.0
 ANSWER_SECONDS = 60.0  # for a command of Slurm
 MINUTES = 60  # of a job, where nobody says
 SIGNAL_SECONDS = 90
+HELD = {"launch failed requeued held"}  # as on a node whose own disk is full
+NEVER = {"BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionConfig", "PartitionNodeLimit",
+         "PartitionTimeLimit"}  # fmt: skip
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
          "PREEMPTED", "REVOKED", "TIMEOUT"}  # fmt: skip
 
@@ -123,6 +127,12 @@ def _running(names: Collection[str]) -> list[tuple[str, int]]:
     return [k for k, (state, _, _) in (states(names) or {}).items() if state not in ENDED]
 
 
+def wanted() -> bool:
+    """Whether the job of this process is to go on: it was not cancelled, and not requeued yet."""
+    number = os.environ.get("SLURM_JOB_ID", "")
+    return "JobState=RUNNING" in (ask("scontrol", "show", "job", number, "-o") or "")
+
+
 def machines_in(text: str) -> int:
     """Different machines of a list."""
     return len(set(text.split()))
@@ -139,11 +149,16 @@ def directives(settings: Mapping[str, Any], on_gpu: bool, devices: int) -> dict[
         "ntasks-per-node": 1,
         "cpus-per-task": int(settings.get("cpus") or 1) * devices,
         "mem": None if memory is None else f"{int(float(memory) * 1024)}M",
-        "gres": settings.get("gres") or (f"gpu:{devices}" if on_gpu else None),
+        "gres": _gres(settings.get("gres") or ("gpu" if on_gpu else None), devices),
         "requeue": True,
         **(settings.get("extra") or {}),
     }
     return {name: value for name, value in found.items() if value not in (None, False)}
+
+
+def _gres(name: str | None, devices: int) -> str | None:
+    """Generic resources with a number: that of the devices, unless there is one."""
+    return name if name is None or name[-1].isdigit() else f"{name}:{devices}"
 
 
 def signal_seconds(settings: Mapping[str, Any]) -> int:
@@ -229,6 +244,12 @@ def refused(text: str) -> Fault:
     found = lines[-1] if lines else (text.strip().splitlines() or ["refused"])[-1]
     mend = "[engine.slurm] partition, minutes, gres, constraint or extra; sinfo shows what there is"
     return Fault("SC317", "sbatch", found, mend=mend)
+
+
+def never(reason: str) -> Fault:
+    """Say that Slurm keeps jobs that it would never start."""
+    mend = "[engine.slurm] minutes, cpus, gres or partition; sinfo -o '%P %l %c %G' shows limits"
+    return Fault("SC317", "squeue", f"Slurm would never start these jobs: {reason}", mend=mend)
 
 
 def stillborn(out: Path, number: str, count: int) -> Fault:
