@@ -73,9 +73,9 @@ def overhead(args):
             beyond = (ends[-1] - starts[0] - sum(own)) / (args.points - 1)
             if engine == "local":
                 local = beyond
-            rows.append((engine, args.points, f"{1000 * median(own):.0f}", f"{1000 * beyond:.1f}",
-                         f"{1000 * median(gaps):.1f}", f"{1000 * max(gaps):.0f}",
-                         f"{starts[0] - began:.1f}", f"{whole - (ends[-1] - began):.1f}"))  # fmt: skip
+            around = starts[0] - began, whole - (ends[-1] - began)
+            cells = [f"{1000 * t:.1f}" for t in (median(own), beyond, median(gaps), max(gaps))]
+            rows.append((engine, args.points, *cells, *(f"{t:.1f}" for t in around)))
     header = ("engine", "points", "a point's own [ms]", "beyond it, mean [ms]", "median [ms]",
               "largest [ms]", "command to first start [s]", "last end to prompt [s]")  # fmt: skip
     notes = [
@@ -120,12 +120,15 @@ def many(args):
             looks = [timed([sys.executable, "-m", "scaling", "sweep", "status", str(out)])
                      for _ in range(5)]  # fmt: skip
             assert len(load_plan(out)) == args.many
-            rows.append((engine, args.many, f"{seconds:.0f}", told, f"{tenth:.0f}", f"{last:.0f}",
-                         f"{max(rss for _, rss in samples):.0f}", f"{median(looks):.2f}"))  # fmt: skip
+            sizes = [f"{rss:.0f}" for rss in (tenth, last, max(rss for _, rss in samples))]
+            looked = f"{median(looks):.2f}"
+            rows.append((engine, args.many, f"{seconds:.0f}", told, *sizes, looked))
     header = ("engine", "points", "seconds", "lines of progress", "driver after a tenth [MB]",
               "at the end [MB]", "most [MB]", "status [s]")  # fmt: skip
-    notes = ["Two workers. Memory is the resident set of the driver's process. The time of "
-             f"`sweep status` is of the whole command, median of 5 (aim under {STATUS_AIM:g} s)."]  # fmt: skip
+    notes = [
+        "Two workers. Memory is the resident set of the driver's process. The time of `sweep "
+        f"status` is of the whole command, median of 5 (aim under {STATUS_AIM:g} s)."
+    ]
     return f"{args.many:,} points of no work", [common.table(header, rows), common.bullets(notes)]
 
 

@@ -192,8 +192,13 @@ def _tell_event(event: Mapping[str, Any]) -> None:
             typer.echo(f"    {line}")
 
 
-def _another(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    return any(now.get(name) != before.get(name) for name in ("host", "pid", "started"))
+def _ended(out: Path, driver: Mapping[str, Any]) -> bool:
+    """Whether a driver holds its lock no more."""
+    from scaling.training.lock import gone, holder_of
+
+    now = holder_of(out)
+    another = now is None or any(now.get(k) != driver.get(k) for k in ("host", "pid", "started"))
+    return another or (now is not None and gone(now))
 
 
 def _await(done: Callable[[], bool]) -> bool:
