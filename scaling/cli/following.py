@@ -102,9 +102,7 @@ def cancel(out: Folder) -> None:
     if holder is not None and not gone(holder):
         talk(f"asking process {holder['pid']} on {holder['host']} to end")
         ask_to_stop(out, "scaling sweep cancel")
-        if not _await(
-            lambda: (now := holder_of(out)) is None or gone(now) or _another(now, holder)
-        ):
+        if not _await(lambda: _ended(out, holder)):
             talk(f"it has not ended within {CANCEL_SECONDS:.0f} s; the request stays")
             raise typer.Exit(1)
         withdraw(out)  # it may have ended without seeing the request

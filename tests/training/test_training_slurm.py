@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scaling.runs.records import read_record  # noqa: E402
+from scaling.runs.records import read_record
 from tests.training.faults import SEEDS, kill, smoke
 
 
