@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "commands.md"
 COMMANDS = ["study", "sweep plan", "sweep run", "sweep status", "sweep logs", "sweep cancel",
             "sweep suggest", "import", "check", "fit",
             "predict", "compare", "report", "data list", "data fetch", "laws list",
-            "laws show", "bench", "explain"]  # fmt: skip
+            "laws show", "bench", "doctor", "explain"]  # fmt: skip
 HEAVY = ["matplotlib", "numpy", "pandas", "scipy", "seaborn", "sympy", "torch"]
 INTRODUCTION = """# Commands
 

@@ -75,6 +75,7 @@ for _module in (
     "laws",
     "data",
     "bench",
+    "doctor",
     "explain",
 ):
     importlib.import_module(f"scaling.cli.{_module}")

@@ -46,12 +46,15 @@ class Check:
         Of the message that a run ends with if it is not as it should be; empty if all is well.
     mend : str
         The command or the change that repairs it.
+    optional : bool
+        Whether a run does without it.
     """
 
     name: str
     found: str
     code: str = ""
     mend: str = ""
+    optional: bool = False
 
     @property
     def ok(self) -> bool:
@@ -67,6 +70,12 @@ def devices_of(point: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
     """Devices that a point is trained on under ``[engine] devices`` and ``devices_from``."""
     devices = int(settings.get("devices", 1))
     return devices if devices > 1 and point["N"] >= settings.get("devices_from", 0.0) else 1
+
+
+def device_counts(settings: Mapping[str, Any]) -> list[int]:
+    """Different numbers of devices that points are trained on."""
+    devices = int(settings.get("devices", 1))
+    return sorted({devices, 1} if settings.get("devices_from") else {devices})
 
 
 class Places(Protocol):

@@ -10,6 +10,7 @@ from typing import Any
 from scaling.training.engines.attempts import Attempts
 from scaling.training.engines.base import Event, Job, error_of
 from scaling.training.engines.local import visible_gpus
+from scaling.training.installation import refuse_broken
 
 
 class DebugEngine:
@@ -53,10 +54,13 @@ class DebugEngine:
     def poll(self, timeout: float) -> list[Event]:
         """Run the next job."""
         del timeout
-        import torch
+        try:
+            import torch
 
-        from scaling.training.serving import Server
-
+            from scaling.training.serving import Server
+        except Exception:
+            refuse_broken()
+            raise
         if not self.queue:
             return []
         job = self.queue.popleft()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from scaling.errors import Fault, TrainingError
+from scaling.training import installation
 from scaling.training.engines.attempts import MAX_STARTS, Attempts, End
-from scaling.training.engines.base import Event, Job, error_of
+from scaling.training.engines.base import Check, Event, Job, error_of
 
 STOP_SECONDS = 60.0  # for a step, and for writing a large checkpoint
 SIGNS = ("/proc/driver/nvidia/gpus", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # of a GPU
@@ -36,7 +38,7 @@ def visible_gpus() -> list[str]:
     """
     asked = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [] if asked is None else [n for n in asked.split(",") if n.strip() not in ("", "-1")]
-    there = bool(names) if asked is not None else any(Path(sign).exists() for sign in SIGNS)
+    there = bool(names) if asked is not None else bool(_signs())
     count = _usable_gpus(asked) if there else 0
     return (names or [str(i) for i in range(count)])[:count]
 
@@ -50,6 +52,62 @@ def _usable_gpus(asked: str | None) -> int:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     return int(found.stdout) if found.stdout.strip().isdigit() else 0
+
+
+def checks(settings: Mapping[str, Any]) -> Iterator[Check]:
+    """Look at what a run on this machine needs: its cores, its memory and its GPUs."""
+    yield Check("cores", f"{usable_cores()} of {os.cpu_count()} usable")
+    yield Check("memory", _memory())
+    device, devices = settings.get("device", "auto"), int(settings.get("devices", 1))
+    seen = installation.torch_seen()
+    if device == "cpu" or not seen.multiplies:
+        return
+    gpus = len(visible_gpus())
+    if seen.wrong or not gpus:
+        found, mend = _no_gpu(seen)
+        asked = device == "cuda"
+        mend = "" if not _signs() and not asked else mend
+        yield Check("GPU", found, "SC306", mend, optional=not asked and not gpus)
+    elif gpus < devices:
+        found = f"{devices} for each point; this machine has {gpus}"
+        yield Check("devices", found, "SC312", f"set devices = {gpus} in [engine]")
+    else:
+        names = sorted(set(seen.gpus))
+        yield Check("GPU", f"{gpus} of {', '.join(names)}, each multiplies")
+
+
+def _signs() -> list[str]:
+    return [sign for sign in SIGNS if Path(sign).exists()]
+
+
+def _no_gpu(seen: installation.Torch) -> tuple[str, str]:
+    """Say why no GPU can be used, and what to do about it."""
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if asked is not None and not any(n.strip() not in ("", "-1") for n in asked.split(",")):
+        return f'hidden by CUDA_VISIBLE_DEVICES="{asked}"', "unset CUDA_VISIBLE_DEVICES"
+    if not _signs():
+        return "none on this machine", 'set device = "cpu" or "auto" in [engine]'
+    if seen.built is None:
+        found = f"a driver is here, but torch {seen.version} was built for the CPU alone"
+        if _signs() == ["/dev/kfd"]:
+            return found, "install a torch for ROCm: https://pytorch.org/get-started/locally"
+        return found, "pip install --force-reinstall torch torchvision"
+    found = f"torch {seen.version}, built for {seen.built}, cannot use it: {seen.wrong or 'none'}"
+    return found, f"nvidia-smi shows the driver; it must be for CUDA {seen.built} or newer"
+
+
+def _memory() -> str:
+    """Memory of this machine, or of the container that this process is in."""
+    lines = Path("/proc/meminfo")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    try:
+        text = dict(line.split(":", 1) for line in lines.read_text().splitlines())
+        total, free = (int(text[k].split()[0]) << 10 for k in ("MemTotal", "MemAvailable"))
+    except (OSError, KeyError, ValueError):
+        return "not known"
+    with contextlib.suppress(OSError, ValueError):
+        total = min(total, int(limit.read_text()))
+    return f"{min(free, total) / 2**30:.1f} GiB of {total / 2**30:.1f} GiB free"
 
 
 class _Slot:
@@ -225,6 +283,7 @@ class LocalEngine:
                 self._open(slot.number)
                 return []
             self.cancel()
+            installation.refuse_broken()
             raise TrainingError(
                 Fault(
                     "SC302",

@@ -12,7 +12,7 @@ from typing import Any
 
 from scaling.errors import MissingExtraError, OutputError, TrainingError
 from scaling.training.engines.attempts import Attempts, End
-from scaling.training.engines.base import Event, Job
+from scaling.training.engines.base import Event, Job, device_counts
 from scaling.training.engines.journal import Progress, Tail
 from scaling.training.engines.machines import Machines
 from scaling.training.engines.ray_cluster import (
@@ -21,6 +21,7 @@ from scaling.training.engines.ray_cluster import (
     first_line,
     fits,
     join,
+    need_of,
     probe,
     times,
 )
@@ -89,7 +90,7 @@ class RayEngine:
         gpus = sum(have.get("GPU", 0) for have in resources)
         self.on_gpu = self.device == "cuda" or (self.device == "auto" and gpus > 0)
         need = self._need(1)
-        for check in fits(resources, [self._need(d) for d in self._devices()], self.ray):
+        for check in fits(resources, [self._need(d) for d in device_counts(self.setup)], self.ray):
             if not check.ok:
                 raise TrainingError(check.fault())
         self.places = max(1, int(sum(times(have, need) for have in resources)))
@@ -100,19 +101,9 @@ class RayEngine:
         self.machines.check(len(resources))
         return ()
 
-    def _devices(self) -> set[int]:
-        devices = int(self.setup.get("devices", 1))
-        return {devices} if not self.setup.get("devices_from") else {1, devices}
-
     def _need(self, devices: int) -> dict[str, float]:
         """What Ray sets apart for a job, by Ray's names."""
-        gpus = self.ray.get("gpus")
-        each = 1.0 if gpus is None or devices > 1 else float(gpus)
-        need = {"CPU": float(self.ray.get("cpus", 1.0)) * devices}
-        need["GPU"] = each * devices if self.on_gpu else 0.0
-        if self.ray.get("memory_gib"):
-            need["memory"] = float(self.ray["memory_gib"]) * 2**30
-        return need | dict(self.ray.get("resources") or {})
+        return need_of(self.ray, devices, self.on_gpu)
 
     # ------------------------------------------------------------------------------------- during
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import Fault, TrainingError, counted
-from scaling.training.engines.base import Check, Job
+from scaling.training.engines.base import Check, Job, device_counts
 from scaling.training.lock import ask_to_stop, withdraw
 
 STOP_SECONDS = 60.0
@@ -27,6 +28,11 @@ SIGNAL_SECONDS = 90
 HELD = {"launch failed requeued held"}  # as on a node whose own disk is full
 NEVER = {"BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionConfig", "PartitionNodeLimit",
          "PartitionTimeLimit"}  # fmt: skip
+WHERE = ("partition", "constraint", "account", "qos", "exclude")
+SIZES = ("cpus-per-task", "mem", "gres")
+CONFIGURE = "run this where jobs are submitted, or set SLURM_CONF to the cluster's slurm.conf"
+LIMIT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):\d+")  # of time, as sinfo prints it
+DOWN = re.compile(r"down|drain|fail|not_resp|unk|error|boot|maint", re.IGNORECASE)
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
          "PREEMPTED", "REVOKED", "TIMEOUT"}  # fmt: skip
 
@@ -140,10 +146,9 @@ def machines_in(text: str) -> int:
 
 def directives(settings: Mapping[str, Any], on_gpu: bool, devices: int) -> dict[str, Any]:
     """What Slurm is asked for, by sbatch's names."""
-    names = ("partition", "constraint", "account", "qos", "exclude")
     memory = settings.get("memory_gib")
     found = {
-        **{name: settings.get(name) for name in names},
+        **{name: settings.get(name) for name in WHERE},
         "time": int(settings.get("minutes") or MINUTES),
         "nodes": 1,
         "ntasks-per-node": 1,
@@ -176,18 +181,21 @@ def checks(setup: Mapping[str, Any], out: Path | None, on_gpu: bool) -> Iterator
         mend = "run this where jobs are submitted, or load Slurm's module"
         yield Check("slurm", f"no {missing[0]} on this machine", "SC316", mend)
         return
-    nodes = ask("sinfo", "-h", "-N", "-o", "%N %T")
+    nodes, why = _said("sinfo", "-h", "-N", "-o", "%N %T")
     if nodes is None:
-        yield Check("slurm", "sinfo does not answer", "SC316", "scontrol ping")
+        mend = "scontrol ping" if "configuration" not in why else CONFIGURE
+        yield Check("slurm", f"sinfo does not answer: {why}", "SC316", mend)
         return
-    yield Check("slurm", counted(machines_in("\n".join(nodes.split()[::2])), "node"))
+    up = {name for name, state in map(str.split, nodes.splitlines()) if not DOWN.match(state)}
+    count = machines_in("\n".join(nodes.split()[::2]))
+    down = f", {count - len(up)} of them down or drained (sinfo -R says why)" * (len(up) < count)
+    yield Check("slurm", counted(count, "node") + down)
     slurm = setup.get("slurm") or {}
     if 60 * int(slurm.get("minutes") or MINUTES) < 2 * signal_seconds(slurm):
         found = f"{signal_seconds(slurm)} s before the end of {slurm.get('minutes')} min"
         mend = "more minutes, or fewer signal_seconds"
         yield Check("[engine.slurm] signal_seconds", found, "SC317", mend)
-    least = int(setup.get("devices", 1))
-    for devices in sorted({least, 1} if setup.get("devices_from") else {least}):
+    for devices in device_counts(setup):
         yield _test(slurm, on_gpu, devices)
     if out is not None:
         yield _seen(slurm, out)
@@ -205,22 +213,84 @@ def _test(settings: Mapping[str, Any], on_gpu: bool, devices: int) -> Check:
     except subprocess.TimeoutExpired:
         return Check("sbatch", "does not answer", "SC316", "scontrol ping")
     if done.returncode == 0:
-        return Check("sbatch", "takes such a job")
-    fault = refused(done.stderr)
-    return Check(fault.where, fault.found, fault.code, fault.mend)
+        return _too_long(flags) or Check("sbatch", "takes such a job")
+    return _explained(refused(done.stderr), flags)
+
+
+def _said(*command: str) -> tuple[str | None, str]:
+    """Standard output of a command of Slurm, or None and why there is none."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"no end after {ANSWER_SECONDS:.0f} s"
+    if done.returncode == 0:
+        return done.stdout, ""
+    last = "".join(done.stderr.strip().splitlines()[-1:])
+    return None, re.split("(?:error|fatal): ", last)[-1] or f"exit {done.returncode}"
+
+
+def _explained(fault: Fault, flags: Mapping[str, Any]) -> Check:
+    """Say beside a refusal what there is instead."""
+    what, partition = fault.found.lower(), flags.get("partition")
+    found, mend = fault.found, fault.mend
+    if "partition" in what and partition:
+        there = sorted(set((ask("sinfo", "-h", "-o", "%R") or "").split()))
+        found = f'no partition "{partition}"; there are {", ".join(there)}'
+        mend = f'set partition = "{there[0]}" in [engine.slurm]' if there else mend
+    elif "node configuration" in what or "gres" in what:
+        asked = [f"{name} {flags[name]}" for name in SIZES if flags.get(name)]
+        found = f"no node has {', '.join(asked)}; the most is {_most(partition)}"
+        mend = "ask for less: [engine] devices, or [engine.slurm] cpus, gres or memory_gib"
+    return Check(fault.where, found, fault.code, mend)
+
+
+def _too_long(flags: Mapping[str, Any]) -> Check | None:
+    """Say that a job is longer than its partition allows: Slurm takes it, and never starts it."""
+    text = ask("sinfo", "-h", "-o", "%P|%l") or ""
+    limits: dict[str, str] = {}
+    for line in text.splitlines():
+        name, _, limit = line.strip().partition("|")
+        limits |= {name.removesuffix("*"): limit} | ({"": limit} if name.endswith("*") else {})
+    fixed = LIMIT.fullmatch(limits.get(flags.get("partition") or "", ""))
+    if fixed is None:
+        return None
+    days, hours, minutes = (int(part or 0) for part in fixed.groups())
+    most = (24 * days + hours) * 60 + minutes
+    if flags["time"] <= most:
+        return None
+    found = f"{flags['time']} minutes are more than the {most} that the partition allows"
+    return Check("sbatch", found, "SC317", f"set minutes = {most} in [engine.slurm]")
+
+
+def _most(partition: str | None) -> str:
+    """The most that a node of a partition has of each."""
+    lines = (ask("sinfo", "-h", "-N", "-o", "%c|%m|%G", *_in(partition)) or "").splitlines()
+    rows = [line.strip().split("|") for line in lines]
+    if not rows:
+        return "not known"
+    cpus, memory = (max(int(row[i].rstrip("+")) for row in rows) for i in (0, 1))
+    gres = sorted({re.sub(r"\(.*?\)", "", row[2]) for row in rows if row[2] != "(null)"})
+    return f"{cpus} CPUs, {memory}M, {' or '.join(gres) or 'no gres'}"
+
+
+def _in(partition: str | None) -> list[str]:
+    return [f"--partition={partition}"] if partition else []
 
 
 def _seen(settings: Mapping[str, Any], out: Path) -> Check:
     """Let a node that is free look at the sweep; on a full cluster the jobs themselves do."""
-    partition = settings.get("partition")
     word = secrets.token_hex(4)
     code = "import sys, scaling; open(sys.argv[1], 'w').write(scaling.__version__)"
     sign = out / f".seen.{word}.tmp"
     command = ["srun", "--immediate=5", "--ntasks=1", "--time=1", "--quiet"]
-    command += [f"--partition={partition}"] if partition else []
+    command += [f"--{k}={settings[k]}" for k in WHERE if settings.get(k)]
+    lines = "\n".join([*(settings.get("setup") or []), 'exec "$0" "$@"'])
     try:
         done = subprocess.run(
-            [*command, sys.executable, "-c", code, str(sign)], capture_output=True, text=True,
+            [*command, "bash", "-c", lines, sys.executable, "-c", code, str(sign)],
+            capture_output=True, text=True,
             timeout=ANSWER_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

@@ -6,12 +6,12 @@ import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from scaling.errors import ConfigError, Fault, MissingExtraError
 from scaling.runs.records import PointFiles, read_record
+from scaling.training.installation import installed as _installed
 
 NEEDS = {
     "tensorboard": ("tensorboard",),
@@ -84,12 +84,6 @@ def check_trackers(names: Iterable[str]) -> tuple[str, ...]:
         if missing:
             raise MissingExtraError.of(missing[0], "trackers", f"track runs with {name}")
     return chosen
-
-
-def _installed(package: str) -> bool:
-    """Whether a package is there; a mere folder of its name, such as ``./wandb``, is not it."""
-    spec = find_spec(package)
-    return spec is not None and spec.origin is not None
 
 
 def settings_of(point: Point) -> dict[str, Any]:

@@ -1,0 +1,208 @@
+"""Whether what is needed is installed here, and works; each is tried in a process of its own.
+
+A broken package may do anything when it is imported, and end the process that does it.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from scaling.errors import TrainingError
+from scaling.runs.provenance import package_version, versions
+from scaling.training.engines.base import Check
+
+LEAST = (3, 11)  # Python
+CORE = {"numpy": "numpy", "scipy": "scipy.optimize", "pandas": "pandas"}
+IMPORT_SECONDS = 180.0  # the first import from a network disk takes long
+VERSION = """
+import importlib, json, sys
+importlib.import_module(sys.argv[2])
+print(json.dumps({"version": str(sys.modules[sys.argv[1]].__version__)}))
+"""
+TORCH = """
+import json
+import torch
+
+def tell(**said):
+    print(json.dumps(said), flush=True)
+
+def multiply(device):
+    a = torch.full((8, 8), 0.5, device=device)
+    return float((a @ a)[0, 0]) == 2.0
+
+tell(version=str(torch.__version__), built=torch.version.cuda or torch.version.hip)
+tell(multiplies=multiply("cpu"))
+try:
+    torch.cuda.init()
+    count = torch.cuda.device_count()
+    wrong = [i for i in range(count) if not multiply(f"cuda:{i}")]
+    tell(gpus=[torch.cuda.get_device_name(i) for i in range(count)])
+    tell(wrong=f"a wrong product on GPU {wrong[0]}" if wrong else "")
+except Exception as error:
+    tell(wrong=(str(error).strip() or type(error).__name__).splitlines()[0])
+"""
+
+
+def installed(package: str) -> bool:
+    """Whether a package is there; a mere folder of its name, such as ``./wandb``, is not it."""
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):  # of a package that is half there
+        return False
+    return spec is not None and spec.origin is not None
+
+
+@dataclass(frozen=True)
+class Torch:
+    """What torch says of itself.
+
+    Attributes
+    ----------
+    version : str
+        Empty if it cannot be imported.
+    built : str or None
+        Version of CUDA or ROCm that it was built for.
+    multiplies : bool
+    gpus : tuple of str
+        Names of the GPUs that it sees.
+    wrong : str
+        Why it cannot use them.
+    why : str
+        How its process ended, if it did before the end.
+    """
+
+    version: str = ""
+    built: str | None = None
+    multiplies: bool = False
+    gpus: tuple[str, ...] = ()
+    wrong: str = ""
+    why: str = ""
+
+
+@lru_cache(maxsize=1)
+def torch_seen() -> Torch:
+    """Let torch multiply on the CPU and on every GPU; asked once a process."""
+    said, why = _said(TORCH)
+    return Torch(**{**said, "gpus": tuple(said.get("gpus", ())), "why": why})
+
+
+def _said(code: str, *words: str) -> tuple[dict[str, Any], str]:
+    """Run Python; return the JSON that it printed, and its last words if it failed."""
+    command = [sys.executable, "-c", code, *words]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=IMPORT_SECONDS, check=False
+        )
+        out, code_, last = done.stdout, done.returncode, done.stderr.strip().splitlines()[-1:]
+    except subprocess.TimeoutExpired as error:
+        out = (error.stdout or b"").decode(errors="replace")
+        code_, last = 1, [f"no end after {IMPORT_SECONDS:.0f} s"]
+    said: dict[str, Any] = {}
+    for line in out.splitlines():
+        if line.startswith("{"):
+            said |= json.loads(line)
+    if code_ < 0:
+        last = [f"ended by {signal.Signals(-code_).name}"]
+    return said, "" if code_ == 0 else "".join(last) or f"exit {code_}"
+
+
+# ----------------------------------------------------------------------------------------- checks
+
+
+def core_checks() -> Iterator[Check]:
+    """Look at what every command needs."""
+    python = platform.python_version()
+    old = sys.version_info[:2] < LEAST
+    mend = "make a virtual environment with Python 3.11 or newer"
+    yield Check("Python", python, "SC319", mend) if old else Check("Python", python)
+    version = package_version()
+    yield Check("scaling", "from a checkout" if version == "unknown" else version)
+    for name, module in CORE.items():
+        said, why = _said(VERSION, name, module)
+        yield _broken(name, why) if why else Check(name, said["version"])
+
+
+def torch_checks() -> Iterator[Check]:
+    """Look at torch and at its torchvision, which nothing here needs yet."""
+    if not installed("torch"):
+        yield _absent("torch", "train", optional=False)
+        return
+    seen = torch_seen()
+    if not seen.version:
+        yield _broken("torch", seen.why)
+        return
+    if not seen.multiplies:
+        yield _broken("torch", seen.why or "a wrong product", f"{seen.version} does not multiply")
+        return
+    yield Check("torch", f"{seen.version}, multiplies")
+    if not installed("torchvision"):
+        yield _absent("torchvision", "train")
+        return
+    said, why = _said(VERSION, "torchvision", "torchvision")
+    if why:
+        yield _broken("torchvision", why, optional=True)
+    else:
+        yield Check("torchvision", said["version"])
+
+
+def extra_checks(track: Collection[str] = ()) -> Iterator[Check]:
+    """Look at what is optional, but for the trackers that are asked for."""
+    from scaling.training.trackers.base import NEEDS
+
+    yield _extra("typst", ["typst"], "pdf")
+    for name, needs in NEEDS.items():
+        yield _extra(name, needs, "trackers", name not in track)
+
+
+def refuse_broken() -> None:
+    """Say why torch cannot be used, where a process that needs it has just failed.
+
+    Raises
+    ------
+    TrainingError
+        SC319 if torch is installed and broken.
+    """
+    for check in torch_checks():
+        if check.name == "torch" and check.code == "SC319":
+            raise TrainingError(check.fault())
+
+
+def _extra(name: str, needs: Sequence[str], extra: str, optional: bool = True) -> Check:
+    missing = [package for package in needs if not installed(package)]
+    if not missing:
+        known = versions(name, f"{name}-skinny")
+        return Check(name, known[name] or known[f"{name}-skinny"] or "installed")
+    return _absent(name, extra, "" if missing[0] == name else missing[0], optional)
+
+
+def _absent(name: str, extra: str, missing: str = "", optional: bool = True) -> Check:
+    found = f"{missing} is not installed" if missing else "not installed"
+    return Check(name, found, "SC001", f"pip install 'scaling-study[{extra}]'", optional)
+
+
+def _broken(
+    name: str, why: str, found: str = "cannot be imported", optional: bool = False
+) -> Check:
+    """Say that a package is there and does not work."""
+    both = "torch torchvision"  # each torchvision needs one torch
+    mend = f"pip install --force-reinstall {both if name in both else name}"
+    spec = find_spec(name)
+    if spec is not None and spec.origin is not None and not _of_pip(spec.origin):
+        path = Path(spec.origin)
+        there = path.parent if path.name == "__init__.py" else path
+        mend = f"rename {there} or take it off PYTHONPATH, if it hides what pip has installed"
+    return Check(name, f"{found}: {why}", "SC319", mend, optional)
+
+
+def _of_pip(origin: str) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(Path(origin).parts))
