@@ -7,10 +7,11 @@ import importlib.util
 import os
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import MissingExtraError, OutputError, TrainingError
+from scaling.errors import Fault, Message, MissingExtraError, OutputError, TrainingError
 from scaling.training.engines.attempts import Attempts, End
 from scaling.training.engines.base import Event, Job, device_counts
 from scaling.training.engines.journal import Progress, Tail
@@ -67,6 +68,7 @@ class RayEngine:
         self.running: dict[Any, Job] = {}
         self.at: dict[str, str] = {}  # point that was started last, by the first of its job
         self.places, self.on_gpu, self.packs = 1, device == "cuda", False
+        self.messages: list[Message] = []  # not told yet
         self.ours = False  # whether the cluster is to end with this process
 
     # ------------------------------------------------------------------------------------ before
@@ -89,6 +91,9 @@ class RayEngine:
         resources = [node["Resources"] for node in alive()]
         gpus = sum(have.get("GPU", 0) for have in resources)
         self.on_gpu = self.device == "cuda" or (self.device == "auto" and gpus > 0)
+        if self.ray.get("autoscaled") and self.device == "auto":
+            found, mend = '"auto", on nodes that are not there yet', 'device = "cuda", or "cpu"'
+            raise TrainingError(Fault("SC317", "[engine] device", found, mend=mend))
         need = self._need(1)
         for check in fits(resources, [self._need(d) for d in device_counts(self.setup)], self.ray):
             if not check.ok:
@@ -98,6 +103,7 @@ class RayEngine:
         for node, answer in probe(self.out, resources=need).items():
             if answer is not None:
                 self.machines.bad(node, answer)
+                self.messages.append(self.machines.message())
         self.machines.check(len(resources))
         return ()
 
@@ -151,6 +157,8 @@ class RayEngine:
         events = self._news()
         for ref in done:
             events += self._ended(ref, self.running.pop(ref))
+        events += [{"event": "message", "message": message} for message in self.messages]
+        self.messages.clear()
         self._fill()
         return events
 
@@ -200,7 +208,8 @@ class RayEngine:
             return ("left" if result["end"] == "stopped" else "finished"), 0, []
         self.machines.bad(result["node"], result)
         self.machines.check(len(alive()))
-        return "left", 0, [{"event": "message", "message": self.machines.message()}]
+        self.messages.append(self.machines.message())
+        return "left", 0, []
 
     def busy(self) -> bool:
         """Whether jobs are queued or with Ray."""
@@ -242,6 +251,7 @@ class RayEngine:
 # ------------------------------------------------------------------------------------ on the node
 
 
+@lru_cache(maxsize=1)
 def _remote_task() -> Any:
     import ray
 
