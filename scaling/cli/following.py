@@ -155,8 +155,9 @@ def _events(out: Path, points: list[dict[str, Any]]) -> Iterator[Mapping[str, An
 
     left = [p["id"] for p in points if read_record(out, p["id"]) is None]
     progress, driven = Progress(out), _driven(out)
-    while left and (_driven(out) or not driven):
-        began = time.monotonic()
+    over = False
+    while left and not over:
+        began, over = time.monotonic(), driven and not _driven(out)  # what it left is told below
         yield from progress.events(left)
         for name in list(left):
             record = read_record(out, name)
@@ -164,7 +165,7 @@ def _events(out: Path, points: list[dict[str, Any]]) -> Iterator[Mapping[str, An
                 left.remove(name)
                 kept = ("status", "loss", "seconds", "cause")
                 yield {"event": "done", "id": name, **{k: record[k] for k in kept}}
-        if left:
+        if left and not over:
             time.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / SHARE))
 
 

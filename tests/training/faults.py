@@ -1,5 +1,6 @@
 """What happens to real clusters: a sweep on one, what strikes it, and what must be left of it."""
 
+import json
 import os
 import random
 import signal
@@ -23,8 +24,7 @@ options = { symbols = 64, tokens = 200000, validation_tokens = 20000 }
 [design]
 kind = "grid"
 params = [2.1e3, 4.3e3]
-data = [1.2e5, 3e5]
-seeds = 2
+data = [2e5, 3e5, 4e5]
 [engine]
 checkpoint_seconds = 0.2
 """
@@ -93,25 +93,30 @@ class Sweep:
         return found
 
     def running(self):
-        """What journals say of processes that train now, with ``id`` and ``checkpoints``."""
+        """What journals say of processes that are in the first half of a point, with its id."""
         found = []
         for path in (self.out / "logs").glob(f"{self.engine}-*.jsonl"):
             events, _ = read_journal(path)
             ready = [e for e in events if e["event"] == "ready"]
             if events and ready and events[-1]["event"] == "start":
                 name = events[-1]["id"]
-                files = PointFiles.of(self.out, name)
-                if files.progress.exists() and Path(f"/proc/{ready[-1]['pid']}").exists():
+                if self.share(name) < 0.5 and Path(f"/proc/{ready[-1]['pid']}").exists():
                     found.append({**ready[-1], "id": name, "process": path.stem})
         return found
 
+    def share(self, name):
+        """How much of a point is done; 1 if it does not run."""
+        try:
+            state = json.loads(PointFiles.of(self.out, name).progress.read_text())
+        except (OSError, ValueError):
+            return 1.0
+        return state["step"] / state["steps"]
+
     def midway(self, count=1):
         """Wait until so many processes are in the midst of points; return them."""
-        found = self.wait(
-            lambda: (now := self.running()) and len(now) >= count and now, "running points"
-        )
-        time.sleep(self.rng.uniform(0.0, 1.5))
-        return self.running() or found
+        self.wait(lambda: len(self.running()) >= count, "running points")
+        time.sleep(self.rng.uniform(0.0, 0.5))
+        return self.wait(self.running, "running points")
 
     def check(self, quiet):
         """Compare what is left with a quiet run: one record a point, and the same results."""

@@ -158,7 +158,7 @@ def fits(
 
 def _amounts(of: Mapping[str, float], nothing: bool = False) -> str:
     """Say amounts of resources, such as ``1 CPU, 4 GiB``."""
-    said = {k: f"{v / 2**30:.3g} GiB" if k == "memory" else f"{v:g} {k}" for k, v in of.items()}
+    said = {k: f"{v / 2**30:.4g} GiB" if k == "memory" else f"{v:g} {k}" for k, v in of.items()}
     return ", ".join(text for k, text in said.items() if of[k] > 0 or nothing)
 
 
