@@ -24,7 +24,7 @@ options = { symbols = 64, tokens = 200000, validation_tokens = 20000 }
 [design]
 kind = "grid"
 params = [2.1e3, 4.3e3]
-data = [2e5, 3e5, 4e5]
+data = [1.5e5, 2e5, 3e5]
 [engine]
 checkpoint_seconds = 0.2
 """
