@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -39,7 +40,8 @@ def status(
     out = _folder(out)
     if watch:
         _watch(out)
-        return
+        if not as_json:
+            return
     found = state(out)
     if as_json:
         print_json(found)
@@ -117,11 +119,16 @@ def cancel(out: Folder) -> None:
 
 def _folder(out: Path) -> Path:
     """The folder of the plan that is at work: the tuning stage has one of its own."""
+    from scaling.cli.stages import due
+    from scaling.training.lock import holder_of
+
     tuning = out / "tuning"
-    if not (out / "plan.jsonl").is_file() and (tuning / "plan.jsonl").is_file():
-        talk(f"the tuning stage, in {tuning}; the design is planned once its rates are in")
-        return tuning
-    return out
+    if not (tuning / "plan.jsonl").is_file():
+        return out
+    if (out / "plan.jsonl").is_file() and holder_of(tuning) is None and due(out) is None:
+        return out
+    talk(f"the tuning stage, in {tuning}; the design is planned once its rates are in")
+    return tuning
 
 
 def _at_work(out: Path) -> str:
@@ -174,7 +181,13 @@ def _driven(out: Path) -> bool:
     from scaling.training.lock import gone, holder_of
 
     holder = holder_of(out)
-    return (holder is not None and not gone(holder)) or (out / "slurm").is_dir()
+    if holder is not None and not gone(holder):
+        return True
+    if not (out / "slurm").is_dir() or shutil.which("squeue") is None:
+        return (out / "slurm").is_dir()
+    from scaling.training.engines.slurm_commands import living
+
+    return bool(living(out))
 
 
 def _tell_event(event: Mapping[str, Any]) -> None:
@@ -221,6 +234,10 @@ def _cancel_slurm(out: Path) -> bool:
     if not names:
         return False
     talk("taking the jobs of this sweep from Slurm")
-    count = take(out, names)
-    talk(f"ended; {counted(count, 'running job')} kept checkpoints")
+    ran, left = take(out, names)
+    if left != 0:
+        there = "Slurm does not say what is left" if left is None else f"{left} jobs are there yet"
+        talk(f"{there}; the same command asks again")
+        raise typer.Exit(1)
+    talk(f"ended; {counted(ran, 'running job')} kept checkpoints")
     return True

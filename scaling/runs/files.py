@@ -144,8 +144,8 @@ def commit_once(path: Path, data: bytes | str) -> bool:
         temporary = _write_temporary(path, _content(data))
         try:
             os.link(temporary, path)
-        except FileExistsError:
-            return False
+        except FileExistsError:  # which is this very link, where only the answer to it was lost
+            return temporary.stat().st_nlink > 1
         finally:
             temporary.unlink(missing_ok=True)
         fsync_folder(path.parent)

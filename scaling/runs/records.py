@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import ConfigError, Fault
+from scaling.errors import ConfigError, Fault, OutputError
 from scaling.runs.columns import STATUSES
 from scaling.runs.files import commit_once, explain_os_errors, temporary_name, write_atomic
 
@@ -146,11 +146,21 @@ def write_progress(out: Path, point: Point, **state: Any) -> None:
 
 
 def read_record(out: Path, point_id: str) -> dict[str, Any] | None:
-    """Return the valid record of a point, or None; a damaged record counts as none."""
+    """Return the valid record of a point, or None; a damaged record counts as none.
+
+    Raises
+    ------
+    OutputError
+        SC003 if there is one that cannot be read: it is not to be trained again for that.
+    """
+    path = PointFiles.of(out, point_id).record
     try:
-        record = json.loads(PointFiles.of(out, point_id).record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    except OSError as error:
+        found, mend = f"cannot be read: {error.strerror}", "mend its permissions, or the disk"
+        raise OutputError(Fault("SC003", str(path), found, mend=mend)) from error
     ok = (
         isinstance(record, dict)
         and record.get("schema") == RECORD_SCHEMA

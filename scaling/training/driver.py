@@ -10,13 +10,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 from scaling.errors import (
     ConfigError,
     Fault,
+    Message,
     MissingExtraError,
     OutputError,
+    ScalingError,
     TrainingError,
     counted,
 )
@@ -40,7 +43,8 @@ RESULTS_SECONDS = 5.0
 LOOK_SECONDS = 1.0  # between looks for a request to stop
 ALIKE = 3  # points that raise the same exception: it is not the point
 SEEN_HERE = ("lost", "given up", "cancelled")  # what only the driver sees
-DEADLINE, CANCEL = "deadline", "cancel"
+DEADLINE, CANCEL, REPLACED = "deadline", "cancel", "another driver"
+VERDICTS = {"SC305", "SC306", "SC307", "SC314", "SC315", "SC317", "SC318"}
 SPARED = 30.0  # times as long as it took until results are written again
 TRAINED_SHAPE = {"vocabulary", "context", "layers", "width", "heads", "ffn"}
 Listener = Callable[[Event], None]
@@ -131,8 +135,9 @@ def run(
     chosen = _chosen(points, only)
     limits = Limits(out, deadline)
     keep = bool(settings.get("keep"))
-    with locked(out, lambda: limits.signals.append("another driver")), _listening(limits):
+    with locked(out, lambda: limits.signals.append(REPLACED)), _listening(limits):
         withdraw(out)
+        _refuse_two(engine, out)
         if retry_statuses:
             retry(out, chosen, retry_statuses)
         pending = [p for p in chosen if read_record(out, p["id"]) is None]
@@ -141,7 +146,6 @@ def run(
             if find_spec("torch") is None:
                 raise MissingExtraError.of("torch", "train", "train points")
             refuse_unknown(pending)
-            _refuse_two(engine, out)
             runner = _engine(engine, out, points, workers, device, settings, limits)
             _check_devices(pending, settings, device, engine)
             try:
@@ -157,11 +161,13 @@ def run(
                 busy = set(_end(runner, error))
                 with contextlib.suppress(OutputError):  # what went wrong first is to be told
                     write_results(out, points)
-                if not busy:
+                if not busy or not isinstance(error, KeyboardInterrupt):
+                    _tell(listener, left_at_work(out, busy))
                     raise
                 ended = "SIGINT"
-        withdraw(out)
-        clear_remains(out, points, keep, busy)
+        if ended != REPLACED:  # else these are another driver's now
+            withdraw(out)
+            clear_remains(out, points, keep, busy)
         counts = write_results(out, points)
     new = [(p, r) for p in pending if (r := read_record(out, p["id"])) is not None]
     done = [(p, r) for p, r in new if r["status"] == "done"]
@@ -185,25 +191,35 @@ def _chosen(points: Points, only: Sequence[str]) -> Points:
 
 
 def _end(runner: Engine, error: BaseException) -> Collection[str]:
-    """End an engine after an error; return ids of points that go on, if a person only left."""
-    if isinstance(error, KeyboardInterrupt):
-        return runner.leave()
-    runner.cancel()
-    runner.leave()
-    return ()
+    """End an engine after an error; return ids of points that go on.
+
+    Only what is wrong with the study, or with all machines, is a reason to stop what goes on
+    without this process.
+    """
+    if isinstance(error, ScalingError) and error.code in VERDICTS:
+        runner.cancel()
+    return runner.leave()
+
+
+def _tell(listener: Listener | None, messages: Sequence[Message]) -> None:
+    if listener is not None:
+        for message in messages:
+            listener({"event": "message", "message": message})
 
 
 def _refuse_two(engine: str, out: Path) -> None:
-    """Refuse to train by another engine what Slurm has."""
-    if engine == "slurm" or not (out / "slurm").is_dir():
+    """Refuse to train by another engine what Slurm has, where that can be asked."""
+    if engine == "slurm" or not (out / "slurm").is_dir() or which("squeue") is None:
         return
     from scaling.training.engines.slurm_commands import living
 
-    with contextlib.suppress(FileNotFoundError):
-        if found := living(out):
-            text = f"{counted(len(found), 'job')} of this sweep are in Slurm"
-            mend = f"--engine slurm follows them; scaling sweep cancel {out} ends them"
-            raise TrainingError(Fault("SC301", str(out), text, mend=mend))
+    found: dict[Any, Any] = {}
+    with contextlib.suppress(TrainingError):  # Slurm does not answer; a record is committed once
+        found = living(out)
+    if found:
+        text = f"{counted(len(found), 'job')} of this sweep are in Slurm"
+        mend = f"--engine slurm follows them; scaling sweep cancel {out} ends them"
+        raise TrainingError(Fault("SC301", str(out), text, mend=mend))
 
 
 def _check_devices(points: Points, settings: Mapping[str, Any], device: str, engine: str) -> None:
@@ -312,6 +328,8 @@ def _refuse_same(failures: dict[str, set[str]], event: Event) -> None:
         SC318 with the traceback, at the third point.
     """
     lines = event["traceback"].strip().splitlines()
+    if "RanksDied" in lines[-1]:  # a process of several, for whatever reason of its own
+        return
     place = "\n".join(line for line in lines if line.startswith('  File "'))
     kind = next((line.partition(":")[0] for line in reversed(lines) if line[:1].strip()), "")
     alike = failures.setdefault(f"{place}\n{kind}", set())

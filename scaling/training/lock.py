@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import Fault, TrainingError
-from scaling.runs.files import commit_once, explain_os_errors
+from scaling.runs.files import commit_once, explain_os_errors, temporary_name
 
 BEAT_SECONDS = 15.0
 SILENT_SECONDS = 180.0  # without a sign of life from another machine: its driver is gone
@@ -40,15 +40,14 @@ def locked(out: Path, lost: Callable[[], None] = lambda: None) -> Iterator[None]
         SC301, naming the holder.
     """
     path = lock_file(out)
-    mine = {"pid": os.getpid(), "host": socket.gethostname(), "started": _started(os.getpid())}
-    text = json.dumps({**mine, "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+    text = json.dumps({**_identity(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
     for _ in range(3):
         if commit_once(path, text):
             break
-        holder = holder_of(out)
+        before, holder = _read(path)
         if holder is not None and not gone(holder):
             raise TrainingError(_refusal(path, holder))
-        path.unlink(missing_ok=True)
+        _put_aside(path, before)
     else:
         raise TrainingError(Fault("SC301", str(path), "taken by another driver just now"))
     over = threading.Event()
@@ -71,19 +70,63 @@ def lock_file(out: Path) -> Path:
 
 def holder_of(out: Path) -> Holder | None:
     """What the driver lock says of its holder, with ``silent`` seconds, or None."""
-    path = lock_file(out)
     try:
-        data = json.loads(path.read_text())
-        data["silent"] = max(0.0, _now(out) - path.stat().st_mtime)
-        data["pid"] = int(data["pid"])
-    except (OSError, ValueError, TypeError, KeyError):
+        return _read(lock_file(out))[1]
+    except TrainingError:
         return None
-    return data if isinstance(data, dict) else None
+
+
+def _read(path: Path) -> tuple[str | None, Holder | None]:
+    """Text of a lock and what it says: None and None without a lock, None for one that is damaged.
+
+    Raises
+    ------
+    TrainingError
+        SC301 if there is a lock that cannot be read: it is not stale for that.
+    """
+    try:
+        text = path.read_text()
+        silent = max(0.0, _now(path.parent) - path.stat().st_mtime)
+    except FileNotFoundError:
+        return None, None
+    except OSError as error:
+        found = f"cannot be read: {error.strerror}"
+        raise TrainingError(Fault("SC301", str(path), found, mend="see whose it is")) from error
+    try:
+        data = json.loads(text)
+        return text, {"since": "?", **data, "silent": silent, "pid": int(data["pid"])}
+    except (ValueError, TypeError, KeyError):
+        return text, None
+
+
+def _put_aside(path: Path, text: str | None) -> None:
+    """Remove a stale lock, unless another driver has put its own in its place meanwhile."""
+    aside = temporary_name(path)
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+        if aside.read_text() != text:
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, path)
+        aside.unlink()
+
+
+def _identity() -> Holder:
+    """What tells this process from all others; pids repeat in other containers of a host."""
+    with contextlib.suppress(OSError):
+        space = str(Path("/proc/self/ns/pid").readlink())
+        return {**_process(), "space": space}
+    return _process()
+
+
+def _process() -> Holder:
+    pid = os.getpid()
+    return {"pid": pid, "host": socket.gethostname(), "started": _started(pid)}
 
 
 def gone(holder: Holder) -> bool:
     """Whether the holder has ended."""
-    if holder.get("host") != socket.gethostname():
+    here = _identity()
+    if any(holder.get(name) != here.get(name) for name in ("host", "space")):
         return bool(holder["silent"] > SILENT_SECONDS)
     try:
         os.kill(holder["pid"], 0)
@@ -114,7 +157,7 @@ def _beat(path: Path, text: str, over: threading.Event, lost: Callable[[], None]
 
 def _now(out: Path) -> float:
     """The time that the file system of `out` has, which may not be that of this machine."""
-    probe = out / f".clock.{os.getpid()}.tmp"
+    probe = temporary_name(out / "clock")
     try:
         probe.touch()
         return probe.stat().st_mtime

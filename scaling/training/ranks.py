@@ -20,16 +20,20 @@ from pathlib import Path
 from typing import IO, Any
 
 from scaling.errors import ScalingError
-from scaling.runs.records import PointFiles, checkpoints_in, read_record, trunk_folder
+from scaling.runs.records import PointFiles, read_record
 from scaling.training.desk import Desk
+from scaling.training.engines.attempts import MAX_STARTS, reached
 from scaling.training.engines.base import error_of, fields_of
 from scaling.training.job import run_job
 from scaling.training.loop import NeedsSmaller, Stopped, TooBig
 
-MAX_STARTS = 3  # without a newer checkpoint or record
 LOOK_SECONDS = 0.2
 TAIL = 2000  # characters of what torchrun said, for a cause
 Point = Mapping[str, Any]
+
+
+class RanksDied(RuntimeError):
+    """The processes that train a point together died again and again."""
 
 
 def launch(points: Sequence[Point], kind: str, ranks: int, desk: Desk) -> None:
@@ -48,29 +52,24 @@ def launch(points: Sequence[Point], kind: str, ranks: int, desk: Desk) -> None:
     """
     hint = PointFiles.of(desk.out, points[0]["id"]).folder / "micro"
     hint.parent.mkdir(parents=True, exist_ok=True)
-    starts, mark = 0, _mark(points, desk.out)
+    if _read(hint) == 0:  # left by a launcher that was killed before it could say so
+        hint.unlink()
+    names, trunk = [p["id"] for p in points], str(points[0]["trunk"])
+    starts, mark = 0, reached(desk.out, names, trunk)
     while any(read_record(desk.out, p["id"]) is None for p in points):
         before = _read(hint)
         code, said = _torchrun(points, kind, ranks, before, desk)
         if desk.stop():
             raise Stopped
-        now, reached = _read(hint), _mark(points, desk.out)
+        now, here = _read(hint), reached(desk.out, names, trunk)
         if now == 0:
             hint.unlink()
             raise TooBig
-        starts = 1 if reached != mark or now != before else starts + 1
-        mark = reached
+        starts = 1 if here != mark or now != before else starts + 1
+        mark = here
         if code and starts >= MAX_STARTS:
-            raise RuntimeError(f"torchrun ended with {code}, {starts} times: {said[-TAIL:]}")
+            raise RanksDied(f"torchrun ended with {code}, {starts} times: {said[-TAIL:]}")
     hint.unlink(missing_ok=True)
-
-
-def _mark(points: Sequence[Point], out: Path) -> tuple[str, ...]:
-    """Records and newest checkpoints of a job: what changes when it gets on."""
-    done = [p["id"] for p in points if read_record(out, p["id"]) is not None]
-    folders = [PointFiles.of(out, p["id"]).folder for p in points]
-    folders.append(trunk_folder(out, points[0]["trunk"]))
-    return (*done, *(path.name for folder in folders for path in checkpoints_in(folder)[:1]))
 
 
 def _read(hint: Path) -> int | None:

@@ -39,9 +39,10 @@ def keep(
         The record of the point, which is another's if that was there first.
     """
     files = PointFiles.of(out, point["id"])
-    write_atomic(files.curve, _curve_csv(outcome))
-    record = make_record(point, outcome, device, setup, **more)
-    commit_record(out, record)  # last: a point with a record is whole
+    if read_record(out, point["id"]) is None:  # the curve of another's record stays, too
+        write_atomic(files.curve, _curve_csv(outcome))
+        record = make_record(point, outcome, device, setup, **more)
+        commit_record(out, record)  # last: a point with a record is whole
     files.progress.unlink(missing_ok=True)
     own = Checkpoints(files.folder)
     if setup.keep:

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -311,8 +310,7 @@ def test_a_second_runner_is_refused(planned):
 
 
 def lock_of(**changes):
-    mine = {"pid": os.getpid(), "started": lock._started(os.getpid())}
-    return json.dumps({**mine, "host": socket.gethostname()} | changes)
+    return json.dumps(lock._identity() | changes)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,9 +32,13 @@ from scaling.training.engines.attempts import MAX_STARTS, RETRIES, Attempts  # n
 from scaling.training.engines.base import Job, devices_of, fields_of  # noqa: E402
 from scaling.training.engines.journal import Journal, Progress, Tail, story  # noqa: E402
 from scaling.training.engines.machines import Machines  # noqa: E402
+from scaling.training.engines.slurm_commands import directives  # noqa: E402
 from scaling.training.engines.task import perform, versions_here  # noqa: E402
 from scaling.training.grouping import jobs_of  # noqa: E402
 from scaling.training.job import run_job  # noqa: E402
+from scaling.training.loop import Outcome  # noqa: E402
+from scaling.training.record import keep  # noqa: E402
+from scaling.training.setup import Setup  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
 from tests.training.conftest import timeless  # noqa: E402
 
@@ -308,31 +313,32 @@ def error(kind, code):
 def test_machines_are_given_up_until_it_is_not_the_machine(tmp_path):
     machines = Machines(tmp_path)
     machines.bad("a", error("TrainingError", "SC315"))
-    machines.check(there=4)
+    machines.check(left=3)
     assert "Machine a is given up" in machines.message().text
     machines.bad("b", error("TrainingError", "SC307"))
-    machines.bad("c", error("TrainingError", "SC315"))
-    machines.check(there=4)
+    assert machines.bad("c", error("TrainingError", "SC315"))
+    assert not machines.bad("c", error("TrainingError", "SC315"))
+    machines.check(left=1)
     machines.bad("d", error("TrainingError", "SC315"))
     with pytest.raises(TrainingError):  # three say the same
-        machines.check(there=9)
+        machines.check(left=6)
     alone = Machines(tmp_path)
     alone.bad("a", error("ConfigError", "SC314"))
     with pytest.raises(ConfigError):  # the only one there is
-        alone.check(there=1)
+        alone.check(left=0)
 
 
 def test_a_disk_that_is_full_for_the_driver_too_ends_the_run(tmp_path, monkeypatch):
     machines = Machines(tmp_path)
     machines.bad("a", fields_of(OSError(28, "No space left on device", "x"), tmp_path))
-    machines.check(there=4)
+    machines.check(left=None)
 
     def full(path):
         raise OutputError(Fault("SC003", str(path), "full"))
 
     monkeypatch.setattr("scaling.training.engines.machines.check_writable", full)
     with pytest.raises(OutputError):
-        machines.check(there=4)
+        machines.check(left=None)
 
 
 # ------------------------------------------------------------------------------------------- jobs
@@ -550,3 +556,131 @@ def test_scratch_is_looked_for_where_the_machine_has_it(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     task.fit_for_work({})
     assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------- after the review
+
+
+def test_a_pack_that_gets_on_from_death_to_death_is_not_given_up(planned, cpu):
+    out = planned()
+    points = load_plan(out)
+    job = Job(tuple(p["id"] for p in points))
+    attempts = Attempts(out, {p["id"]: p["trunk"] for p in points})
+    for point in points[:3]:
+        attempts.begin(job)
+        run_job([point], "alone", Desk(out, cpu))
+        job, events = attempts.end(job, "died", None, -9)
+        assert not [e for e in events if e["event"] == "given up"]
+    assert job is not None
+
+
+def test_the_curve_stays_with_its_record(planned, cpu):
+    """As when a process that was given up for lost ends after another one has."""
+    out = planned()
+    point = load_plan(out)[0]
+    run_job([point], "alone", Desk(out, cpu))
+    files = PointFiles.of(out, point["id"])
+    before = files.curve.read_bytes(), files.record.read_bytes()
+    late = Outcome("done", 1, loss=9.0, curve=[[1, 1, 1.0, 9.0, 9.0, 0.1, 1.0]])
+    assert keep(out, point, late, cpu, Setup())["loss"] != 9.0
+    assert (files.curve.read_bytes(), files.record.read_bytes()) == before
+
+
+def test_a_record_that_cannot_be_read_is_not_trained_again(planned, monkeypatch):
+    out = planned(design={**FIVE, "seeds": 1})
+    driver.run(out, engine="debug", device="cpu")
+    record = PointFiles.of(out, load_plan(out)[0]["id"]).record
+    real = Path.read_text
+
+    def unreadable(self, *args, **kwargs):
+        if self == record:
+            raise OSError(5, "Input/output error")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", unreadable)
+    with pytest.raises(OutputError, match="cannot be read"):
+        driver.run(out, engine="debug", device="cpu")
+    monkeypatch.undo()
+    assert [p.name for p in record.parent.glob("record*")] == ["record.json"]
+
+
+def test_a_lock_that_cannot_be_read_holds(planned, monkeypatch):
+    out = planned()
+    hold(out, 999.0)
+    real = Path.read_text
+
+    def stale(self, *args, **kwargs):
+        if self.name == "driver.lock":
+            raise OSError(116, "Stale file handle")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", stale)
+    with pytest.raises(TrainingError, match="cannot be read"):
+        driver.run(out, engine="debug", device="cpu")
+    assert lock.lock_file(out).exists()
+
+
+def test_of_two_that_find_a_stale_lock_one_gets_it(planned, monkeypatch):
+    """The second judged the stale one, and would remove what the first has put in its place."""
+    out = planned()
+    hold(out, 999.0)
+    real = lock._read
+
+    def slow(path):
+        found = real(path)
+        monkeypatch.setattr(lock, "_read", real)
+        hold(out, 0.0, pid=2)  # the first driver is faster
+        return found
+
+    monkeypatch.setattr(lock, "_read", slow)
+    with pytest.raises(TrainingError, match="process 2 on elsewhere"), lock.locked(out):
+        pass
+    assert lock.holder_of(out)["pid"] == 2
+    assert not list(out.glob(".driver.lock*"))
+
+
+def test_exceptions_of_earlier_starts_count(planned, failing):
+    """Slurm starts a job again without a driver that would have counted."""
+    out = planned(design={**FIVE, "seeds": 1})
+    (point,) = load_plan(out)
+    journal = Journal(out, "slurm-1_0")
+    for _ in range(RETRIES):
+        journal.tell("exception", point["id"], points=[point["id"]], traceback="x")
+    failing[point["id"]] = 1
+    order = order_of(point["id"], spare=RETRIES)
+    result = perform(str(out), "cpu", {}, order, "slurm-1_0", versions_here(), again=True)
+    assert result["end"] == "finished"
+    assert read_record(out, point["id"])["status"] == "failed"
+
+
+def test_no_folder_for_scratch_at_all(monkeypatch):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    with pytest.raises(TrainingError) as caught:
+        task.fit_for_work({})
+    assert caught.value.code == "SC315"
+
+
+@pytest.mark.parametrize(
+    ("gres", "devices", "asked"),
+    [("gpu:a100", 4, "gpu:a100:4"), ("gpu", 1, "gpu:1"), ("gpu:h200:2", 1, "gpu:h200:2"),
+     (None, 4, "gpu:4")],
+)  # fmt: skip
+def test_what_slurm_is_asked_for(gres, devices, asked):
+    settings = {"gres": gres, "extra": {"nice": 0, "exclusive": True, "requeue": False}}
+    flags = directives(settings, on_gpu=True, devices=devices)
+    assert flags["gres"] == asked
+    assert (flags["nice"], flags["exclusive"]) == (0, True)
+    assert "requeue" not in flags
+
+
+def test_the_tuning_stage_is_what_is_looked_at_while_it_runs(planned, tmp_path):
+    out = planned()
+    (out / "tuning").mkdir()
+    (out / "tuning" / "plan.jsonl").write_bytes((out / "plan.jsonl").read_bytes())
+    assert "the tuning stage" not in cli("sweep", "status", out).stderr
+    hold(out / "tuning", 0.0)
+    assert "the tuning stage" in cli("sweep", "status", out).stderr

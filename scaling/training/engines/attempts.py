@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,13 @@ RETRIES = 2  # of a point that raised an exception
 # How a start of a job ended: its process came to the end of it; it was asked to leave, or its
 # machine was lost, neither of which counts; or it died, which a point may have brought about.
 End = Literal["finished", "left", "lost", "died"]
+
+
+def reached(out: Path, points: Sequence[str], trunk: str) -> tuple[str, ...]:
+    """Records and newest checkpoints of a job: what changes when a start has not been in vain."""
+    done = [name for name in points if read_record(out, name) is not None]
+    folders = [PointFiles.of(out, name).folder for name in points] + [trunk_folder(out, trunk)]
+    return (*done, *(path.name for folder in folders for path in checkpoints_in(folder)[:1]))
 
 
 class Attempts:
@@ -35,13 +42,14 @@ class Attempts:
 
     def begin(self, job: Job) -> dict[str, Any]:
         """Note a start; return the job as a process takes it."""
-        mark, (count, old) = self._mark(job), self.starts.get(job, (0, None))
+        mark = reached(self.out, job.points, self.trunks[job.points[0]])
+        count, old = self.starts.get(job, (0, None))
         self.starts[job] = (count + 1 if mark == old else 1, mark)
         return self.order(job)
 
     def order(self, job: Job) -> dict[str, Any]:
         """A job as a process takes it, with the exceptions that each point may still raise."""
-        spare = {name: RETRIES - self.exceptions.get(name, 0) for name in job.points}
+        spare = {name: max(0, RETRIES - self.exceptions.get(name, 0)) for name in job.points}
         return {"points": list(job.points), "kind": job.kind, "spare": spare}
 
     def news(self, event: Event) -> bool:
@@ -54,12 +62,6 @@ class Attempts:
                 return False
             self.told.add(event["id"])
         return True
-
-    def _mark(self, job: Job) -> tuple[str, ...]:
-        """Newest checkpoints of a job: what changes when a start has not been in vain."""
-        folders = [PointFiles.of(self.out, name).folder for name in job.points]
-        folders += [trunk_folder(self.out, self.trunks[name]) for name in job.points[:1]]
-        return tuple(path.name for folder in folders for path in checkpoints_in(folder)[:1])
 
     def end(
         self, job: Job, end: End, at: str | None = None, code: int | str = 0
@@ -83,7 +85,8 @@ class Attempts:
             if record is not None and name not in self.told
         ]
         self.told.update(event["id"] for event in events)
-        left = [name for name, record in records.items() if record is None]
+        # What was told is done, even where a network disk does not show it yet.
+        left = [n for n, record in records.items() if record is None and n not in self.told]
         starts, mark = self.starts.pop(job, (1, None))
         kind, points = job.kind, job.points
         if end != "died":

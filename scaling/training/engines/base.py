@@ -120,7 +120,7 @@ class Engine(Places, Protocol):
 
 PLACE = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE,
-    errno.ENODEV, errno.ENXIO, errno.ENOTCONN,
+    errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOMEM,
 )  # fmt: skip
 
 

@@ -126,10 +126,11 @@ class Tail:
     def events(self) -> Iterator[Event]:
         """What has been written since the last call, with the name of the process."""
         for path in self._journals():
+            found: list[Event] = []
             before = self.read.get(path, 0)
-            if path.stat().st_size == before:
-                continue
-            found, self.read[path] = read_journal(path, before)
+            with contextlib.suppress(OSError):  # a network disk may be away for a moment
+                if path.stat().st_size > before:
+                    found, self.read[path] = read_journal(path, before)
             yield from ({**event, "process": path.stem} for event in found)
 
 

@@ -178,8 +178,7 @@ class LocalEngine:
         self.seats = max(1, len(self.gpus) // self.each)  # GPUs, or groups of them
         self.on_gpu = self.packs = bool(self.gpus) or device == "cuda"
         self.places = workers or (self.seats if self.on_gpu else usable_cores())
-        if self.gpus and self.places > self.seats:
-            setup = {**setup, "share": 1.0 / -(-self.places // self.seats)}
+        self.setup = setup
         self.command = [
             sys.executable,
             "-m",
@@ -200,6 +199,9 @@ class LocalEngine:
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue the jobs and start as many workers as they can use."""
         self.queue.extend(jobs)
+        together = -(-min(self.places, len(self.queue)) // self.seats)  # on a GPU
+        if self.gpus and together > 1:
+            self.command[5] = json.dumps({**self.setup, "share": 1.0 / together})
         while len(self.slots) < min(self.places, len(self.queue)):
             self._open(len(self.slots))
 

@@ -26,17 +26,27 @@ class Machines:
         self.out = out
         self.lost: dict[str, ScalingError] = {}
 
-    def bad(self, machine: str, fields: Mapping[str, Any]) -> None:
-        """Give a machine up because of the error that a process on it tells of."""
-        self.lost[machine] = error_of(fields)
+    def bad(self, machine: str, fields: Mapping[str, Any]) -> bool:
+        """Give a machine up for the error that a process on it tells of; False if it was already.
 
-    def check(self, there: int) -> None:
+        Parameters
+        ----------
+        machine : str
+        fields : mapping
+            Of the error, as `scaling.training.engines.base.fields_of` gives them.
+        """
+        new = machine not in self.lost
+        if new:
+            self.lost[machine] = error_of(fields)
+        return new
+
+    def check(self, left: int | None) -> None:
         """End the run if what was found is not for another machine to do better.
 
         Parameters
         ----------
-        there : int
-            Machines that there are.
+        left : int or None
+            Machines that remain; None if that is not known.
 
         Raises
         ------
@@ -50,7 +60,7 @@ class Machines:
         if isinstance(last, OutputError):
             check_writable(self.out / ".writable")  # raises for a disk that is full for all
         alike = [e for e in self.lost.values() if e.faults[0].code == last.faults[0].code]
-        if len(self.lost) >= there or len(alike) >= ENOUGH:
+        if left == 0 or len(alike) >= ENOUGH:
             raise last
 
     def message(self) -> Message:

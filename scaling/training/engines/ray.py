@@ -63,7 +63,7 @@ class RayEngine:
     ) -> None:
         self.out, self.most, self.device, self.setup = out.resolve(), workers, device, dict(setup)
         self.ray: Mapping[str, Any] = setup.get("ray") or {}
-        self.attempts, self.machines = Attempts(out, trunks), Machines(out)
+        self.attempts, self.machines = Attempts(self.out, trunks), Machines(self.out)
         self.queue: deque[Job] = deque()
         self.running: dict[Any, Job] = {}
         self.at: dict[str, str] = {}  # point that was started last, by the first of its job
@@ -101,11 +101,15 @@ class RayEngine:
         self.places = max(1, int(sum(times(have, need) for have in resources)))
         self.packs = self.on_gpu
         for node, answer in probe(self.out, resources=need).items():
-            if answer is not None:
-                self.machines.bad(node, answer)
+            if answer is not None and self.machines.bad(node, answer):
                 self.messages.append(self.machines.message())
-        self.machines.check(len(resources))
+        self.machines.check(self._left())
         return ()
+
+    def _left(self) -> int:
+        """Nodes that can train."""
+        need, lost = self._need(1), self.machines.lost
+        return sum(n["NodeID"] not in lost and times(n["Resources"], need) >= 1 for n in alive())
 
     def _need(self, devices: int) -> dict[str, float]:
         """What Ray sets apart for a job, by Ray's names."""
@@ -140,7 +144,7 @@ class RayEngine:
         kind = "cuda" if need["GPU"] else "cpu"  # tasks of no GPU see all that there are
         order = self.attempts.begin(job)
         given = {k: v for k, v in options.items() if v is not None}
-        return _remote_task().options(**given).remote(
+        return _remote_task(need["GPU"] > 0).options(**given).remote(
             str(self.out), kind, setup, order, versions_here()
         )  # fmt: skip
 
@@ -196,6 +200,12 @@ class RayEngine:
             result = ray.get(ref)
         except (exceptions.NodeDiedError, exceptions.LocalRayletDiedError):
             return "lost", "node lost", []
+        except (
+            exceptions.ObjectLostError, exceptions.OutOfDiskError, exceptions.RaySystemError
+        ) as error:  # fmt: skip
+            return "lost", first_line(error), []
+        except (exceptions.RuntimeEnvSetupError, exceptions.TaskUnschedulableError) as error:
+            raise TrainingError(failed_task(error)) from error
         except exceptions.TaskCancelledError:
             return "left", 0, []
         except exceptions.OutOfMemoryError:
@@ -206,9 +216,9 @@ class RayEngine:
             return "died", first_line(error), []
         if result["end"] != "error":
             return ("left" if result["end"] == "stopped" else "finished"), 0, []
-        self.machines.bad(result["node"], result)
-        self.machines.check(len(alive()))
-        self.messages.append(self.machines.message())
+        if self.machines.bad(result["node"], result):
+            self.machines.check(None if self.ray.get("autoscaled") else self._left())
+            self.messages.append(self.machines.message())
         return "left", 0, []
 
     def busy(self) -> bool:
@@ -219,9 +229,11 @@ class RayEngine:
 
     def cancel(self) -> None:
         """Let running points keep a checkpoint, as the sweep folder asks them to, and end."""
+        self.queue.clear()
+        if not self.running and not self.ours:
+            return
         import ray
 
-        self.queue.clear()
         if self.running and ray.is_initialized():
             waiting = [ref for ref, job in self.running.items() if not self._started(job)]
             for ref in waiting:  # before places become free for them
@@ -251,11 +263,12 @@ class RayEngine:
 # ------------------------------------------------------------------------------------ on the node
 
 
-@lru_cache(maxsize=1)
-def _remote_task() -> Any:
+@lru_cache(maxsize=2)
+def _remote_task(gpu: bool) -> Any:
+    """The task of a job; on a CPU its process is used again, on a GPU it cannot change devices."""
     import ray
 
-    return ray.remote(max_calls=0, max_retries=0)(_task)  # a process is used again and again
+    return ray.remote(max_calls=1 if gpu else 0, max_retries=0)(_task)
 
 
 def _task(
@@ -269,4 +282,7 @@ def _task(
 
     node = ray.get_runtime_context().get_node_id()
     name = f"ray-{node[:8]}-{os.getpid()}"
-    return {**perform(out, device, setup, order, name, expected), "node": node}
+    try:
+        return {**perform(out, device, setup, order, name, expected), "node": node}
+    except Exception:  # noqa: BLE001 - what is wrong with a process ends it, as under every engine
+        os._exit(1)

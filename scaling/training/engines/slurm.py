@@ -6,6 +6,7 @@ that whoever comes later finds out from Slurm which points are at work.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -13,12 +14,12 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import Fault, Message, MissingExtraError, TrainingError
+from scaling.errors import Fault, Message, MissingExtraError, TrainingError, counted
 from scaling.runs.files import write_atomic
 from scaling.runs.records import read_record
 from scaling.training.engines.attempts import Attempts, End
@@ -35,7 +36,6 @@ from scaling.training.engines.slurm_commands import (
     checks,
     directives,
     living,
-    machines_in,
     manifest,
     never,
     refused,
@@ -78,21 +78,17 @@ class SlurmEngine:
         setup: Mapping[str, Any],
         trunks: Mapping[str, str],
     ) -> None:
-        self.out, self.workers, self.device, self.setup = (
-            out.resolve(),
-            workers,
-            device,
-            dict(setup),
-        )
+        self.out, self.workers, self.device = out.resolve(), workers, device
+        self.setup, self.trunks = dict(setup), trunks
         self.slurm: Mapping[str, Any] = setup.get("slurm") or {}
-        self.attempts, self.machines = Attempts(out, trunks), Machines(out)
+        self.attempts, self.machines = Attempts(self.out, trunks), Machines(self.out)
         self.queue: deque[Job] = deque()
         self.elements: dict[tuple[str, int], Element] = {}
         self.places, self.packs = workers or PLACES, True
         self.on_gpu = device == "cuda" or bool(self.slurm.get("gres"))
+        self.names: set[str] = set()  # of arrays, from before Slurm has them
         self.quiet = 0  # elements in a row that ended without a word
-        self.heard: set[str] = set()  # Slurm's names of those that were heard of
-        self.looked = self.answered = 0.0
+        self.looked = self.answered = self.retried = 0.0
         self.unfit: set[str] = set()  # those whose machine was given up
         self.messages: list[Message] = []
 
@@ -116,7 +112,24 @@ class SlurmEngine:
                 raise TrainingError(check.fault())
         self.tail, self.progress = Tail(self.out, "slurm-"), Progress(self.out)
         self.elements = living(self.out)
+        self._part_with_strangers()
+        self.names = {name for name, _ in self.elements}
         self.answered = time.monotonic()
+        return self._at_work()
+
+    def _part_with_strangers(self) -> None:
+        """Take from Slurm what it has of a plan that was replaced."""
+        every = self.elements.items()
+        strange = {k: e for k, e in every if not self.trunks.keys() >= set(e.job.points)}
+        for key, element in strange.items():
+            ask("scancel", element.number)
+            del self.elements[key]
+        if strange:
+            text = f"{counted(len(strange), 'job')} of a plan that this one has replaced "
+            text += "were taken from Slurm."
+            self.messages.append(Message("SC304", text))
+
+    def _at_work(self) -> list[str]:
         return [name for element in self.elements.values() for name in element.job.points]
 
     # ------------------------------------------------------------------------------------ during
@@ -128,12 +141,28 @@ class SlurmEngine:
 
     def _submit(self) -> None:
         """Submit what is queued: an array for each number of devices and as long as Slurm takes."""
-        jobs, self.queue = list(self.queue), deque()
-        for devices in sorted({job.devices for job in jobs}):
-            alike = [job for job in jobs if job.devices == devices]
-            size = self._array_size()
-            for first in range(0, len(alike), size):
-                self._array(alike[first : first + size], devices)
+        size = self._array_size() if self.queue else 0
+        while self.queue:
+            devices = self.queue[0].devices
+            alike = [job for job in self.queue if job.devices == devices][:size]
+            self._array(alike, devices)
+            self.queue = deque(job for job in self.queue if job not in alike)
+
+    def _submit_again(self) -> None:
+        """Submit what was lost; Slurm may be out of reach, or take no more, for a while."""
+        now = time.monotonic()
+        if now - self.retried < float(self.slurm.get("poll_seconds", 10.0)):
+            return
+        try:
+            self._submit()
+            self.answered = now
+        except TrainingError as error:
+            self.retried = now
+            if not self.elements and now - self.answered > SILENT_SECONDS:
+                raise
+            fault = error.faults[0]
+            text = f"{counted(len(self.queue), 'job')} could not be submitted again yet: "
+            self.messages.append(Message(fault.code, text + fault.found + ".", "info"))
 
     def _array_size(self) -> int:
         found = ask("scontrol", "show", "config")
@@ -153,12 +182,16 @@ class SlurmEngine:
             "devices": devices, "orders": [self.attempts.begin(job) for job in jobs],
         }  # fmt: skip
         write_atomic(manifest(self.out, name), json.dumps(kept) + "\n")
+        self.names.add(name)
         executor = submitit.SlurmExecutor(self.out / "slurm", max_num_timeout=1 << 30)
         executor.update_parameters(**self._parameters(name, devices))
         try:
-            with executor.batch():
+            with _deaf_to_the_terminal(), executor.batch():
                 given = [executor.submit(Work(str(self.out), name, i)) for i in range(len(jobs))]
         except submitit.core.utils.FailedJobError as error:
+            if taken := {k: e for k, e in living(self.out).items() if k[0] == name}:
+                self.elements |= taken  # it was, although the answer was lost
+                return
             raise TrainingError(refused(str(error))) from error
         for index, (job, known) in enumerate(zip(jobs, given, strict=True)):
             self.elements[(name, index)] = Element(job, number=known.job_id)
@@ -166,8 +199,7 @@ class SlurmEngine:
     def _parameters(self, name: str, devices: int) -> dict[str, Any]:
         """What submitit is told: names and signals; the rest goes to Slurm as it is."""
         flags = directives(self.slurm, self.on_gpu, devices)
-        if self.machines.lost:
-            flags["exclude"] = ",".join(filter(None, [flags.get("exclude"), *self.machines.lost]))
+        flags |= {"exclude": self._excluded()} if self._excluded() else {}
         return {
             "job_name": name,
             "time": flags.pop("time"),
@@ -191,7 +223,7 @@ class SlurmEngine:
         if self.elements and time.monotonic() - self.looked >= pause:
             events += self._look()
         if self.queue:
-            self._submit()
+            self._submit_again()
         events += [{"event": "message", "message": message} for message in self.messages]
         self.messages.clear()
         if not events:
@@ -200,10 +232,8 @@ class SlurmEngine:
 
     def _take(self, event: Event) -> bool:
         """Follow an event of a journal; return whether it is news."""
-        number = event["process"].removeprefix("slurm-")
-        self.heard.add(number)
         if event["event"] == "error":
-            self._avoid(number, event)
+            self._avoid(event["process"].removeprefix("slurm-"), event)
         if event["event"] == "done":
             self.progress.forget(event["id"])
         return self.attempts.news(event)
@@ -211,12 +241,19 @@ class SlurmEngine:
     def _avoid(self, number: str, event: Event) -> None:
         """Give a machine up: what waits in Slurm must not go there."""
         self.unfit.add(number)
-        self.machines.bad(event["node"] or number, event)
-        self.machines.check(machines_in(ask("sinfo", "-h", "-N", "-o", "%N") or ""))
+        if not self.machines.bad(event["node"] or number, event):
+            return
+        partition = self.slurm.get("partition")
+        words = [f"--partition={partition}"] if partition else []
+        there = ask("sinfo", "-h", "-N", "-o", "%N", *words)
+        self.machines.check(len(set(there.split()) - set(self.machines.lost)) if there else None)
         self.messages.append(self.machines.message())
-        lost = ",".join(self.machines.lost)
         for array in {e.number.partition("_")[0] for e in self.elements.values()}:
-            ask("scontrol", "update", f"JobId={array}", f"ExcNodeList={lost}")
+            ask("scontrol", "update", f"JobId={array}", f"ExcNodeList={self._excluded()}")
+
+    def _excluded(self) -> str:
+        """Nodes that jobs must not go to."""
+        return ",".join(filter(None, [self.slurm.get("exclude"), *self.machines.lost]))
 
     def _look(self) -> list[Event]:
         """Ask Slurm what has become of the elements."""
@@ -259,11 +296,13 @@ class SlurmEngine:
 
     def _listen_for(self, element: Element, left: bool) -> None:
         """End the run if elements end without a word of theirs: they never got to the sweep."""
-        if not left or element.number in self.heard:
+        logs = self.out / "logs"
+        if not left or (logs / f"slurm-{element.number}.jsonl").exists():
             self.quiet = 0
             return
         self.quiet += 1
-        if self.quiet >= STILLBORN or (not self.heard and not self.elements):
+        nothing = not self.elements and not any(logs.glob("slurm-*.jsonl"))
+        if self.quiet >= STILLBORN or nothing:
             raise TrainingError(stillborn(self.out, element.number, self.quiet))
 
     def busy(self) -> bool:
@@ -275,12 +314,22 @@ class SlurmEngine:
     def cancel(self) -> None:
         """Let running points keep a checkpoint, and take all jobs from Slurm."""
         self.queue.clear()
-        cancel(self.out, {name for name, _ in self.elements})
+        cancel(self.out, self.names)
         self.elements.clear()
 
     def leave(self) -> Collection[str]:
         """Jobs go on in Slurm."""
-        return [name for element in self.elements.values() for name in element.job.points]
+        return self._at_work()
+
+
+@contextlib.contextmanager
+def _deaf_to_the_terminal() -> Iterator[None]:
+    """Let Ctrl-C wait until an array is submitted and noted; sbatch would take it for itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # ------------------------------------------------------------------------------------ on the node

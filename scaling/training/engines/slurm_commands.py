@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import Fault, TrainingError, counted
+from scaling.errors import Fault, OutputError, TrainingError, counted
 from scaling.training.engines.base import Check, Job, device_counts
 from scaling.training.lock import ask_to_stop, withdraw
 
@@ -25,9 +25,11 @@ STOP_SECONDS = 60.0
 ANSWER_SECONDS = 60.0  # for a command of Slurm
 MINUTES = 60  # of a job, where nobody says
 SIGNAL_SECONDS = 90
-HELD = {"launch failed requeued held"}  # as on a node whose own disk is full
-NEVER = {"BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionConfig", "PartitionNodeLimit",
-         "PartitionTimeLimit"}  # fmt: skip
+HELD = {  # as on a node whose own disk is full
+    "launch failed requeued held", "JobHoldMaxRequeue", "job requeued in held state",
+}  # fmt: skip
+NEVER = {"InvalidAccount", "InvalidQOS", "PartitionConfig", "PartitionTimeLimit"}
+NAMES = 200  # of arrays in one question
 WHERE = ("partition", "constraint", "account", "qos", "exclude")
 SIZES = ("cpus-per-task", "mem", "gres")
 CONFIGURE = "run this where jobs are submitted, or set SLURM_CONF to the cluster's slurm.conf"
@@ -76,15 +78,16 @@ def states(names: Collection[str]) -> dict[tuple[str, int], tuple[str, str, str]
     """State, number and reason of the elements of arrays, by array and index; None unanswered."""
     if not names:
         return {}
-    form = "%i|%j|%T|%r"
-    text = ask("squeue", "-h", "-r", "-t", "all", "-n", ",".join(sorted(names)), "-o", form)
-    if text is None:
-        return None
-    found = {}
-    for line in text.splitlines():
-        number, name, state, reason = line.split("|", 3)
-        index = number.rpartition("_")[2] if "_" in number else "0"
-        found[(name, int(index))] = (state, number, reason)
+    found, ordered = {}, sorted(names)
+    for first in range(0, len(ordered), NAMES):
+        listed = ",".join(ordered[first : first + NAMES])
+        text = ask("squeue", "-h", "-r", "-t", "all", "-n", listed, "-o", "%i|%j|%T|%r")
+        if text is None:
+            return None
+        for line in text.splitlines():
+            number, name, state, reason = line.split("|", 3)
+            index = number.rpartition("_")[2] if "_" in number else "0"
+            found[(name, int(index))] = (state, number, reason)
     return found
 
 
@@ -111,26 +114,37 @@ def living(out: Path) -> dict[tuple[str, int], Element]:
     return elements
 
 
-def cancel(out: Path, names: Collection[str]) -> int:
-    """Take arrays from Slurm; what runs keeps a checkpoint first. Return how many elements ran."""
+def cancel(out: Path, names: Collection[str]) -> tuple[int, int | None]:
+    """Take arrays from Slurm; what runs keeps a checkpoint first.
+
+    Returns
+    -------
+    ran, left : int
+        Elements that ran, and that are there still; None if Slurm does not say.
+    """
     if not names:
-        return 0
+        return 0, 0
     listed = ",".join(sorted(names))
     ask("scancel", "--state=PENDING", f"--name={listed}")
-    with contextlib.suppress(OSError, TrainingError):
+    with contextlib.suppress(OSError, OutputError):
         ask_to_stop(out, "driver")
-    running, end = _running(names), time.monotonic() + STOP_SECONDS
-    first = len(running)
-    while running and time.monotonic() < end:
+    end = time.monotonic() + STOP_SECONDS
+    running = first = _running(names)
+    while running != 0 and time.monotonic() < end:
         time.sleep(0.5)
         running = _running(names)
+        first = running if first is None else first
     ask("scancel", f"--name={listed}")
+    while running != 0 and time.monotonic() < end + STOP_SECONDS:
+        time.sleep(0.5)
+        running = _running(names)
     withdraw(out)
-    return first
+    return first or 0, running
 
 
-def _running(names: Collection[str]) -> list[tuple[str, int]]:
-    return [k for k, (state, _, _) in (states(names) or {}).items() if state not in ENDED]
+def _running(names: Collection[str]) -> int | None:
+    found = states(names)
+    return None if found is None else sum(state not in ENDED for state, _, _ in found.values())
 
 
 def wanted() -> bool:
@@ -158,12 +172,12 @@ def directives(settings: Mapping[str, Any], on_gpu: bool, devices: int) -> dict[
         "requeue": True,
         **(settings.get("extra") or {}),
     }
-    return {name: value for name, value in found.items() if value not in (None, False)}
+    return {k: v for k, v in found.items() if v is not None and v is not False}
 
 
 def _gres(name: str | None, devices: int) -> str | None:
     """Generic resources with a number: that of the devices, unless there is one."""
-    return name if name is None or name[-1].isdigit() else f"{name}:{devices}"
+    return name if name is None or name.rpartition(":")[2].isdigit() else f"{name}:{devices}"
 
 
 def signal_seconds(settings: Mapping[str, Any]) -> int:

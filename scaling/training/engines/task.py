@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from scaling.errors import ConfigError, Fault, ScalingError, TrainingError
 from scaling.runs.provenance import versions
 from scaling.training.engines.base import fields_of
-from scaling.training.engines.journal import Journal
+from scaling.training.engines.journal import Journal, read_journal
 from scaling.training.lock import asked_to_stop
 
 LOOK_SECONDS = 2.0  # between looks for a request to stop
@@ -59,9 +60,24 @@ def perform(
         journal = Journal(folder, name)
     except (ScalingError, OSError) as error:
         return {"end": "error", **fields_of(error, folder)}
+    order = {**order, "spare": _spare(order, journal)}
     times = max(order["spare"].values(), default=0) + 1 if again else 1
     with _listening(folder) as signs, _printing(journal.log):
-        return _serve(folder, device, setup, [order] * times, journal, signs, expected)
+        try:
+            return _serve(folder, device, setup, [order] * times, journal, signs, expected)
+        except Exception:
+            traceback.print_exc()
+            raise
+
+
+def _spare(order: Mapping[str, Any], journal: Journal) -> dict[str, int]:
+    """Exceptions that points may still raise, less those of this job's earlier starts."""
+    spare = dict(order["spare"])
+    events = read_journal(journal.path)[0] if journal.path.exists() else []
+    for event in events if journal.name.startswith("slurm-") else ():
+        for name in event.get("points", ()) if event["event"] == "exception" else ():
+            spare[name] = spare.get(name, 0) - 1
+    return {name: max(0, left) for name, left in spare.items()}
 
 
 def _serve(
@@ -122,8 +138,9 @@ def fit_for_work(expected: Mapping[str, Any]) -> None:
     TrainingError
         SC315 for the scratch disk, SC307 for the versions.
     """
-    scratch = os.environ.get("TMPDIR") or tempfile.gettempdir()
+    scratch = os.environ.get("TMPDIR") or "a folder"
     try:
+        scratch = os.environ.get("TMPDIR") or tempfile.gettempdir()
         with tempfile.TemporaryFile(dir=scratch) as probe:
             probe.write(bytes(ROOM))
             probe.flush()
