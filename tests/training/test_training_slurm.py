@@ -1,10 +1,17 @@
 """Sweeps on a real Slurm of three nodes, and what may befall them."""
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
 pytest.importorskip("torch")
 
-from scaling.runs.records import read_record
+from scaling.runs.records import PointFiles, load_plan, read_record
 from tests.training.faults import SEEDS, kill, smoke
 
 
@@ -81,6 +88,73 @@ def test_jobs_are_preempted(sweep, slurm, quiet, seed):
     sweep.check(quiet)
     assert sweep.events("stopped")
     assert sweep.events("lost") == []
+
+
+DEAF = """#!/bin/sh
+if [ -e "{flag}" ]; then
+  echo "$0: error: Unable to contact slurm controller (connect failure)" >&2
+  exit 1
+fi
+exec {real} "$@"
+"""
+
+
+def test_a_slurm_that_is_away_for_a_while_costs_nothing(sweep_on, slurm, quiet, tmp_path):
+    """A job dies meanwhile, and cannot be submitted again until Slurm is back."""
+    sweep, folder = sweep_on("slurm", slurm, 0), tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sbatch", "squeue"):
+        wrapper = folder / name
+        wrapper.write_text(DEAF.format(flag=tmp_path / name, real=shutil.which(name)))
+        wrapper.chmod(0o755)
+    sweep.env["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    sweep.start()
+    victim = sweep.midway(2)[0]
+    (tmp_path / "sbatch").touch()
+    (tmp_path / "squeue").touch()
+    kill(victim)
+    time.sleep(3.0)
+    (tmp_path / "squeue").unlink()
+    sweep.wait(lambda: "could not be submitted again yet" in sweep.talk(), "a refusal")
+    (tmp_path / "sbatch").unlink()
+    sweep.finish()
+    sweep.check(quiet)
+    assert max(sweep.starts().values()) == 2
+
+
+def test_a_driver_that_is_left_by_ctrl_c_leaves_its_jobs(sweep_on, slurm, quiet):
+    sweep = sweep_on("slurm", slurm, 0)
+    sweep.start()
+    sweep.midway(2)
+    sweep.process.send_signal(signal.SIGINT)
+    sweep.finish(130)
+    assert "stay with Slurm; this command follows them" in " ".join(sweep.talk().split())
+    assert not (sweep.out / "driver.lock").exists()
+    other = [*sweep.command()[:-3], "local"]
+    refused = subprocess.run(other, env=sweep.env, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "SC301" in refused.stderr
+    sweep.start()
+    sweep.finish()
+    sweep.check(quiet)
+    assert set(sweep.starts().values()) == {1}
+
+
+def test_what_a_driver_has_left_is_cancelled_without_one(sweep_on, slurm, quiet):
+    sweep = sweep_on("slurm", slurm, 0)
+    sweep.start()
+    sweep.midway(2)
+    sweep.end()
+    words = [sys.executable, "-m", "scaling", "sweep", "cancel", str(sweep.out)]
+    done = subprocess.run(words, env=sweep.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "taking the jobs of this sweep from Slurm" in done.stderr
+    assert slurm.run("squeue", "-h", "-o", "%i").strip() == ""
+    kept = [p for p in load_plan(sweep.out) if PointFiles.of(sweep.out, p["id"]).checkpoints()]
+    assert kept
+    sweep.start()
+    sweep.finish()
+    sweep.check(quiet)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
