@@ -158,6 +158,7 @@ def _watch(out: Path) -> None:
 def _events(out: Path, points: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """What changes in a sweep folder, as a driver would tell it."""
     from scaling.runs.records import read_record
+    from scaling.training.engines.base import done_event
     from scaling.training.engines.journal import Progress
 
     left = [p["id"] for p in points if read_record(out, p["id"]) is None]
@@ -170,8 +171,7 @@ def _events(out: Path, points: list[dict[str, Any]]) -> Iterator[Mapping[str, An
             record = read_record(out, name)
             if record is not None:
                 left.remove(name)
-                kept = ("status", "loss", "seconds", "cause")
-                yield {"event": "done", "id": name, **{k: record[k] for k in kept}}
+                yield done_event(record)
         if left and not over:
             time.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / SHARE))
 

@@ -14,7 +14,7 @@ import torch
 from scaling.errors import ScalingError
 from scaling.runs.records import PointFiles, read_record, write_progress
 from scaling.training.checkpoint import Checkpoints
-from scaling.training.engines.base import of_the_place
+from scaling.training.engines.base import done_event, of_the_place
 from scaling.training.loop import (
     Control,
     NeedsSmaller,
@@ -190,8 +190,8 @@ class Desk:
         )  # fmt: skip
 
     def _done(self, record: Record) -> None:
-        names = ("status", "loss", "seconds", "cause")
-        self.tell("done", record["id"], **{name: record[name] for name in names})
+        event = done_event(record)
+        self.tell(event.pop("event"), event.pop("id"), **event)
 
 
 def make_trainer(point: Point, desk: Desk) -> Trainer:

@@ -32,7 +32,7 @@ from scaling.runs.records import (
     retry,
     write_results,
 )
-from scaling.training.engines.base import Engine, Event, devices_of
+from scaling.training.engines.base import Engine, Event, devices_of, done_event
 from scaling.training.engines.journal import Journal
 from scaling.training.engines.local import visible_gpus
 from scaling.training.grouping import jobs_of
@@ -360,8 +360,7 @@ def kept_as_failed(out: Path, points: Points, event: Event) -> Event:
         },
     }
     commit_record(out, record)
-    names = ("id", "status", "loss", "seconds", "cause")
-    return {"event": "done", **{name: record[name] for name in names}}
+    return done_event(record)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling.runs.records import PointFiles, checkpoints_in, read_record, trunk_folder
-from scaling.training.engines.base import Event, Job
+from scaling.training.engines.base import Event, Job, done_event
 
 MAX_STARTS = 3  # starts of a job without a newer checkpoint or a new record
 RETRIES = 2  # of a point that raised an exception
@@ -78,9 +78,8 @@ class Attempts:
             Exit code, or what else is known of a death.
         """
         records = {name: read_record(self.out, name) for name in job.points}
-        names = ("status", "loss", "seconds", "cause")
         events: list[Event] = [
-            {"event": "done", "id": name, **{k: record[k] for k in names}}
+            done_event(record)
             for name, record in records.items()
             if record is not None and name not in self.told
         ]

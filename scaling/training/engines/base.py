@@ -118,6 +118,12 @@ class Engine(Places, Protocol):
         """End with this process; return ids of points that go on without it."""
 
 
+def done_event(record: Mapping[str, Any]) -> Event:
+    """Return the event that tells how a point ended."""
+    names = ("id", "status", "loss", "seconds", "cause")
+    return {"event": "done", **{name: record[name] for name in names}}
+
+
 PLACE = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE,
     errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOMEM,
