@@ -70,6 +70,7 @@ def logs(
     from scaling.errors import ConfigError, Fault
     from scaling.runs.records import load_plan, read_record
     from scaling.training.engines.journal import story
+    from scaling.training.summary import headline
 
     out = _folder(out)
     found = [p["id"] for p in load_plan(out) if p["id"].startswith(point)]
@@ -84,7 +85,8 @@ def logs(
     for event in events:
         _tell_event(event)
     if record is not None:
-        typer.echo(f"record: {record['status']}" + f", {record['cause']}" * bool(record["cause"]))
+        cause = f", {headline(record['cause'])}" if record["cause"] else ""
+        typer.echo(f"record: {record['status']}{cause}")
     if not events and record is None:
         talk(f"{found[0]} has not been started")
 
@@ -122,6 +124,10 @@ def _folder(out: Path) -> Path:
     from scaling.cli.stages import due
     from scaling.training.lock import holder_of
 
+    small = out / "smoke"
+    if not (out / "plan.jsonl").is_file() and small.is_dir():
+        talk(f"the sweep of --smoke, in {small}")
+        out = small
     tuning = out / "tuning"
     if not (tuning / "plan.jsonl").is_file():
         return out
@@ -137,9 +143,23 @@ def _at_work(out: Path) -> str:
 
     holder = holder_of(out)
     if holder is None:
-        return "no driver is at work"
+        return "no driver is at work" + _in_slurm(out)
     text = f"driver: process {holder['pid']} on {holder['host']}, since {holder['since']}"
     return f"{text}; it is gone" if gone(holder) else text
+
+
+def _in_slurm(out: Path) -> str:
+    """Say what a driver has left in Slurm, where that can be asked."""
+    if not (out / "slurm").is_dir() or shutil.which("squeue") is None:
+        return ""
+    from scaling.errors import TrainingError, counted
+    from scaling.training.engines.slurm_commands import living
+
+    try:
+        jobs = len(living(out))
+    except TrainingError:
+        return "; Slurm does not answer"
+    return f"; {counted(jobs, 'job')} in Slurm, which sweep run follows" if jobs else ""
 
 
 def _watch(out: Path) -> None:
@@ -162,10 +182,9 @@ def _events(out: Path, points: list[dict[str, Any]]) -> Iterator[Mapping[str, An
     from scaling.training.engines.journal import Progress
 
     left = [p["id"] for p in points if read_record(out, p["id"]) is None]
-    progress, driven = Progress(out), _driven(out)
-    over = False
+    progress, over = Progress(out), False
     while left and not over:
-        began, over = time.monotonic(), driven and not _driven(out)  # what it left is told below
+        began, over = time.monotonic(), not _driven(out)  # what it left is told below
         yield from progress.events(left)
         for name in list(left):
             record = read_record(out, name)

@@ -225,6 +225,8 @@ def watching(
             if event["event"] == "message":
                 for line in event["message"].lines():
                     console.print(Text(line))
+            elif event["event"] == "note":
+                console.print(Text(event["text"]))
 
         yield follow
 
@@ -237,5 +239,7 @@ def _plain(board: Board, event: Event) -> None:
         talk(f"a worker died on {event['id']}; the point goes on from its checkpoint")
     elif event["event"] == "stopped":
         talk(f"a worker was asked to leave; {event['id']} goes on from its checkpoint")
+    elif event["event"] == "note":
+        talk(event["text"])
     elif event["event"] == "message":
         tell([event["message"]])

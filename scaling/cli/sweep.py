@@ -217,7 +217,7 @@ def train(folder: Path, how: How, retry: Sequence[str] = (), only: Sequence[str]
 
     Raises
     ------
-    Exit
+    SystemExit
         With code 130 if a deadline, a request or a signal left points untrained.
     """
     from scaling.cli.progress import watching
@@ -255,7 +255,7 @@ def train(folder: Path, how: How, retry: Sequence[str] = (), only: Sequence[str]
         share = summary.C_spent / summary.C
         talk(f"shared trunks: {summary.C_spent:.3g} FLOP spent, {share:.0%} of {summary.C:.3g}")
     if summary.stopped is not None and "SC313" in {m.code for m in summary.messages}:
-        raise typer.Exit(130)
+        raise SystemExit(130)
     return summary
 
 

@@ -50,11 +50,15 @@ def read_profile(name: str) -> dict[str, Any]:
         expected = f"a file, or a name in {profiles_folder()} (there: {there})"
         raise ConfigError(Fault("SC005", str(path), "no such profile", expected))
     data, text = read_toml(path, "a profile", "a TOML file with an [engine] section")
+    other = sorted(set(data) - {"engine"})
+    if other:
+        found = f'"{other[0]}"'
+        raise ConfigError(Fault("SC011", path.name, found, "a profile of [engine] alone"))
     try:
-        found = Profile.model_validate(data)
+        profile = Profile.model_validate(data)
     except ValidationError as error:
         raise ConfigError(faults_of(error.errors(), data, path.name, text)) from None
-    return found.engine.model_dump(mode="json", exclude_unset=True)
+    return profile.engine.model_dump(mode="json", exclude_unset=True)
 
 
 def merged(engine: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:

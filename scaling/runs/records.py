@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -142,6 +143,16 @@ def write_progress(out: Path, point: Point, **state: Any) -> None:
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text)
+        temporary.replace(path)
+
+
+def rest(out: Path, point_id: str) -> None:
+    """Say that a point which has progress does not run any more, so that nobody waits to see."""
+    path = PointFiles.of(out, point_id).progress
+    with contextlib.suppress(OSError, ValueError):
+        state = json.loads(path.read_text())
+        temporary = temporary_name(path)
+        temporary.write_text(json.dumps({**state, "updated": 0.0}))
         temporary.replace(path)
 
 

@@ -336,7 +336,7 @@ def _refuse_same(failures: dict[str, set[str]], event: Event) -> None:
     alike.add(event["id"])
     if len(alike) >= ALIKE:
         found = f"{len(alike)} points raised the same exception"
-        mend = "mend that and run again; --only trains single points meanwhile"
+        mend = "mend that, then run again with --retry failed; --only trains single points"
         where, detail = f"point {event['id']}", event["traceback"].strip()
         raise TrainingError(Fault("SC318", where, found, mend=mend, detail=detail))
 

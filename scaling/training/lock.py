@@ -142,7 +142,7 @@ def _refusal(path: Path, holder: Holder) -> Fault:
     where = "" if here else f" on {holder.get('host')}"
     found = f"process {holder['pid']}{where} works on this sweep since {holder.get('since')}"
     found += "" if here else f", last sign of life {holder['silent']:.0f} s ago"
-    mend = f"scaling sweep status --watch follows it; scaling sweep cancel {path.parent} ends it"
+    mend = f"scaling sweep cancel {path.parent} ends it"
     return Fault("SC301", str(path), found, mend=mend)
 
 

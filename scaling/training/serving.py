@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import ScalingError
-from scaling.runs.records import load_plan
+from scaling.runs.records import load_plan, rest
 from scaling.training.desk import Desk
 from scaling.training.device import device_of, peak_flops
 from scaling.training.engines.base import fields_of
@@ -70,6 +70,8 @@ class Server:
         try:
             run_job([self.points[name] for name in job["points"]], job["kind"], desk)
         except Stopped:
+            for name in job["points"]:
+                rest(self.out, name)
             tell("stopped", current)
             return "stopped"
         except (ScalingError, OSError) as error:

@@ -57,10 +57,17 @@ def messages_of(
     if lost:
         text = f"{counted(lost, 'point')} failed; kept as rows"
         text += _example(new, ("failed", "too-big"))
-        found.append(Message("SC302", text, "error", mend="--retry failed runs them again"))
+        found.append(
+            Message(
+                "SC302",
+                text,
+                "error",
+                mend="scaling sweep logs OUT POINT tells more; --retry failed runs them again",
+            )
+        )
     if ended is not None and left:
-        text = f"Stopped by {ended} with {counted(left, 'point')} left. The same command goes on, "
-        text += "points that ran from their last checkpoints."
+        text = f"Stopped by {ended} with {counted(left, 'point')} left; those that ran kept "
+        text += "checkpoints. The same command goes on."
         found.append(Message("SC313", text))
     return found
 
@@ -69,9 +76,15 @@ def _example(new: Sequence[tuple[dict[str, Any], dict[str, Any]]], statuses: Seq
     """Say the cause of the first such point of this run."""
     for point, record in new:
         if record["status"] in statuses:
-            cause = str(record["cause"]).strip().splitlines()[-1]
-            return f", such as {point['id']}: {clip(cause, 120)}."
+            return f", such as {point['id']}: {clip(headline(record['cause']), 120)}."
     return "."
+
+
+def headline(cause: str) -> str:
+    """What a cause says first: of a traceback, the line of the exception itself."""
+    lines = str(cause).strip().splitlines() or [""]
+    last = max((i for i, line in enumerate(lines) if line.startswith("  ")), default=-1)
+    return lines[min(last + 1, len(lines) - 1)] if lines[0].startswith("Traceback") else lines[-1]
 
 
 def left_at_work(out: Path, busy: Collection[str]) -> list[Message]:

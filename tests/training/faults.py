@@ -65,10 +65,10 @@ class Sweep:
         words = ["sweep", "run", str(self.study), "-o", str(self.out), "--engine", self.engine]
         return [sys.executable, "-m", "scaling", *words, "--profile", str(self.profile)]
 
-    def start(self):
+    def start(self, *options):
         with (self.folder / "talk.txt").open("ab") as talk:
             self.process = subprocess.Popen(
-                self.command(), stdout=subprocess.DEVNULL, stderr=talk, env=self.env
+                [*self.command(), *options], stdout=subprocess.DEVNULL, stderr=talk, env=self.env
             )
 
     def end(self):

@@ -1,7 +1,10 @@
 """Sweeps on a real Ray of three nodes, and what may befall them."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -85,3 +88,26 @@ def test_a_node_with_a_full_scratch_disk_is_given_up(sweep, ray_cluster, quiet, 
     sweep.check(quiet)
     assert "is given up" in sweep.talk()
     assert "SC315" in sweep.talk()
+
+
+@pytest.mark.parametrize("how", ["cancel", "ctrl-c", "deadline", "sigterm"])
+def test_a_sweep_is_stopped_while_tasks_run_and_wait(sweep_on, ray_cluster, quiet, how):
+    sweep = sweep_on("ray", ray_cluster, 0)
+    sweep.start(*(["--deadline", "6"] if how == "deadline" else []))
+    if how != "deadline":
+        sweep.midway(1)  # of six points on three places
+    if how == "cancel":
+        words = [sys.executable, "-m", "scaling", "sweep", "cancel", str(sweep.out)]
+        subprocess.run(words, env=sweep.env, check=True, capture_output=True)
+    elif how != "deadline":
+        sweep.process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
+    sweep.finish(130)
+    assert "Check failed" not in sweep.talk()
+    assert not (sweep.out / "driver.lock").exists()
+    assert not (sweep.out / "stop").exists()
+    status = [sys.executable, "-m", "scaling", "sweep", "status", str(sweep.out), "--json"]
+    done = subprocess.run(status, env=sweep.env, check=True, capture_output=True)
+    assert json.loads(done.stdout)["counts"]["running"] == 0
+    sweep.start()
+    sweep.finish()
+    sweep.check(quiet)

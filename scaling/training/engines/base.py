@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from scaling import errors
-from scaling.errors import Fault, OutputError, ScalingError
+from scaling.errors import Fault, Message, OutputError, ScalingError
 
 Event = dict[str, Any]
 Kind = Literal["alone", "trunk", "stack"]
@@ -122,6 +122,15 @@ def done_event(record: Mapping[str, Any]) -> Event:
     """Return the event that tells how a point ended."""
     names = ("id", "status", "loss", "seconds", "cause")
     return {"event": "done", **{name: record[name] for name in names}}
+
+
+def news_of(messages: list[Message], notes: list[str]) -> list[Event]:
+    """Return events of what an engine has to say, and forget it."""
+    events: list[Event] = [{"event": "message", "message": message} for message in messages]
+    events += [{"event": "note", "text": text} for text in notes]
+    messages.clear()
+    notes.clear()
+    return events
 
 
 PLACE = (

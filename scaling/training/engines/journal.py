@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from scaling.runs.records import PointFiles
+from scaling.runs.records import RUNNING_SECONDS, PointFiles
 from scaling.training.engines.base import Event
 
 UNTOLD = ("progress",)  # events that a journal does not keep: progress.json has them
@@ -162,7 +162,8 @@ class Progress:
                 updated = state.pop("updated")
             except (OSError, ValueError, KeyError):
                 continue
-            if self.seen.get(name) != updated:
+            fresh = time.time() - updated < RUNNING_SECONDS  # or it is of an earlier run
+            if fresh and self.seen.get(name) != updated:
                 self.seen[name] = updated
                 found.append({"event": "progress", "id": name, **state})
         spent = time.monotonic() - began

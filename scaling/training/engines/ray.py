@@ -11,9 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import Fault, Message, MissingExtraError, OutputError, TrainingError
+from scaling.errors import Fault, Message, MissingExtraError, OutputError, TrainingError, counted
 from scaling.training.engines.attempts import Attempts, End
-from scaling.training.engines.base import Event, Job, device_counts
+from scaling.training.engines.base import Event, Job, device_counts, news_of
 from scaling.training.engines.journal import Progress, Tail
 from scaling.training.engines.machines import Machines
 from scaling.training.engines.ray_cluster import (
@@ -69,6 +69,7 @@ class RayEngine:
         self.at: dict[str, str] = {}  # point that was started last, by the first of its job
         self.places, self.on_gpu, self.packs = 1, device == "cuda", False
         self.messages: list[Message] = []  # not told yet
+        self.notes: list[str] = []
         self.ours = False  # whether the cluster is to end with this process
 
     # ------------------------------------------------------------------------------------ before
@@ -99,6 +100,7 @@ class RayEngine:
             if not check.ok:
                 raise TrainingError(check.fault())
         self.places = max(1, int(sum(times(have, need) for have in resources)))
+        self.notes.append(f"Ray: {counted(len(resources), 'node')}, {self.places} at once")
         self.packs = self.on_gpu
         for node, answer in probe(self.out, resources=need).items():
             if answer is not None and self.machines.bad(node, answer):
@@ -161,8 +163,7 @@ class RayEngine:
         events = self._news()
         for ref in done:
             events += self._ended(ref, self.running.pop(ref))
-        events += [{"event": "message", "message": message} for message in self.messages]
-        self.messages.clear()
+        events += news_of(self.messages, self.notes)
         self._fill()
         return events
 
@@ -235,24 +236,17 @@ class RayEngine:
         import ray
 
         if self.running and ray.is_initialized():
-            waiting = [ref for ref, job in self.running.items() if not self._started(job)]
-            for ref in waiting:  # before places become free for them
-                ray.cancel(ref)
-            if waiting:
-                ray.wait(waiting, num_returns=len(waiting), timeout=STOP_SECONDS)
             with contextlib.suppress(OSError, OutputError):
-                ask_to_stop(self.out, "driver")
-            ray.wait(list(self.running), num_returns=len(self.running), timeout=STOP_SECONDS)
-            for ref in self.running:
+                ask_to_stop(self.out, "driver")  # tasks that wait start, see it, and end at once
+            left = list(self.running)
+            _, left = ray.wait(left, num_returns=len(left), timeout=STOP_SECONDS)
+            for ref in () if self.ours else left:  # else they end with this process
                 ray.cancel(ref, force=True)
             withdraw(self.out)
         self.running.clear()
         if self.ours:
             ray.shutdown()
             self.ours = False
-
-    def _started(self, job: Job) -> bool:
-        return any(name in self.at for name in job.points)
 
     def leave(self) -> Collection[str]:
         """Tasks do not outlive the process that gave them out."""

@@ -23,7 +23,7 @@ from scaling.errors import Fault, Message, MissingExtraError, TrainingError, cou
 from scaling.runs.files import write_atomic
 from scaling.runs.records import read_record
 from scaling.training.engines.attempts import Attempts, End
-from scaling.training.engines.base import Event, Job
+from scaling.training.engines.base import Event, Job, news_of
 from scaling.training.engines.journal import Progress, Tail
 from scaling.training.engines.machines import Machines
 from scaling.training.engines.slurm_commands import (
@@ -90,7 +90,9 @@ class SlurmEngine:
         self.quiet = 0  # elements in a row that ended without a word
         self.looked = self.answered = self.retried = 0.0
         self.unfit: set[str] = set()  # those whose machine was given up
-        self.messages: list[Message] = []
+        self.messages: list[Message] = []  # not told yet
+        self.notes: list[str] = []
+        self.waits = ""  # what was told last of jobs that all wait
 
     # ------------------------------------------------------------------------------------ before
 
@@ -195,6 +197,8 @@ class SlurmEngine:
             raise TrainingError(refused(str(error))) from error
         for index, (job, known) in enumerate(zip(jobs, given, strict=True)):
             self.elements[(name, index)] = Element(job, number=known.job_id)
+        array = given[0].job_id.partition("_")[0]
+        self.notes.append(f"{counted(len(jobs), 'job')} given to Slurm as {array}")
 
     def _parameters(self, name: str, devices: int) -> dict[str, Any]:
         """What submitit is told: names and signals; the rest goes to Slurm as it is."""
@@ -224,8 +228,7 @@ class SlurmEngine:
             events += self._look()
         if self.queue:
             self._submit_again()
-        events += [{"event": "message", "message": message} for message in self.messages]
-        self.messages.clear()
+        events += news_of(self.messages, self.notes)
         if not events:
             time.sleep(timeout)
         return [e for e in events if e["event"] not in ("finished", "error")]
@@ -275,7 +278,16 @@ class SlurmEngine:
                 raise TrainingError(never(reason))
             if not state or state in ENDED:
                 events += self._ended(key, state)
+        self._note_waiting({found[key][2] for key in self.elements if key in found})
         return events
+
+    def _note_waiting(self, reasons: Collection[str]) -> None:
+        """Say why all jobs wait, when they do and it is news."""
+        idle = all(element.state == "PENDING" for element in self.elements.values())
+        waits = ", ".join(sorted(reasons)) if idle and self.elements else ""
+        if waits not in ("", self.waits):
+            self.notes.append(f"{counted(len(self.elements), 'job')} waiting in Slurm: {waits}")
+        self.waits = waits
 
     def _ended(self, key: tuple[str, int], state: str) -> list[Event]:
         """What an element left behind; what is left of its job is queued."""

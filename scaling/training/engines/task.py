@@ -94,6 +94,8 @@ def _serve(
             fields = {**fields, "node": node}
         journal.tell(event, name, **fields)
 
+    if signs.stop():  # before anything is loaded
+        return {"end": "stopped", "signal": signs.name}
     try:
         fit_for_work(expected)
         server = Server(out, device, setup, signs.stop, tell)
