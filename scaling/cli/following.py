@@ -27,7 +27,7 @@ LINES = 200  # of what a process printed for a point, from the end
 def status(
     out: Folder,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Follow it until nothing is left to do.")
+        bool, typer.Option("--watch", help="Follow it while somebody works on it.")
     ] = False,
     as_json: Json = False,
 ) -> None:
