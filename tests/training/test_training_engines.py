@@ -27,10 +27,11 @@ from scaling.runs.records import (  # noqa: E402
 )
 from scaling.training import driver, lock  # noqa: E402
 from scaling.training.desk import Desk  # noqa: E402
-from scaling.training.engines import task  # noqa: E402
+from scaling.training.engines import local, task  # noqa: E402
 from scaling.training.engines.attempts import MAX_STARTS, RETRIES, Attempts  # noqa: E402
 from scaling.training.engines.base import Job, devices_of, fields_of  # noqa: E402
 from scaling.training.engines.journal import Journal, Progress, Tail, story  # noqa: E402
+from scaling.training.engines.local import LocalEngine  # noqa: E402
 from scaling.training.engines.machines import Machines  # noqa: E402
 from scaling.training.engines.slurm_commands import directives  # noqa: E402
 from scaling.training.engines.task import perform, versions_here  # noqa: E402
@@ -38,7 +39,7 @@ from scaling.training.grouping import jobs_of  # noqa: E402
 from scaling.training.job import run_job  # noqa: E402
 from scaling.training.loop import Outcome  # noqa: E402
 from scaling.training.record import keep  # noqa: E402
-from scaling.training.setup import Setup  # noqa: E402
+from scaling.training.setup import Setup, prepare_share  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
 from tests.training.conftest import timeless  # noqa: E402
 
@@ -684,3 +685,65 @@ def test_the_tuning_stage_is_what_is_looked_at_while_it_runs(planned, tmp_path):
     assert "the tuning stage" not in cli("sweep", "status", out).stderr
     hold(out / "tuning", 0.0)
     assert "the tuning stage" in cli("sweep", "status", out).stderr
+
+
+# ------------------------------------------------------------------------------------ without a GPU
+
+
+def test_a_fraction_of_a_gpu_comes_with_its_part_of_the_memory(planned, monkeypatch):
+    """What Ray is asked for and what its process is told, by a stand-in for the task."""
+    pytest.importorskip("ray")
+    from scaling.training.engines import ray as module
+
+    asked = []
+
+    class Task:
+        def options(self, **options):
+            asked.append(options)
+            return self
+
+        def remote(self, *words):
+            asked.append(words)
+            return len(asked)
+
+    monkeypatch.setattr(module, "_remote_task", lambda gpu: asked.append(gpu) or Task())
+    out = planned()
+    points = load_plan(out)
+    trunks = {p["id"]: p["trunk"] for p in points}
+    setup = {"ray": {"gpus": 0.25, "cpus": 2, "memory_gib": 1}}
+    engine = module.RayEngine(out, None, "cuda", setup, trunks)
+    engine.machines.lost["abc"] = TrainingError(Fault("SC315", "x", "y"))
+    engine._start(Job((points[0]["id"],)))
+    gpu, options, words = asked
+    assert gpu is True
+    assert (options["num_gpus"], options["num_cpus"], options["memory"]) == (0.25, 2.0, 2**30)
+    assert options["label_selector"] == {"ray.io/node-id": "!in(abc)"}
+    assert words[1] == "cuda"
+    assert words[2] == {"share": 0.25}
+    engine._start(Job((points[1]["id"],), devices=4))
+    assert asked[4]["num_gpus"] == 4.0
+    assert asked[5][2] == {}
+
+
+def test_a_share_limits_the_memory_of_a_gpu_alone(monkeypatch):
+    limits = []
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda part, device: limits.append(part)
+    )
+    prepare_share(torch.device("cpu"), Setup(share=0.25))
+    prepare_share(torch.device("cuda"), Setup())
+    prepare_share(torch.device("cuda"), Setup(share=0.25))
+    assert limits == [0.25]
+
+
+def test_processes_that_share_a_gpu_divide_its_memory(planned, monkeypatch):
+    monkeypatch.setattr(local, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(LocalEngine, "_open", lambda self, number: self.slots.append(number))
+    out = planned()
+    points = load_plan(out)
+    trunks = {p["id"]: p["trunk"] for p in points}
+    for jobs, share in ((4, 0.5), (2, None)):
+        engine = LocalEngine(out, 4, "cuda", {}, trunks)
+        engine.submit([Job((p["id"],)) for p in points[:jobs]])
+        assert json.loads(engine.command[5]).get("share") == share
+        assert len(engine.slots) == jobs
