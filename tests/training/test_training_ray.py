@@ -90,7 +90,13 @@ def test_a_node_with_a_full_scratch_disk_is_given_up(sweep, ray_cluster, quiet, 
     assert "SC315" in sweep.talk()
 
 
-@pytest.mark.parametrize("how", ["cancel", "ctrl-c", "deadline", "sigterm"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "cancel",
+        *(pytest.param(how, marks=pytest.mark.slow) for how in ("ctrl-c", "deadline", "sigterm")),
+    ],
+)
 def test_a_sweep_is_stopped_while_tasks_run_and_wait(sweep_on, ray_cluster, quiet, how):
     sweep = sweep_on("ray", ray_cluster, 0)
     sweep.start(*(["--deadline", "6"] if how == "deadline" else []))

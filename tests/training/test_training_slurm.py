@@ -99,6 +99,7 @@ exec {real} "$@"
 """
 
 
+@pytest.mark.slow
 def test_a_slurm_that_is_away_for_a_while_costs_nothing(sweep_on, slurm, quiet, tmp_path):
     """A job dies meanwhile, and cannot be submitted again until Slurm is back."""
     sweep, folder = sweep_on("slurm", slurm, 0), tmp_path / "bin"
@@ -157,6 +158,7 @@ def test_what_a_driver_has_left_is_cancelled_without_one(sweep_on, slurm, quiet)
     sweep.check(quiet)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_job_that_is_told_to_end_but_not_cancelled_runs_again(sweep, slurm, quiet, seed):
     """As on a cluster that preempts by SIGTERM."""
@@ -169,6 +171,7 @@ def test_a_job_that_is_told_to_end_but_not_cancelled_runs_again(sweep, slurm, qu
     assert sweep.starts()[victim["id"]] >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_job_that_a_person_cancels_stays_cancelled(sweep, slurm, quiet, seed):
     sweep.start()
@@ -182,6 +185,7 @@ def test_a_job_that_a_person_cancels_stays_cancelled(sweep, slurm, quiet, seed):
     sweep.check(quiet)
 
 
+@pytest.mark.slow
 def test_a_node_that_cannot_even_launch_jobs_is_left_to_slurm(sweep_on, slurm_with, quiet):
     cluster = slurm_with(full_spool=["n2"])
     sweep = sweep_on("slurm", cluster, 0)
