@@ -278,7 +278,7 @@ class SlurmEngine:
                 raise TrainingError(never(reason))
             if not state or state in ENDED:
                 events += self._ended(key, state)
-        self._note_waiting({found[key][2] for key in self.elements if key in found})
+        self._note_waiting({found[k][2] for k in self.elements if k in found} - {"None"})
         return events
 
     def _note_waiting(self, reasons: Collection[str]) -> None:
