@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import signal
 import sys
@@ -38,6 +37,7 @@ from scaling.training.engines.slurm_commands import (
     living,
     manifest,
     never,
+    own_number,
     refused,
     signal_seconds,
     states,
@@ -361,7 +361,7 @@ class Work:
         kept = json.loads(manifest(Path(self.out), self.name).read_text(encoding="utf-8"))
         result = perform(
             self.out, kept["device"], kept["setup"], kept["orders"][self.index],
-            f"slurm-{_own_number()}", kept["versions"], again=True,
+            f"slurm-{own_number()}", kept["versions"], again=True,
         )  # fmt: skip
         if result["end"] == "stopped" and result["signal"] and callable(requeue) and wanted():
             requeue(signal.SIGUSR2, None)
@@ -376,8 +376,3 @@ class Work:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
-
-
-def _own_number() -> str:
-    array, task = (os.environ.get(f"SLURM_ARRAY_{k}_ID") for k in ("JOB", "TASK"))
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "0")

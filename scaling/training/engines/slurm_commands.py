@@ -147,10 +147,15 @@ def _running(names: Collection[str]) -> int | None:
     return None if found is None else sum(state not in ENDED for state, _, _ in found.values())
 
 
+def own_number() -> str:
+    """Slurm's name of the job of this process: of an element, not of its whole array."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{k}_ID") for k in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "0")
+
+
 def wanted() -> bool:
     """Whether the job of this process is to go on: it was not cancelled, and not requeued yet."""
-    number = os.environ.get("SLURM_JOB_ID", "")
-    return "JobState=RUNNING" in (ask("scontrol", "show", "job", number, "-o") or "")
+    return "JobState=RUNNING" in (ask("scontrol", "show", "job", own_number(), "-o") or "")
 
 
 def machines_in(text: str) -> int:
