@@ -126,7 +126,7 @@ def _process() -> Holder:
 def gone(holder: Holder) -> bool:
     """Whether the holder has ended."""
     here = _identity()
-    if any(holder.get(name) != here.get(name) for name in ("host", "space")):
+    if any(holder.get(name, here.get(name)) != here.get(name) for name in ("host", "space")):
         return bool(holder["silent"] > SILENT_SECONDS)
     try:
         os.kill(holder["pid"], 0)
