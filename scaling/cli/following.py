@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -148,17 +147,25 @@ def _at_work(out: Path) -> str:
     return f"{text}; it is gone" if gone(holder) else text
 
 
-def _in_slurm(out: Path) -> str:
-    """Say what a driver has left in Slurm, where that can be asked."""
-    if not (out / "slurm").is_dir() or shutil.which("squeue") is None:
-        return ""
-    from scaling.errors import TrainingError, counted
+def _jobs_in_slurm(out: Path) -> int | None:
+    """Jobs that a driver has left in Slurm; None where that cannot be known."""
+    if not (out / "slurm").is_dir():
+        return 0
+    from scaling.errors import TrainingError
     from scaling.training.engines.slurm_commands import living
 
     try:
-        jobs = len(living(out))
+        return len(living(out))
     except TrainingError:
-        return "; Slurm does not answer"
+        return None
+
+
+def _in_slurm(out: Path) -> str:
+    from scaling.errors import counted
+
+    jobs = _jobs_in_slurm(out)
+    if jobs is None:
+        return "; Slurm, which was given jobs of it, does not answer here"
     return f"; {counted(jobs, 'job')} in Slurm, which sweep run follows" if jobs else ""
 
 
@@ -202,11 +209,7 @@ def _driven(out: Path) -> bool:
     holder = holder_of(out)
     if holder is not None and not gone(holder):
         return True
-    if not (out / "slurm").is_dir() or shutil.which("squeue") is None:
-        return (out / "slurm").is_dir()
-    from scaling.training.engines.slurm_commands import living
-
-    return bool(living(out))
+    return _jobs_in_slurm(out) != 0
 
 
 def _tell_event(event: Mapping[str, Any]) -> None:

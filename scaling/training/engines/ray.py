@@ -66,7 +66,7 @@ class RayEngine:
         self.attempts, self.machines = Attempts(self.out, trunks), Machines(self.out)
         self.queue: deque[Job] = deque()
         self.running: dict[Any, Job] = {}
-        self.at: dict[str, str] = {}  # point that was started last, by the first of its job
+        self.at: dict[str, str] = {}  # process of each point that is at work, the latest last
         self.places, self.on_gpu, self.packs = 1, device == "cuda", False
         self.messages: list[Message] = []  # not told yet
         self.notes: list[str] = []
@@ -181,18 +181,18 @@ class RayEngine:
 
     def _ended(self, ref: Any, job: Job) -> list[Event]:
         """What a task left behind, and the task of what is still to be done."""
-        end, code, events = self._verdict(ref)
+        end, code = self._verdict(ref)
         at = next((name for name in reversed(self.at) if name in job.points), None)
-        again, more = self.attempts.end(job, end, at, code)
+        again, events = self.attempts.end(job, end, at, code)
         for name in job.points:
             self.at.pop(name, None)
         if again is not None and end == "finished":
             self.queue.append(again)
         elif again is not None:
             self.queue.appendleft(again)
-        return events + more
+        return events
 
-    def _verdict(self, ref: Any) -> tuple[End, int | str, list[Event]]:
+    def _verdict(self, ref: Any) -> tuple[End, int | str]:
         """How a task ended."""
         import ray
         from ray import exceptions
@@ -200,27 +200,27 @@ class RayEngine:
         try:
             result = ray.get(ref)
         except (exceptions.NodeDiedError, exceptions.LocalRayletDiedError):
-            return "lost", "node lost", []
+            return "lost", "node lost"
         except (
             exceptions.ObjectLostError, exceptions.OutOfDiskError, exceptions.RaySystemError
         ) as error:  # fmt: skip
-            return "lost", first_line(error), []
+            return "lost", first_line(error)
         except (exceptions.RuntimeEnvSetupError, exceptions.TaskUnschedulableError) as error:
             raise TrainingError(failed_task(error)) from error
         except exceptions.TaskCancelledError:
-            return "left", 0, []
+            return "left", 0
         except exceptions.OutOfMemoryError:
-            return "died", "killed by Ray: the memory of its node was full", []
+            return "died", "killed by Ray: the memory of its node was full"
         except exceptions.RayTaskError as error:  # not of a point: those are told
             raise TrainingError(failed_task(error)) from error
         except exceptions.RayError as error:
-            return "died", first_line(error), []
+            return "died", first_line(error)
         if result["end"] != "error":
-            return ("left" if result["end"] == "stopped" else "finished"), 0, []
+            return ("left" if result["end"] == "stopped" else "finished"), 0
         if self.machines.bad(result["node"], result):
             self.machines.check(None if self.ray.get("autoscaled") else self._left())
             self.messages.append(self.machines.message())
-        return "left", 0, []
+        return "left", 0
 
     def busy(self) -> bool:
         """Whether jobs are queued or with Ray."""

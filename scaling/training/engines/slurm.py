@@ -326,8 +326,9 @@ class SlurmEngine:
     def cancel(self) -> None:
         """Let running points keep a checkpoint, and take all jobs from Slurm."""
         self.queue.clear()
-        cancel(self.out, self.names)
-        self.elements.clear()
+        _, left = cancel(self.out, self.names)
+        if left == 0:  # else they are told as what stays
+            self.elements.clear()
 
     def leave(self) -> Collection[str]:
         """Jobs go on in Slurm."""
