@@ -321,7 +321,8 @@ def _seen(settings: Mapping[str, Any], out: Path) -> Check:
         return Check("srun", "a node sees and writes the sweep folder")
     if "Unable to allocate" in done.stderr or "Immediate execution" in done.stderr:
         return Check("srun", "no node was free to look at the sweep folder")
-    said = done.stderr.strip().splitlines()
+    every = done.stderr.strip().splitlines()
+    said = [line for line in every if not line.startswith("srun:")] or every  # why, not only that
     mend = "an -o, and this package, on storage that all nodes share"
     found = "a node cannot write there" + f": {said[-1]}" * bool(said)
     return Check(str(out), found, "SC314", mend)
