@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "scaling"
-BASE = {"errors", "expressions"}
+BASE = {"errors", "expressions", "options"}
 LIBRARY = {"fitting", "laws", "runs", "planning", "training", "reporting", "count"}
 
 # What each package or top-level module may import, inside functions and for types alike.
@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "codes": set(),
     "errors": set(),
     "expressions": {"errors"},
+    "options": {"errors"},
     "laws": BASE,
     "count": BASE,
     "runs": BASE,

@@ -6,13 +6,13 @@ Without torch.
 from scaling.count.decoder import DECODER, DecoderShape
 from scaling.count.encoder import ENCODER, EncoderShape
 from scaling.count.family import Counts, Family
-from scaling.count.options import Option
 from scaling.count.registry import FAMILIES, get
 from scaling.count.resnet import RESNET, ResNetShape
 from scaling.count.rules import Rule
 from scaling.count.solve import Size, Sizes, nearest, sizes, solve, solve_dial, unmet
 from scaling.count.user import UserFamily
 from scaling.count.vit import VIT, ViTShape
+from scaling.options import Option
 
 __all__ = [
     "DECODER",

@@ -12,9 +12,9 @@ from typing import Any
 
 from scaling.count.decoder_rules import RULES
 from scaling.count.family import Counts, Ruled
-from scaling.count.options import Option
 from scaling.count.rules import width_options
 from scaling.count.transformer import NORMS, Blocks
+from scaling.options import Option
 
 OPTIONS = (
     Option("vocabulary", "integer", None, "number of tokens V"),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.count.family import Counts, Ruled
-from scaling.count.options import Option
 from scaling.count.rules import FIXED_DEPTH, Rule, named, table, width_options
 from scaling.count.transformer import NORMS, Blocks
+from scaling.options import Option
 
 BERT = table(
     "bert-2018",

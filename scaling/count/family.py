@@ -8,8 +8,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from scaling.count.options import Option, read
 from scaling.count.rules import Rule
+from scaling.options import Option, read
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.count.family import Counts, Ruled
-from scaling.count.options import Option
 from scaling.count.rules import Core, Rule, Settings, named
+from scaling.options import Option
 
 STAGES = {
     18: (2, 2, 2, 2),

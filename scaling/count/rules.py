@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.count.options import Option
+from scaling.options import Option
 
 MIN_WIDTH, MAX_WIDTH = 8, 8192
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaling.count.family import Counts
-from scaling.count.options import Option, read
 from scaling.count.rules import Rule
 from scaling.errors import ConfigError, Fault, clip
+from scaling.options import Option, read
 
 KEYS = ("dial", "body", "head", "embedding", "forward")
 UNITS = ("token", "example")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.count.family import Counts, Ruled
-from scaling.count.options import Option
 from scaling.count.rules import FIXED_DEPTH, Rule, named, table, width_options
 from scaling.count.transformer import Blocks
 from scaling.errors import ConfigError, Fault
+from scaling.options import Option
 
 TABLE = table(
     "vit-2021",

@@ -1,16 +1,15 @@
 """Training data as a manifest: what they are, counted and hashed, without torch.
 
-A manifest names a *source*. Two sources are always there: the text of Python's own standard
-library, and a Markov chain whose entropy rate is known exactly. A third, ``external``, stands for
-data that another trainer reads: its sizes are enough for a plan.
+A manifest names a *source* (`scaling.runs.sources`) with its options, and holds the hash of what
+they give; the hash enters the id of every point, so a sweep is never continued on other data.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sysconfig
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, TrainingError
-
-Tokens = NDArray[np.uint8]
-SOURCES = ("stdlib", "markov", "external")
-_SKIPPED_FOLDERS = frozenset(
-    {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
-)
-_VALIDATION_SHARE = 16  # of 256: one file in sixteen is held out
-_SEPARATOR = b"\0"
+from scaling.options import Option, read, whole
+from scaling.runs.files import canonical_json
+from scaling.runs.sources.base import PATH, Arrays, Made
+from scaling.runs.sources.registry import source_of
 
 
 @dataclass(frozen=True)
@@ -35,19 +30,24 @@ class Manifest:
 
     Attributes
     ----------
-    source : {"stdlib", "markov", "external"}
+    source : str
+        Name of the data source.
     hash : str
-        sha256 over the training and validation tokens; of its options for ``external``.
+        sha256 over the data for training and validation, or what stands for them.
     vocabulary : int
-        Number of distinct token values.
+        Number of distinct token values, or of classes; 0 where there is none.
     train_tokens, validation_tokens : int
-        Lengths of the two parts [tokens].
+        Sizes of the two parts in units of D: tokens, or examples.
     detail : str
         One line for readers.
     entropy : float or None
-        Exact entropy rate [nats per token], where it is known.
+        Exact lowest expected loss [nats per unit], where it is known.
     options : mapping
         What the source needs to be made again.
+    facts : mapping of str to int
+        What a model's shape must agree with, by the name of the family's option.
+    where : str or None
+        Path of the data on the machine that planned; it decides nothing.
     """
 
     source: str
@@ -58,250 +58,131 @@ class Manifest:
     detail: str
     entropy: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, int] = field(default_factory=dict)
+    where: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form that stands in every point of a plan."""
-        return asdict(self)
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        found["options"] = dict(self.options)
+        for name in ("facts", "where"):  # absent where there is nothing to say
+            if not found[name]:
+                del found[name]
+        return found
 
 
-def resolve(source: str, options: Mapping[str, Any] | None = None) -> Manifest:
+def resolve(
+    source: str, options: Mapping[str, Any] | None = None, base: Path | None = None
+) -> Manifest:
     """Make the manifest of a source on this machine.
 
     Parameters
     ----------
-    source : {"stdlib", "markov", "external"}
+    source : str
+        Name of a data source.
     options : mapping, optional
-        For ``markov``: ``symbols``, ``concentration``, ``seed``, ``tokens``,
-        ``validation_tokens``; for ``external``: ``tokens``, ``validation_tokens``, ``vocabulary``.
+        Those of the source.
+    base : Path, optional
+        Folder in which a relative ``path`` is looked for first, then the working folder.
 
     Raises
     ------
     ConfigError
-        SC012 for an unknown source or option.
+        SC012 for an unknown source, SC011 or SC012 for its options; others as the source says.
     """
-    chosen = _checked_options(source, options or {})
-    if source == "external":
-        return _external(chosen)
-    train, validation = _tokens(source, tuple(sorted(chosen.items())))
-    digest = hashlib.sha256(train.tobytes() + b"|" + validation.tobytes()).hexdigest()
-    if source == "markov":
-        chain = transition_matrix(chosen)
-        entropy: float | None = entropy_rate(chain)
-        vocabulary = int(chosen["symbols"])
-        detail = f"order-1 Markov chain of {vocabulary} symbols, entropy rate {entropy:.5f} nats"
-    else:
-        entropy, vocabulary = None, 256
-        detail = "bytes of the Python standard library's source, tests left out, split by file"
+    found = source_of(source)
+    options = _checked(found.options, source, options or {})
+    where = _place(options.pop(PATH, None), base)
+    made = _made(source, canonical_json(options), where)
+    facts = {name: int(value) for name, value in made.facts.items()}
     return Manifest(
-        source, digest, vocabulary, len(train), len(validation), detail, entropy, chosen
-    )
+        source, _digest(made), made.vocabulary, made.train_units, made.validation_units,
+        made.detail, made.entropy, options, facts, where,
+    )  # fmt: skip
 
 
-def load(manifest: Mapping[str, Any]) -> tuple[Tokens, Tokens]:
-    """Return the training and validation tokens of a manifest, checked against its hash.
+def arrays(manifest: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
+    """Return the parts for training and validation of a manifest, checked against its hash.
 
     Raises
     ------
     TrainingError
         SC305 if this machine's data differ from those planned, SC308 for ``external`` data.
     """
-    if manifest["source"] == "external":
+    name = manifest["source"]
+    if name == "external":
         raise TrainingError(
             Fault(
                 "SC308",
                 "[data] source",
                 '"external" data belong to another trainer',
-                "a source that this trainer reads: stdlib or markov",
+                "a source that this trainer reads, such as stdlib or markov",
                 "train the points of plan.jsonl with your own program and fit its results",
             )
         )
-    options = tuple(sorted(_checked_options(manifest["source"], manifest["options"]).items()))
-    train, validation = _tokens(manifest["source"], options)
-    digest = hashlib.sha256(train.tobytes() + b"|" + validation.tobytes()).hexdigest()
+    where = manifest.get("where")
+    options = whole(source_of(name).options, manifest["options"])
+    try:
+        made = _made(name, canonical_json(options), where)
+    except ConfigError as error:  # it could be read where it was planned
+        fault = error.faults[0]
+        found, expected = f"{fault.where}: {fault.found}", fault.expected
+        mend = fault.mend or "data on storage that all machines share"
+        raise TrainingError(Fault("SC305", f"data source {name}", found, expected, mend)) from None
+    digest = _digest(made)
     if digest != manifest["hash"]:
+        mend = "plan again here, or use the Python version that planned it"
+        if where is not None:
+            mend = f"plan again, or put the data that were planned back to {where}"
         raise TrainingError(
             Fault(
                 "SC305",
-                f"data source {manifest['source']}",
+                f"data source {name}",
                 f"hash {digest[:12]} on this machine",
                 f"{manifest['hash'][:12]} as planned",
-                "plan again here, or use the Python version that planned it",
+                mend,
             )
         )
-    return train, validation
+    return made.train, made.validation
 
 
-def _external(options: Mapping[str, Any]) -> Manifest:
-    """Describe data that another trainer reads."""
-    text = ",".join(f"{name}={value}" for name, value in sorted(options.items()))
-    return Manifest(
-        "external",
-        hashlib.sha256(text.encode()).hexdigest(),
-        options["vocabulary"],
-        options["tokens"],
-        options["validation_tokens"],
-        f"data of another trainer: {options['tokens']:.4g} units, "
-        f"{options['validation_tokens']:.4g} held out",
-        None,
-        options,
-    )
+def load(manifest: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the training and validation tokens of a manifest, each of shape (tokens,).
+
+    Raises
+    ------
+    TrainingError
+        As `arrays` does.
+    """
+    train, validation = arrays(manifest)
+    return train["tokens"], validation["tokens"]
 
 
-_MARKOV_DEFAULTS: dict[str, float | int] = {
-    "symbols": 64,
-    "concentration": 0.3,
-    "seed": 0,
-    "tokens": 20_000_000,
-    "validation_tokens": 400_000,
-}
-
-_EXTERNAL_DEFAULTS: dict[str, float | int] = {
-    "tokens": 10**12,
-    "validation_tokens": 10**7,
-    "vocabulary": 50_304,
-}
-_DEFAULTS = {"markov": _MARKOV_DEFAULTS, "external": _EXTERNAL_DEFAULTS}
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "symbols": (2, 256),
-    "concentration": (1e-3, 1e3),
-    "seed": (0, 2**32),
-    "vocabulary": (1, 10**7),
-}
-_MOST_TOKENS = {"markov": 10**10, "external": 10**16}
+def _checked(known: tuple[Option, ...], source: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    return read(known, whole(known, given), "[data]", f'source "{source}"')
 
 
-def _checked_options(source: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    if source not in SOURCES:
-        raise ConfigError(
-            Fault("SC012", "[data] source", f'"{source}"', "one of " + ", ".join(SOURCES))
-        )
-    known = _DEFAULTS.get(source, {})
-    for name in options:
-        if name not in known:
-            raise ConfigError(
-                Fault(
-                    "SC011",
-                    f"[data] {name}",
-                    f'not an option of source "{source}"',
-                    "one of " + ", ".join(known) if known else "no options",
-                )
-            )
-    merged = {**known, **options}
-    return {name: _checked_number(source, name, value) for name, value in merged.items()}
-
-
-def _checked_number(source: str, name: str, value: Any) -> float | int:
-    """Return an option in its own type, so that 8 and 8.0 hash alike."""
-    low, high = _RANGES.get(name) or (1, _MOST_TOKENS[source])
-    whole = isinstance(_DEFAULTS[source][name], int)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not low <= value <= high or (whole and value != int(value)):
-        kind = "a whole number" if whole else "a number"
-        expected = f"{kind} from {low:.15g} to {high:.15g}"
-        raise ConfigError(Fault("SC012", f"[data] {name}", repr(value), expected))
-    return int(value) if whole else float(value)
+def _place(path: str | None, base: Path | None) -> str | None:
+    """Absolute form of the path that a study names."""
+    if not path:
+        return None
+    named = Path(path).expanduser()
+    beside = named if base is None else base / named
+    return str((beside if beside.exists() else named).resolve())
 
 
 @lru_cache(maxsize=2)
-def _tokens(source: str, options: tuple[tuple[str, Any], ...]) -> tuple[Tokens, Tokens]:
-    return _markov(dict(options)) if source == "markov" else _stdlib()
+def _made(source: str, options: str, where: str | None) -> Made:
+    return source_of(source).make(json.loads(options), None if where is None else Path(where))
 
 
-# ------------------------------------------------------------------------------ standard library
-
-
-def _stdlib() -> tuple[Tokens, Tokens]:
-    """Concatenate the library's files in the order of their paths; each file once.
-
-    A file goes to validation if the first byte of its path's hash is small, so that the split does
-    not depend on which other files exist.
-    """
-    parts: tuple[list[bytes], list[bytes]] = ([], [])
-    seen: set[bytes] = set()
-    for name, text in _stdlib_files():
-        digest = hashlib.sha256(text).digest()
-        if digest in seen:
-            continue
-        seen.add(digest)
-        held_out = hashlib.sha256(name.encode()).digest()[0] < _VALIDATION_SHARE
-        parts[held_out].append(text + _SEPARATOR)
-    train, validation = (np.frombuffer(b"".join(part), dtype=np.uint8) for part in parts)
-    if len(train) < 1_000_000 or len(validation) < 50_000:
-        raise TrainingError(
-            Fault(
-                "SC305",
-                "data source stdlib",
-                f"only {len(train) + len(validation)} bytes of source files",
-                "about 10 MB",
-                "use a full Python installation",
-            )
-        )
-    return train, validation
-
-
-def _stdlib_files() -> Iterator[tuple[str, bytes]]:
-    root = Path(sysconfig.get_paths()["stdlib"])
-    found = {}
-    for path in root.rglob("*.py"):
-        parts = path.relative_to(root).parts
-        generated = path.name.startswith("_sysconfigdata")  # differs from build to build
-        if not generated and not _SKIPPED_FOLDERS.intersection(parts) and path.is_file():
-            found["/".join(parts)] = path
-    for name in sorted(found):
-        yield name, found[name].read_bytes()
-
-
-# ---------------------------------------------------------------------------------- Markov chain
-
-
-def transition_matrix(options: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Rows of the chain, each drawn from a symmetric Dirichlet; shape (symbols, symbols)."""
-    rng = np.random.default_rng([int(options["seed"]), 1])
-    symbols = int(options["symbols"])
-    return rng.dirichlet(np.full(symbols, float(options["concentration"])), size=symbols)
-
-
-def stationary(chain: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Stationary distribution of a chain, shape (symbols,)."""
-    k = len(chain)
-    system = np.vstack([chain.T - np.eye(k), np.ones(k)])
-    solution = np.linalg.lstsq(system, np.append(np.zeros(k), 1.0), rcond=None)[0]
-    return np.asarray(np.clip(solution, 0.0, None) / solution.sum())
-
-
-def entropy_rate(chain: NDArray[np.float64]) -> float:
-    """Entropy rate -Σ_i π_i Σ_j P_ij ln P_ij [nats per token] (Shannon 1948)."""
-    safe = np.where(chain > 0, chain, 1.0)
-    rows = -(chain * np.log(safe)).sum(axis=1)
-    return float(stationary(chain) @ rows)
-
-
-def _markov(options: Mapping[str, Any]) -> tuple[Tokens, Tokens]:
-    """Sample many parallel chains at once; each validation token has the chain's own history."""
-    chain = transition_matrix(options)
-    rng = np.random.default_rng([int(options["seed"]), 2])
-    return (
-        _sample(chain, int(options["tokens"]), rng),
-        _sample(chain, int(options["validation_tokens"]), rng),
-    )
-
-
-def _sample(chain: NDArray[np.float64], tokens: int, rng: np.random.Generator) -> Tokens:
-    """Draw `tokens` symbols as long parallel chains laid end to end.
-
-    Chains are thousands of tokens long, so the few joins between them do not move the loss.
-    """
-    k = len(chain)
-    length = 4096
-    chains = -(-tokens // length)
-    cumulative = chain.cumsum(axis=1)
-    cumulative /= cumulative[:, -1:]
-    flat = (cumulative + np.arange(k)[:, None]).ravel()
-    state = np.searchsorted(stationary(chain).cumsum(), rng.random(chains)).clip(0, k - 1)
-    out = np.empty((chains, length), dtype=np.uint8)
-    for t in range(length):
-        out[:, t] = state
-        position = np.searchsorted(flat, state + rng.random(chains), side="right")
-        state = np.clip(position - state * k, 0, k - 1)
-    return out.reshape(-1)[:tokens]
+def _digest(made: Made) -> str:
+    """sha256 of the arrays in the order of their names, the two parts divided by a bar."""
+    if made.digest is not None:
+        return made.digest
+    digest = hashlib.sha256()
+    for number, part in enumerate((made.train, made.validation)):
+        digest.update(b"|" * number)
+        for name in sorted(part):
+            digest.update(np.ascontiguousarray(part[name]).view(np.uint8).data)
+    return digest.hexdigest()

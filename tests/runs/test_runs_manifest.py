@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from scaling.errors import ConfigError, TrainingError
-from scaling.runs.manifest import entropy_rate, load, resolve, transition_matrix
+from scaling.runs.manifest import load, resolve
+from scaling.runs.sources.markov import entropy_rate, transition_matrix
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"symbols": 8, "tokens": 60_000, "validation_tokens": 6_000}

@@ -1,4 +1,4 @@
-"""Options of a model family: their kinds, defaults and checks."""
+"""Options of model families, data sources and tasks: their kinds, defaults and checks."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, Literal
 
 from scaling.errors import ConfigError, Fault, clip, listed
 
-Kind = Literal["integer", "number", "switch", "choice"]
+Kind = Literal["integer", "number", "switch", "choice", "text"]
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a family.
+    """One option.
 
     Attributes
     ----------
     name : str
-    kind : {"integer", "number", "switch", "choice"}
-        A whole number, a number, true or false, one of `choices`.
+    kind : {"integer", "number", "switch", "choice", "text"}
+        A whole number, a number, true or false, one of `choices`, words (a path, say).
     default : bool, int, float, str or None
         None: it must be given.
     text : str
@@ -49,6 +49,8 @@ class Option:
             return listed(self.choices)
         if self.kind == "switch":
             return "true or false"
+        if self.kind == "text":
+            return self.text
         what = "an integer" if self.kind == "integer" else "a number"
         multiple = f", a multiple of {self.step}" if self.step > 1 else ""
         return f"{what} from {self.low:g} to {self.high:.15g}{multiple}"
@@ -59,6 +61,8 @@ class Option:
             return isinstance(value, str) and value in self.choices
         if self.kind == "switch":
             return isinstance(value, bool)
+        if self.kind == "text":
+            return isinstance(value, str) and "\0" not in value
         kinds = int if self.kind == "integer" else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds):
             return False
@@ -67,8 +71,22 @@ class Option:
         return bool(inside and (self.kind == "number" or value % self.step == 0))
 
 
-def read(known: Sequence[Option], given: Mapping[str, Any]) -> dict[str, Any]:
+def read(
+    known: Sequence[Option],
+    given: Mapping[str, Any],
+    where: str = "[model]",
+    of: str = "the family",
+) -> dict[str, Any]:
     """Return the options that are `given`, checked, with the defaults filled in.
+
+    Parameters
+    ----------
+    known : sequence of Option
+    given : mapping
+    where : str
+        Section that they stand in.
+    of : str
+        Whose options they are.
 
     Raises
     ------
@@ -77,23 +95,36 @@ def read(known: Sequence[Option], given: Mapping[str, Any]) -> dict[str, Any]:
         is missing; all faults at once.
     """
     names = [option.name for option in known]
-    faults = [_unknown(name, names) for name in sorted(set(given) - set(names))]
+    faults = [_unknown(name, names, where, of) for name in sorted(set(given) - set(names))]
     values: dict[str, Any] = {}
     for option in known:
         value = given.get(option.name, option.default)
         if option.name not in given and option.default is None:
-            faults.append(Fault("SC012", f"[model] {option.name}", "is missing", option.expected))
+            faults.append(Fault("SC012", f"{where} {option.name}", "is missing", option.expected))
         elif not option.allows(value):
             found = clip(repr(value))
-            faults.append(Fault("SC012", f"[model] {option.name}", found, option.expected))
+            faults.append(Fault("SC012", f"{where} {option.name}", found, option.expected))
         values[option.name] = value
     if faults:
         raise ConfigError(faults)
     return values
 
 
-def _unknown(name: str, names: Sequence[str]) -> Fault:
+def whole(known: Sequence[Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is given, with numbers in the kind of their option: 8e6 tokens are 8000000."""
+    kinds = {option.name: option.kind for option in known}
+
+    def own(name: str, value: Any) -> Any:
+        if isinstance(value, float) and kinds.get(name) == "integer" and value.is_integer():
+            return int(value)
+        number = isinstance(value, int) and not isinstance(value, bool)
+        return float(value) if number and kinds.get(name) == "number" else value
+
+    return {name: own(name, value) for name, value in given.items()}
+
+
+def _unknown(name: str, names: Sequence[str], where: str, of: str) -> Fault:
     near = difflib.get_close_matches(name, names, 1)
     mend = f'did you mean "{near[0]}"?' if near else ""
-    expected = listed(names, limit=len(names))
-    return Fault("SC011", f"[model] {clip(name)}", "the family has no such option", expected, mend)
+    expected = listed(names, limit=len(names)) or "none: it has no options"
+    return Fault("SC011", f"{where} {clip(name)}", f"{of} has no such option", expected, mend)

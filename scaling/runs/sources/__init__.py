@@ -1,0 +1,1 @@
+"""Data sources: what is trained on, made or read without torch."""
