@@ -22,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, FitError, Message, QuestionError
+from scaling.fitting import objectives
 from scaling.fitting.data import Data
+from scaling.fitting.effective_alone import fitted_alone
 from scaling.fitting.effective_cells import (
     BEYOND,
     Cells,
@@ -38,10 +40,16 @@ from scaling.fitting.effective_joint import multiplier, transfer
 from scaling.fitting.effective_result import FORMS, Effective, Treatment, Verdict
 from scaling.fitting.effective_text import interval_kind, sentence
 from scaling.fitting.estimate import estimate
-from scaling.fitting.fit import fit_group
-from scaling.fitting.inputs import data_of, groups, holdout_rows, place, require, weights_of
+from scaling.fitting.inputs import (
+    data_of,
+    given_delta,
+    groups,
+    holdout_rows,
+    place,
+    require,
+    weights_of,
+)
 from scaling.fitting.options import Options, check_level
-from scaling.fitting.result import Fit
 from scaling.fitting.spread import spread_about
 from scaling.laws import get
 from scaling.runs.table import RunsTable, clusters
@@ -50,7 +58,6 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 FEW_CLUSTERS = 6  # of one group, below which its intervals are said to be too narrow
 WIDE = 2.0  # of the reference's beta: interval over estimate
-OWN_LAWS = ("power-D", "rectified")
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,26 @@ class Ask:
 
     form: str
     reference: str
+
+
+def asked(form: str | None, reference: str | None) -> Ask | None:
+    """Return what two options ask for; None without either.
+
+    Raises
+    ------
+    ConfigError
+        SC004 for one without the other.
+    """
+    if form is None and reference is None:
+        return None
+    if form is None or reference is None:
+        option, other = (
+            ("--reference", "--effective") if form is None else ("--effective", "--reference")
+        )
+        found = f"without {other}"
+        expected = "--effective multiplier|transfer with --reference GROUP"
+        raise ConfigError(Fault("SC004", option, found, expected))
+    return Ask(form, reference)
 
 
 def effective_data(
@@ -113,7 +140,7 @@ def effective_data(
         curve=_curve_block(reference),
         treatments=tuple(treatments),
         lines=band(reference),
-        runs=_drawn(reference.runs),
+        runs=reference.runs.columns(),
         messages=tuple(messages),
     )
 
@@ -163,8 +190,8 @@ def _reference(table: RunsTable, name: str, runs: Runs, options: Options) -> Ref
         expected = f"more than the {len(law.names)} parameters of its curve, a {curve.title}"
         mend = "add runs of the reference at other amounts of data"
         raise FitError(Fault("SC401", place(table, name), f"{len(runs)} runs", expected, mend))
-    rows = data_of_loss(options)
-    data = curve.data(runs, rows, law)
+    loss = objectives.make(options.objective, given_delta(options.delta))
+    data = curve.data(runs, loss, law)
     labels = np.unique(runs.labels, return_inverse=True)[1].ravel().astype(np.int64)
     cluster = clusters(table.frame)[0]
     found = estimate(data, runs.weights, cluster, labels, options)
@@ -172,17 +199,7 @@ def _reference(table: RunsTable, name: str, runs: Runs, options: Options) -> Ref
     return Reference(curve, runs, found, noise, options.interval, options.seed)
 
 
-def data_of_loss(options: Options) -> Any:
-    """Return the objective of the options."""
-    from scaling.fitting import objectives
-    from scaling.fitting.inputs import given_delta
-
-    return objectives.make(options.objective, given_delta(options.delta))
-
-
-def _shared_sizes(
-    reference: Reference, runs: Runs, name: str
-) -> tuple[Runs, list[Message]]:
+def _shared_sizes(reference: Reference, runs: Runs, name: str) -> tuple[Runs, list[Message]]:
     """Keep the runs at sizes of the reference, and say what was left out."""
     index, same = nearest(runs.N, reference.curve.sizes)
     snapped = replace(runs, N=reference.curve.sizes[index]).at(same)
@@ -214,7 +231,7 @@ def _about(reference: Reference) -> list[Message]:
         messages.append(Message("SC408", "The fit of the reference's curve did not converge."))
     falls = [
         np.corrcoef(np.log(runs.D[own]), np.log(runs.y[own]))[0, 1] < 0
-        for own in (runs.N == n for n in reference.curve.sizes)
+        for own in (n == runs.N for n in reference.curve.sizes)
         if np.ptp(np.log(runs.D[own])) > 0 and np.ptp(runs.y[own]) > 0
     ]
     if not any(falls):
@@ -250,7 +267,7 @@ def _treatment(
         n=len(runs),
         mean=mean,
         cells=rows,
-        runs=_drawn(runs),
+        runs=runs.columns(),
         messages=(*messages, *told),
         **made,
     )
@@ -301,47 +318,6 @@ def _limits(
     return messages
 
 
-def fitted_alone(
-    table: RunsTable, options: Options, name: str, member: Rows
-) -> tuple[dict[str, Any], ...]:
-    """Fit the rectified law, and a power law with a floor, to each size of a treated group."""
-    used = table.used & member
-    sizes: list[tuple[float | None, Rows]] = [(None, member)]
-    if "N" in table.frame:
-        values = table.frame["N"].to_numpy(dtype=np.float64, na_value=np.nan)
-        curve = Curve.of(Runs(values[used], values[used], values[used], values[used], used[used]))
-        index = np.full(len(values), -1)
-        index[used] = nearest(values[used], curve.sizes)[0]
-        sizes = [(float(n), member & (index == j)) for j, n in enumerate(curve.sizes)]
-    out = []
-    for size, rows in sizes:
-        for law in OWN_LAWS:
-            row: dict[str, Any] = {"law": law, "N": size, "n": int((used & rows).sum())}
-            try:
-                fit = fit_group(table, get(law), options, name, rows)
-            except FitError as error:
-                fault = error.faults[0]
-                why = f"{fault.found}, {fault.expected}"
-                out.append(row | _alone(None) | {"why": why})
-                continue
-            out.append(row | _alone(fit) | {"n": fit.n})
-    return tuple(out)
-
-
-def _alone(fit: Fit | None) -> dict[str, Any]:
-    if fit is None:
-        return {"status": "not fitted", "params": {}, "intervals": {}, "rmse_log": None, "why": ""}
-    used = [r for r, u in zip(fit.rows["residual"], fit.rows["used"], strict=True) if u]
-    why = next((m.text for m in fit.messages if m.severity == "error"), "")
-    return {
-        "status": fit.status,
-        "params": dict(fit.params),
-        "intervals": {k: list(v) for k, v in fit.intervals.items()},
-        "rmse_log": float(np.sqrt(np.mean(np.square(used)))),
-        "why": why,
-    }
-
-
 def _curve_block(reference: Reference) -> dict[str, Any]:
     found, level = reference.found, reference.level
     intervals: dict[str, list[float]] = {}
@@ -360,7 +336,3 @@ def _curve_block(reference: Reference) -> dict[str, Any]:
         "intervals": intervals,
         "noise": reference.noise,
     }
-
-
-def _drawn(runs: Runs) -> dict[str, list[float]]:
-    return runs.columns()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
 from scaling.fitting.effective_curve import SAME, Curve, Runs, distinct, nearest
 from scaling.fitting.estimate import Estimate
@@ -55,6 +56,13 @@ class Reference:
         """Small-sample factor of the draws."""
         return self.found.draws.factor if self.found.draws is not None else 1.0
 
+    @property
+    def noise_factor(self) -> float:
+        """Student's t over the normal for the noise, which the residuals tell."""
+        left = len(self.runs) - len(self.found.data.free)
+        upper = 0.5 * (1.0 + self.level)
+        return float(stdtrit(left, upper) / ndtri(upper)) if left > 0 else 1.0
+
     def ends(self, draws: Array) -> list[tuple[float | None, float | None]]:
         """Percentiles of draws, shape (draws, m); None where infinite or without draws."""
         if len(draws) < 2:
@@ -96,7 +104,7 @@ def cells_of(runs: Runs) -> tuple[Array, Array, Array, Array]:
     """Return N, D, the geometric mean of the response, and the number of runs of each cell."""
     out: list[tuple[float, float, float, float]] = []
     for n in np.unique(runs.N):
-        own = runs.N == n
+        own = n == runs.N
         levels = distinct(runs.D[own])
         index = nearest(runs.D[own], levels)[0]
         for j, d in enumerate(levels):
@@ -137,7 +145,9 @@ def turned(reference: Reference, runs: Runs, stream: int) -> Cells:
     if draws:
         rng = np.random.default_rng([reference.seed, stream])
         size = (len(next(iter(draws.values()))), len(n))
-        noisy = y * np.exp(reference.noise / np.sqrt(count) * rng.standard_normal(size))
+        # The draws' factor is about the curve; it is taken out of the noise again.
+        sd = reference.noise * reference.noise_factor / reference.factor / np.sqrt(count)
+        noisy = y * np.exp(sd * rng.standard_normal(size))
         with np.errstate(all="ignore"):
             drawn = np.log(curve.data_for(draws, n, noisy) / d)
         known = np.isfinite(ratio)

@@ -65,6 +65,11 @@ class Runs:
         """Return the runs that a mask keeps."""
         return Runs(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
+    def with_more(self, other: Runs) -> Runs:
+        """Return these runs and those of another group."""
+        names = self.__dataclass_fields__
+        return Runs(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
+
     def columns(self) -> dict[str, list[float]]:
         """Return what a figure draws."""
         return {"N": self.N.tolist(), "D": self.D.tolist(), "y": self.y.tolist()}
@@ -217,7 +222,9 @@ class Curve:
         return np.asarray(np.where(gap > 0, d, np.inf), dtype=np.float64)
 
 
-def multiplied(curve: Curve, near: Mapping[str, float], start: float, slopes: tuple[str, ...]) -> Law:
+def multiplied(
+    curve: Curve, near: Mapping[str, float], start: float, slopes: tuple[str, ...]
+) -> Law:
     """Return the reference's law with D times m in the treated group.
 
     ``ln m = mu``, plus a slope in each of `slopes`: ``x`` is ln D and ``w`` is ln N about their

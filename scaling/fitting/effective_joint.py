@@ -34,8 +34,7 @@ TOO_WIDE = 2.0  # of the interval of an exponent of D_T
 def joint(reference: Reference, treated: Runs, law: Law, options: Options) -> Estimate:
     """Fit `law` to the runs of the reference and of a treated group together."""
     own = reference.runs
-    parts = [np.concatenate(pair) for pair in zip(_arrays(own), _arrays(treated), strict=True)]
-    both = Runs(*parts[:4], parts[4].astype(np.int64))
+    both = own.with_more(treated)
     mark = np.concatenate([np.zeros(len(own)), np.ones(len(treated))])
     _, labels = np.unique(both.labels, return_inverse=True)
     labels = labels.ravel().astype(np.int64)
@@ -47,10 +46,6 @@ def joint(reference: Reference, treated: Runs, law: Law, options: Options) -> Es
     return estimate(
         data, both.weights, reference.found.cluster, labels, options, None if shared else strata
     )
-
-
-def _arrays(runs: Runs) -> list[Array]:
-    return [runs.N, runs.D, runs.y, runs.weights, runs.labels.astype(np.float64)]
 
 
 def centred(values: Array, about: Array) -> Array:

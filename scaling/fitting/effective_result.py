@@ -127,7 +127,7 @@ class Effective:
         rows = []
         for item in self.treatments:
             for cell in item.cells:
-                row = {"group": item.group}
+                row: dict[str, Any] = {"group": item.group}
                 for name, value in cell.items():
                     if name.endswith("_interval"):
                         stem = name.removesuffix("_interval")

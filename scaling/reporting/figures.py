@@ -33,9 +33,10 @@ from scaling.reporting.figures_data import (
     IsoflopData,
     ResidualData,
 )
+from scaling.reporting.figures_effective_data import EffectiveData
 
 Marks = dict[str, list[int]]
-Data = IsoflopData | FrontierData | AllocationData | ResidualData
+Data = IsoflopData | FrontierData | AllocationData | ResidualData | EffectiveData
 
 STYLE: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -367,12 +368,23 @@ def _drawn(data: Data, fonttype: Literal["none", "path"]) -> tuple[str, Marks]:
         elif isinstance(data, AllocationData):
             figure = Figure((PAGE, 3.3), layout="constrained")
             marks = draw_allocation(data, _flat(figure.subplots(1, 2)))
+        elif isinstance(data, EffectiveData):
+            marks, figure = _effective(data)
         else:
             figure = Figure((PAGE, 4.4), layout="constrained")
             marks = draw_residuals(data, _flat(figure.subplots(2, 2)))
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue(), marks
+
+
+def _effective(data: EffectiveData) -> tuple[Marks, Figure]:
+    from scaling.reporting.figures_effective import draw_effective, shape_of
+
+    rows, columns = shape_of(data)
+    figure = Figure((PAGE, 0.4 + 2.4 * rows), layout="constrained")
+    axes = _flat(figure.subplots(rows, columns, squeeze=False))
+    return draw_effective(data, axes), figure
 
 
 def _flat(axes: Array | Any) -> list[Axes]:
