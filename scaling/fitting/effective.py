@@ -56,6 +56,7 @@ from scaling.runs.table import RunsTable, clusters
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
+FAR = float(np.log(3.0))  # beyond the reference's data, from which extrapolation is warned of
 FEW_CLUSTERS = 6  # of one group, below which its intervals are said to be too narrow
 WIDE = 2.0  # of the reference's beta: interval over estimate
 
@@ -247,7 +248,7 @@ def _treatment(
     cells = turned(reference, runs, stream)
     rows = as_rows(reference, cells)
     mean = mean_ratio(reference, cells)
-    messages = _limits(cells, rows, mean, runs, name)
+    messages = _limits(reference, cells, rows, mean, runs, name)
     made: dict[str, Any] = {"multiplier": {}, "transfer": {}}
     if form == "multiplier":
         start = float(np.clip(np.median(cells.log_ratio), -5.0, 5.0))
@@ -285,18 +286,26 @@ def judged(interval: Sequence[float] | None) -> Verdict:
 
 
 def _limits(
-    cells: Cells, rows: Sequence[dict[str, Any]], mean: dict[str, Any], runs: Runs, name: str
+    reference: Reference,
+    cells: Cells,
+    rows: Sequence[dict[str, Any]],
+    mean: dict[str, Any],
+    runs: Runs,
+    name: str,
 ) -> list[Message]:
     """What a reader must know of the cells."""
     messages = []
     reach = [row["reach"] for row in rows]
+    low, high = (np.log(r / cells.D) for r in reference.ranges(cells.N))
+    beyond = np.maximum(cells.log_ratio - high, low - cells.log_ratio)
+    far = np.isfinite(beyond) & (beyond > FAR)
     outside = reach.count("above") + reach.count("below")
     if outside:
         text = (
             f"In {outside} of {len(rows)} cells of {name} the effective data lie outside the "
             "reference's range at that size: they are extrapolated, and labelled."
         )
-        messages.append(Message("SC441", text))
+        messages.append(Message("SC441", text, "warning" if far.any() else "info"))
     lost = reach.count("unbounded")
     if lost:
         text = (

@@ -128,7 +128,7 @@ def transfer(
     blank |= {"intervals": {}, "why": _unfit(reference, cells, verdict)}
     if blank["why"]:
         text = f"The power law of transferred data was not fitted: {blank['why']}."
-        return blank, [Message("SC444", text)]
+        return blank, [Message("SC444", text, "info" if verdict == "hurts" else "warning")]
     sized = len(distinct(treated.N)) >= 2
     with np.errstate(over="ignore"):
         moved = cells.D * np.expm1(np.clip(cells.log_ratio, None, MOST_TRANSFER))

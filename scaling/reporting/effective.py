@@ -147,8 +147,8 @@ def _note(item: Treatment) -> str:
 
 def _cells(item: Treatment) -> Table:
     rows = tuple(_cell(cell) for cell in item.cells)
-    columns = ("N", "D_F", "runs", "D_E", "interval", "D_E/D_F", "interval", "D_T", "reach")
-    align: tuple[Align, ...] = ("right",) * 3 + ("right", "left") * 2 + ("right", "left")
+    columns = ("N", "D_F", "runs", "D_E", "D_E/D_F", "interval", "D_T", "interval", "reach")
+    align: tuple[Align, ...] = ("right",) * 4 + ("right", "left") * 2 + ("left",)
     note = "Reach: where D_E lies against the reference's own data at that size."
     if any(cell["reach"] != "inside" for cell in item.cells):
         note += " Above and below are extrapolated; unbounded: below the reference's floor."
@@ -167,10 +167,10 @@ def _cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
         numbers.quantity(cell["D_F"]),
         str(cell["runs"]),
         shown("D_E"),
-        _interval(cell["D_E_interval"]),
         shown("ratio"),
         _interval(cell["ratio_interval"]),
         shown("D_T"),
+        _interval(cell["D_T_interval"]),
         cell["reach"],
     )
 

@@ -99,7 +99,7 @@ def _loss_label(unit: str) -> str:
     return f"loss [{label(unit)}]" if unit else "loss"
 
 
-def _plain_log_ticks(ax: Axes, low: float, high: float) -> None:
+def plain_log_ticks(ax: Axes, low: float, high: float) -> None:
     """Tick a log axis that spans less than a decade with plain numbers."""
     ax.set_yscale("log")
     ax.set_ylim(low, high)
@@ -241,9 +241,7 @@ def draw_frontier(data: FrontierData, ax: Axes) -> Marks:
     if data.target is not None:
         ax.axvline(data.target, color=PALETTE[1], linewidth=1.0, dashes=(5, 2), label="target C")
     lows = [np.nanmin(data.loss), np.nanmin(line.y), data.E or np.inf]
-    _plain_log_ticks(
-        ax, 0.98 * float(min(lows)), 1.02 * float(max(np.nanmax(data.loss), line.y[0]))
-    )
+    plain_log_ticks(ax, 0.98 * float(min(lows)), 1.02 * float(max(np.nanmax(data.loss), line.y[0])))
     ax.text(
         data.limit,
         0.985,

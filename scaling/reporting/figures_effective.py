@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from scaling.reporting import numbers
-from scaling.reporting.figures import PALETTE, Marks, label
+from scaling.reporting.figures import PALETTE, Marks, label, plain_log_ticks
 from scaling.reporting.figures_effective_data import EffectiveData, SizePanel
 
 COLUMNS = 2
@@ -102,6 +102,9 @@ def _draw_ratios(data: EffectiveData, ax: Axes) -> None:
                     markeredgecolor=TREATED,
                     label=name,
                 )
+    low_end, high_end = ax.get_ylim()
+    if high_end < 10.0 * low_end:
+        plain_log_ticks(ax, low_end, high_end)
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("D_F [tokens or examples]")
     ax.set_ylabel("D_E / D_F")
