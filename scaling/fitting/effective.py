@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, FitError, Message, QuestionError
+from scaling.errors import ConfigError, Fault, FitError, Message, QuestionError, TableError
 from scaling.fitting import objectives
 from scaling.fitting.data import Data
 from scaling.fitting.effective_alone import fitted_alone
@@ -38,7 +38,7 @@ from scaling.fitting.effective_cells import (
 from scaling.fitting.effective_curve import Curve, Runs, nearest
 from scaling.fitting.effective_joint import multiplier, transfer
 from scaling.fitting.effective_result import FORMS, Effective, Treatment, Verdict
-from scaling.fitting.effective_text import interval_kind, sentence
+from scaling.fitting.effective_text import between, interval_kind, many, sentence
 from scaling.fitting.estimate import estimate
 from scaling.fitting.inputs import (
     data_of,
@@ -176,7 +176,7 @@ def _gathered(table: RunsTable, options: Options, name: str, member: Rows) -> Ru
         at = int(table.rows[rows][np.flatnonzero(~(data.y > 0))[0]])
         where = f'{table.file or "frame"}:{at}  column "{options.response or "loss"}"'
         found = f"{data.y.min():g} has no logarithm"
-        raise FitError(Fault("SC103", where, found, "positive values, for effective data"))
+        raise TableError(Fault("SC103", where, found, "positive values, for effective data"))
     labels = clusters(table.frame)[1][rows]
     n = data.x["N"] if sized else np.ones(data.n)
     return Runs(n, data.x["D"], data.y, weights_of(table, options)[rows], labels)
@@ -185,6 +185,7 @@ def _gathered(table: RunsTable, options: Options, name: str, member: Rows) -> Ru
 def _reference(table: RunsTable, name: str, runs: Runs, options: Options) -> Reference:
     """Fit the curve of the reference."""
     curve = Curve.of(runs)
+    _refuse_rising(place(table, name), curve, runs, options.response or "loss")
     runs = replace(runs, N=curve.sizes[nearest(runs.N, curve.sizes)[0]])
     law = curve.law()
     if len(runs) <= len(law.names):
@@ -198,6 +199,21 @@ def _reference(table: RunsTable, name: str, runs: Runs, options: Options) -> Ref
     found = estimate(data, runs.weights, cluster, labels, options)
     noise = noise_of(found, curve, [runs])
     return Reference(curve, runs, found, noise, options.interval, options.seed)
+
+
+def _refuse_rising(where: str, curve: Curve, runs: Runs, response: str) -> None:
+    """Refuse a reference whose response does not fall with data at any size."""
+    index = nearest(runs.N, curve.sizes)[0]
+    slopes = [
+        np.cov(np.log(runs.D[index == j]), np.log(runs.y[index == j]))[0, 1]
+        for j in range(len(curve.sizes))
+        if (index == j).sum() > 1
+    ]
+    if slopes and not any(slope < 0 for slope in slopes):
+        found = f"{response} of the reference does not fall with data"
+        expected = "a response that falls with data, such as a loss or an error"
+        mend = '--map error="1 - accuracy" --response error, say'
+        raise QuestionError(Fault("SC446", where, found, expected, mend))
 
 
 def _shared_sizes(reference: Reference, runs: Runs, name: str) -> tuple[Runs, list[Message]]:
@@ -230,14 +246,6 @@ def _about(reference: Reference) -> list[Message]:
             messages.append(Message("SC446", text))
     if not found.certificate["converged"]:
         messages.append(Message("SC408", "The fit of the reference's curve did not converge."))
-    falls = [
-        np.corrcoef(np.log(runs.D[own]), np.log(runs.y[own]))[0, 1] < 0
-        for own in (n == runs.N for n in reference.curve.sizes)
-        if np.ptp(np.log(runs.D[own])) > 0 and np.ptp(runs.y[own]) > 0
-    ]
-    if not any(falls):
-        text = "The reference does not fall with data: effective data have no meaning on it."
-        messages.append(Message("SC446", text, "error"))
     return messages
 
 
@@ -255,9 +263,7 @@ def _treatment(
         made["multiplier"], told = multiplier(reference, runs, start, options)
         verdict = judged(made["multiplier"]["interval"])
         if made["multiplier"]["constant"] is False:
-            p = made["multiplier"]["p"]
-            text = f"One multiplier does not describe {name}: ln m changes with D or N (p = {p:.2g}"
-            told.append(Message("SC443", f"{text}). Read the multiplier of each cell."))
+            told.append(Message("SC443", _changing(name, made["multiplier"])))
     else:
         verdict = judged(mean["interval"])
         made["transfer"], told = transfer(reference, runs, cells, verdict, options)
@@ -274,6 +280,18 @@ def _treatment(
     )
     kind = interval_kind(options.method, reference.found.cluster)
     return replace(out, sentence=sentence(out, form, options.interval, kind))
+
+
+def _changing(name: str, found: dict[str, Any]) -> str:
+    """Say how the multiplier changes."""
+    parts = [
+        f"by {slope['slope']:+.2f} ({between(slope['interval'])}) per ln {variable}"
+        for variable, slope in found["slopes"].items()
+    ]
+    return (
+        f"One multiplier does not describe {name}: ln m changes {' and '.join(parts)} "
+        f"(p = {found['p']:.2g}). Read the multiplier of each cell."
+    )
 
 
 def judged(interval: Sequence[float] | None) -> Verdict:
@@ -322,7 +340,7 @@ def _limits(
         messages.append(Message("SC442", text + (" this." if mean["bound"] else " ways.")))
     few = len(np.unique(runs.labels))
     if few < FEW_CLUSTERS and len(cells.draws):
-        text = f"{name} has {few} independent runs: its intervals are too narrow."
+        text = f"{name} has {many(few, 'independent run')}: its intervals are too narrow."
         messages.append(Message("SC412", text))
     return messages
 

@@ -2,7 +2,8 @@
 
 A replicate takes the reference's curve of one bootstrap draw and adds noise to the cell's loss, so
 that an interval knows both. Where a loss lies below the curve's floor no amount of the reference's
-data gives it: D_E is unbounded, and its interval has a lower end alone.
+data gives it: D_E is unbounded, and its interval has a lower end alone, ten times the reference's
+largest data at that size where every replicate says so.
 """
 
 from __future__ import annotations
@@ -165,6 +166,8 @@ def as_rows(reference: Reference, cells: Cells) -> tuple[dict[str, Any], ...]:
     out = []
     for j, (lo, hi) in enumerate(ends):
         d, known = float(cells.D[j]), len(cells.draws) > 1
+        if lo is None and known:  # no replicate reaches it: what the reference's data vouch for
+            lo = float(np.log(BEYOND * high[j] / d))
         ratio = [None if e is None else float(np.exp(e)) for e in (lo, hi)]
         data_ends = [None if r is None else r * d for r in ratio]
         row: dict[str, Any] = {

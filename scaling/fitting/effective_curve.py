@@ -77,10 +77,11 @@ class Runs:
 
 def distinct(values: Array) -> Array:
     """Geometric means of the values that lie within 2% of each other, rising."""
-    logs = np.sort(np.log(values))
-    steps = np.diff(logs, prepend=logs[:1])
-    parts = np.split(logs, np.flatnonzero(steps > SAME))
-    return np.array([float(np.exp(part.mean())) for part in parts if len(part)])
+    rising = np.sort(values)
+    steps = np.diff(np.log(rising), prepend=np.log(rising[:1]))
+    parts = np.split(rising, np.flatnonzero(steps > SAME))
+    means = [p[0] if p[0] == p[-1] else np.exp(np.log(p).mean()) for p in parts if len(p)]
+    return np.array(means, dtype=np.float64)
 
 
 def nearest(values: Array, levels: Array) -> tuple[Ints, NDArray[np.bool_]]:

@@ -20,6 +20,7 @@ from scaling.fitting.effective_curve import (
     multiplied,
     transferred,
 )
+from scaling.fitting.effective_text import many
 from scaling.fitting.estimate import Estimate, estimate
 from scaling.fitting.options import Options
 from scaling.laws import Law
@@ -100,7 +101,11 @@ def multiplier(
 def _slopes(
     found: Estimate, treated: Runs, slopes: tuple[str, ...], level: float
 ) -> dict[str, Any]:
-    """Wald test of the slopes of ln m by the covariance of the draws, as an F."""
+    """Test the slopes of ln m: Wald's F by the covariance of the draws, and each one's interval.
+
+    One m suffices where F does not refuse it and no slope's interval, at a level that counts them,
+    leaves 0 out.
+    """
     from scipy.special import fdtrc
 
     columns, factor = found.columns(), _factor(found, treated)
@@ -111,13 +116,17 @@ def _slopes(
         {"x": "D", "w": "N"}[s]: {"slope": float(v), "interval": _ends(v, d, factor, level)}
         for s, v, d in zip(slopes, values, drawn, strict=True)
     }
+    # Draws may have long tails on one side, which a covariance makes too much of.
+    strict = 1.0 - (1.0 - level) / len(names)
+    ends = [_ends(v, d, factor, strict) for v, d in zip(values, drawn, strict=True)]
+    leans = any(low > 0.0 or high < 0.0 for low, high in ends)
     freedom = found.clusters - len(found.data.free)
     if drawn.shape[1] < 20 or freedom < 1:
         return {"slopes": told}
     covariance = np.atleast_2d(np.cov(drawn))
     square = float(values @ np.linalg.pinv(covariance) @ values) / len(names)
     p = float(fdtrc(len(names), freedom, square))
-    return {"slopes": told, "p": p, "constant": bool(p >= 1.0 - level)}
+    return {"slopes": told, "p": p, "constant": bool(p >= 1.0 - level and not leans)}
 
 
 def transfer(
@@ -156,8 +165,8 @@ def _unfit(reference: Reference, cells: Cells, verdict: str) -> str:
         return "D_T is unbounded in most cells"
     if n < FEWEST_CELLS or amounts < FEWEST_FOR_SLOPES:
         return (
-            f"{n} cells at {amounts} amounts of data, {FEWEST_CELLS} at {FEWEST_FOR_SLOPES} "
-            "are the least"
+            f"{many(n, 'cell')} at {many(amounts, 'amount')} of data, where {FEWEST_CELLS} at "
+            f"{FEWEST_FOR_SLOPES} are the least"
         )
     return ""
 

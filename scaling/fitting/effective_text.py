@@ -18,6 +18,11 @@ def interval_kind(method: str, cluster: str) -> str:
     }.get(method, f"sandwich covariance by {unit}")
 
 
+def many(count: int, what: str) -> str:
+    """Write a count of things."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 def short(value: float | None) -> str:
     """Write a factor or an amount with three digits."""
     if value is None:
@@ -47,7 +52,7 @@ def sentence(item: Treatment, form: str, level: float, kind: str) -> str:
         bound = f"{item.mean['bound']} " if item.mean["bound"] else ""
     size = f"{bound}{short(value)}"
     shown = f"{size} ({between(ends)}, {level:.0%} {kind})" if ends else f"{size} (no interval)"
-    over = "" if form == "multiplier" else f", on average over {item.mean['cells']} cells"
+    over = "" if form == "multiplier" else f", on average over {many(item.mean['cells'], 'cell')}"
     text = {
         "helps": f"{item.group} is worth {shown} times the data{over}.",
         "hurts": f"{item.group} hurts: its runs do as well as the reference with {shown} times "

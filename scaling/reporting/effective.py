@@ -142,7 +142,10 @@ def _note(item: Treatment) -> str:
     if p is None:
         return ""
     said = "suffices" if item.multiplier["constant"] else "does not suffice"
-    return f"One multiplier for all amounts of data and sizes {said}: p = {p:.2g} (Wald, F)."
+    return (
+        f"One multiplier for all amounts of data and sizes {said}: p = {p:.2g} (Wald, F), beside "
+        "the intervals of the slopes."
+    )
 
 
 def _cells(item: Treatment) -> Table:
