@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,8 +73,10 @@ def prepare(study: Study, base: Path | None, out: Path, run: Run) -> Plan:
     return planned
 
 
-def pretrain(folder: Path, run: Run) -> None:
+def pretrain(folder: Path, run: Run, retry: Sequence[str] = ()) -> None:
     """Train the stage from whose weights the points of a sweep start, where there is one.
+
+    Runs whose status is in `retry` are trained again.
 
     Raises
     ------
@@ -88,17 +90,20 @@ def pretrain(folder: Path, run: Run) -> None:
     if not (first / "plan.jsonl").is_file() or not (folder / "plan.jsonl").is_file():
         return
     needed = {p["init"].get("from") for p in load_plan(folder)}
-    left = [
-        p for p in load_plan(first) if p["id"] in needed and read_record(first, p["id"]) is None
-    ]
-    if left:
-        talk(f"pretraining: {counted(len(left), 'run')}")
-        run(first)
-    for point in load_plan(first):
+    points = [p for p in load_plan(first) if p["id"] in needed]
+
+    def status(point: Mapping[str, Any]) -> str | None:
         record = read_record(first, point["id"])
-        if point["id"] in needed and record is not None and record["status"] != "done":
-            found = f"the run that others start from is {record['status']}"
-            mend = f"see scaling sweep logs {first} {point['id']}; then --retry {record['status']}"
+        return None if record is None else str(record["status"])
+
+    left = sum(status(p) is None or status(p) in retry for p in points)
+    if left:
+        talk(f"pretraining: {counted(left, 'run')}")
+        run(first)
+    for point in points:
+        if status(point) not in ("done", None):
+            found = f"the run that others start from is {status(point)}"
+            mend = f"see scaling sweep logs {first} {point['id']}; then --retry {status(point)}"
             raise TrainingError(Fault("SC320", f"point {point['id']}", found, "done", mend))
 
 
