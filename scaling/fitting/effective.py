@@ -270,7 +270,7 @@ def _curve_block(reference: Reference) -> dict[str, Any]:
     tail = 50.0 * (1.0 - level)
     logs = {p.name for p in found.data.law.parameters if p.in_log}
     for name, drawn in found.columns().items():
-        spread = spreadabout_reference(
+        spread = spread_about(
             found.params[name], drawn, reference.factor, log=name in logs
         )
         intervals[name] = [float(e) for e in np.percentile(spread, [tail, 100.0 - tail])]

@@ -20,7 +20,7 @@ WIDE = 2.0  # of the reference's beta: interval over estimate
 def about_reference(reference: Reference) -> list[Message]:
     """What limits the reference's curve."""
     runs, found = reference.runs, reference.found
-    text = f"The reference's curve is a {reference.curve.title}, of {len(runs)} runs."
+    text = f"Curve of the reference: {reference.curve.title}, {len(runs)} runs."
     messages = [Message("SC440", text, "info")]
     few = len(np.unique(runs.labels))
     if few < FEW_CLUSTERS and reference.draws:
@@ -30,7 +30,7 @@ def about_reference(reference: Reference) -> list[Message]:
     if beta is not None and len(beta) > 1:
         tail = 50.0 * (1.0 - reference.level)
         best = found.params["beta"]
-        spread = spreadabout_reference(best, beta, reference.factor, log=False)
+        spread = spread_about(best, beta, reference.factor, log=False)
         lo, hi = np.percentile(spread, [tail, 100.0 - tail])
         if hi - lo > WIDE * best:
             text = (
