@@ -49,6 +49,7 @@ from scaling.fitting.inputs import (
     weights_of,
 )
 from scaling.fitting.options import Options, check_level
+from scaling.fitting.spread import spread_about
 from scaling.laws import get
 from scaling.runs.table import RunsTable, clusters
 
@@ -270,9 +271,7 @@ def _curve_block(reference: Reference) -> dict[str, Any]:
     tail = 50.0 * (1.0 - level)
     logs = {p.name for p in found.data.law.parameters if p.in_log}
     for name, drawn in found.columns().items():
-        spread = spread_about(
-            found.params[name], drawn, reference.factor, log=name in logs
-        )
+        spread = spread_about(found.params[name], drawn, reference.factor, log=name in logs)
         intervals[name] = [float(e) for e in np.percentile(spread, [tail, 100.0 - tail])]
     return {
         "kind": reference.curve.kind,

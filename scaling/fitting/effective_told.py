@@ -11,6 +11,7 @@ from scaling.errors import Message
 from scaling.fitting.effective_cells import BEYOND, Cells, Reference
 from scaling.fitting.effective_curve import Runs
 from scaling.fitting.effective_text import between, many
+from scaling.fitting.spread import spread_about
 
 FAR = float(np.log(3.0))  # beyond the reference's data, from which extrapolation is warned of
 FEW_CLUSTERS = 6  # of one group, below which its intervals are said to be too narrow
