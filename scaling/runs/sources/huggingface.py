@@ -81,8 +81,9 @@ def _read(options: Mapping[str, Any], where: Path | None) -> Mapping[str, Any]:
         raise ConfigError(Fault("SC330", name, said, "a data set of Hugging Face")) from None
     if isinstance(found, datasets.DatasetDict):
         if "train" not in found:
-            raise ConfigError(Fault("SC330", name, f"splits {', '.join(found)}", "one called train"))
-        return found
+            said = f"splits {', '.join(found)}"
+            raise ConfigError(Fault("SC330", name, said, "one called train"))
+        return dict(found)
     return {"train": found}
 
 

@@ -196,7 +196,7 @@ def _with_header(path: Path, head: bytes, size: int) -> NDArray[Any]:
     if there != count:
         raise _fault(
             path, f"its header counts {count} tokens, its size {there:g}",
-            "as many tokens as the header says", "fetch the file again: it is cut off or was added to",
+            "as many tokens as the header says", "fetch the file again: it is cut off, or too long",
         )  # fmt: skip
     return np.memmap(path, dtype=kind, mode="r", offset=len(head), shape=(count,))
 

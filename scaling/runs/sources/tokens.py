@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -63,9 +64,7 @@ class Tokens:
         kinds = sorted({shard.kind for shards in parts for shard in shards})
         detail = f"{len(parts[0])} + {len(parts[1])} shards of format {', '.join(kinds)}"
         held: tuple[Arrays, Arrays] = ({"tokens": train}, {"tokens": validation})
-        return Made(
-            *held, len(train), len(validation), vocabulary, detail, digest=digest_of(parts)
-        )
+        return Made(*held, len(train), len(validation), vocabulary, detail, digest=digest_of(parts))
 
 
 def shards_of(folder: Path, pattern: str, kind: str, part: str) -> list[Shard]:
@@ -135,7 +134,8 @@ def _refuse_documents(
         share = common / size
         raise ConfigError(
             Fault(
-                "SC332", str(folder), f"{share:.2%} of the validation tokens are in training documents",
+                "SC332", str(folder),
+                f"{share:.2%} of the validation tokens are in training documents",
                 f"at most {allowed:.2%}",
                 f"split by document, or allow it: overlap = {np.ceil(share * 1e4) / 1e4:g}",
             )
@@ -147,7 +147,7 @@ def _documents(tokens: NDArray[Any], end: int) -> list[tuple[bytes, int]]:
     whole = np.asarray(tokens)
     edges = [0, *(np.flatnonzero(whole == end) + 1).tolist(), len(whole)]
     found = []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         text = whole[first:last]
         text = text[text != end]
         if len(text):
