@@ -149,6 +149,14 @@ def arrays(manifest: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
     return made.train, made.validation
 
 
+def bytes_per_token(manifest: Mapping[str, Any]) -> float | None:
+    """Bytes of text in a token of the validation part; None where there is no text behind it."""
+    known = manifest.get("bytes_per_token")
+    if known is None and manifest["source"] == "stdlib":  # older than the field, and all bytes
+        return 1.0
+    return None if known is None else float(known)
+
+
 def load(manifest: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the training and validation tokens of a manifest, each of shape (tokens,).
 

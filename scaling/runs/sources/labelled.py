@@ -68,7 +68,7 @@ class Labelled:
         detail = f"{len(parts[0])} + {len(parts[1])} texts of {len(classes)} classes, "
         detail += f"{listed(classes, 6).removeprefix('one of ')}; {length} tokens each"
         facts = {"classes": len(classes), "context": length}
-        sizes = (len(parts[0]), len(parts[1]))
+        sizes = (train["tokens"].size, validation["tokens"].size)
         return Made(train, validation, *sizes, vocabulary, detail, facts=facts)
 
 

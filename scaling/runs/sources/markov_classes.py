@@ -52,7 +52,7 @@ class MarkovClasses:
         detail = f"sequences of {len(chains)} Markov chains of {options['symbols']} symbols; on "
         detail += f"the validation part the best classifier has error {error:.4f}, loss {loss:.4f}"
         facts = {"classes": len(chains), "context": int(options["length"])}
-        sizes = (len(train["labels"]), len(labels))
+        sizes = (train["tokens"].size, validation["tokens"].size)
         symbols = int(options["symbols"])
         return Made(train, validation, *sizes, symbols, detail, loss, facts)
 
