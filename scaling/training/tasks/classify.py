@@ -29,7 +29,8 @@ class Classify(Task):
 
     def __init__(self, point: Point, device: torch.device, folder: Path | None = None) -> None:
         super().__init__(point, device, folder)
-        self.rows, self.held_out = _kept(canonical_json(point["data"]), device)
+        data = {name: value for name, value in point["data"].items() if name != "unique"}
+        self.rows, self.held_out = _kept(canonical_json(data), device)
         count, length = self.rows[0].shape
         unique = point["data"].get("unique")
         most = None if unique is None else max(1, int(unique) // length)
