@@ -20,6 +20,7 @@ from torch import Tensor
 
 from scaling.runs.files import canonical_json
 from scaling.runs.manifest import load
+from scaling.training.tasks.base import host_to
 
 RESIDENT = 0.25  # share of the free device memory that data may take
 MEMORY = 2**31  # most bytes that a process on a CPU copies; larger files stay memory-mapped
@@ -55,7 +56,6 @@ class Corpus:
         train, held_out = load(data)
         self.context, self.device = context, device
         self.windows = (len(train) - 1) // context
-        self.unique = int(data.get("unique", self.windows * context)) // context
         if resident is None:
             resident = _fits(train, device)
         self.resident = resident
@@ -76,10 +76,7 @@ class Corpus:
         """Tokens of these windows, shape (..., T + 1), int64, on the device."""
         if self.mapped is not None:
             places = (windows * self.context)[..., None] + np.arange(self.context + 1)
-            own = torch.from_numpy(self.mapped[places].astype(np.int64))
-            if self.device.type == "cuda":
-                own = own.pin_memory().to(self.device, non_blocking=True)
-            return own
+            return host_to(self.device, torch.from_numpy(self.mapped[places].astype(np.int64)))
         starts = torch.from_numpy(windows * self.context).to(self.train.device)
         offsets = torch.arange(self.context + 1, device=self.train.device)
         found = self.train[starts[..., None] + offsets].long()
@@ -113,4 +110,5 @@ def _kept(data: str, context: int, sequences: int, device: torch.device) -> Corp
 def corpus_of(point: Mapping[str, Any], device: torch.device) -> Corpus:
     """Return the corpus of a point; the next point of a process finds it where it is."""
     context, sequences = int(point["shape"]["context"]), int(point["evaluation"]["sequences"])
-    return _kept(canonical_json(point["data"]), context, sequences, device)
+    data = {name: value for name, value in point["data"].items() if name != "unique"}
+    return _kept(canonical_json(data), context, sequences, device)

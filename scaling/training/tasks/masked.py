@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling.training.models.encoder import Encoder, build
-from scaling.training.tasks.base import Batch, seed_of
+from scaling.training.tasks.base import Batch, host_to, seed_of
 from scaling.training.tasks.text import Sequences, full
 
 TRAIN, HELD_OUT = 0, 1  # streams of random numbers
@@ -75,7 +75,7 @@ class Masked(Sequences):
         return self._hidden(tokens[:, :-1], places[which], shown[which])
 
     def _hidden(self, tokens: Tensor, places: Tensor, shown: Tensor) -> Batch:
-        places, shown = places.to(tokens.device), shown.to(tokens.device)
+        places, shown = (host_to(tokens.device, part) for part in (places, shown))
         targets = tokens.gather(1, places)
         inputs = tokens.scatter(1, places, torch.where(shown < 0, targets, shown))
         return inputs, places, targets
