@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-EMBEDDING_SD = 0.02
-
 
 class Plain(nn.Module):
     """Layer norm without weights."""
@@ -66,6 +64,9 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Embeddings of tokens, positions and segments, blocks, and a head for masked tokens.
 
+    All weights start normal with variance 1 / fan-in, halved in deviation where a layer adds to
+    the stream; of embeddings the width is the fan-in, as a tied head multiplies with them.
+
     With `pre` the blocks normalise what they read and one norm closes the stack; without, they
     normalise what they add up and one norm follows the embeddings, as in BERT (Devlin et al.
     2018). The parameters are the same.
@@ -77,8 +78,8 @@ class Encoder(nn.Module):
     pre : bool
     dropout : float
         Share of attention weights, and of what each half of a block adds, that is dropped.
-    embedding_sd : float
-        Standard deviation of the embeddings at the start.
+    embedding_sd : float, optional
+        Standard deviation of the embeddings at the start; one over the root of the width if None.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Encoder(nn.Module):
         shape: Mapping[str, int],
         pre: bool = True,
         dropout: float = 0.0,
-        embedding_sd: float = EMBEDDING_SD,
+        embedding_sd: float | None = None,
     ) -> None:
         super().__init__()
         width, bias = shape["width"], bool(shape["biases"])
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
             self.head.weight = self.embedding.weight
 
     def _start(self) -> None:
-        """Draw weights by fan-in, halved where they add to the stream; see `build`."""
+        """Draw weights by fan-in, and set biases to zero."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
                 gain = 0.5 if name.endswith(("proj", "down")) else 1.0
@@ -115,7 +116,8 @@ class Encoder(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=self.embedding_sd)
+                std = self.embedding_sd or module.embedding_dim**-0.5
+                nn.init.normal_(module.weight, std=std)
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, T), T up to the context, to the states that the head reads, (B, T, d).
@@ -157,7 +159,7 @@ class Classifier(Encoder):
         shape: Mapping[str, int],
         pre: bool = True,
         dropout: float = 0.0,
-        embedding_sd: float = EMBEDDING_SD,
+        embedding_sd: float | None = None,
     ) -> None:
         super().__init__({**shape, "transform": 0, "tied": 0}, pre, dropout, embedding_sd)
         del self.head
@@ -176,7 +178,7 @@ def build(
     *,
     pre: bool = True,
     dropout: float = 0.0,
-    embedding_sd: float = EMBEDDING_SD,
+    embedding_sd: float | None = None,
 ) -> Encoder:
     """Return the model of a shape of the family ``encoder``."""
     made = Classifier if shape.get("classes") else Encoder
