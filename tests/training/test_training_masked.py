@@ -8,8 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 
-from scaling import count  # noqa: E402
+from scaling import api, count  # noqa: E402
 from scaling.runs.manifest import resolve  # noqa: E402
+from scaling.runs.records import read_record  # noqa: E402
 from scaling.training.models.encoder import Classifier, Encoder, build  # noqa: E402
 from scaling.training.tasks.base import divided  # noqa: E402
 from scaling.training.tasks.classes import class_report  # noqa: E402
@@ -240,6 +241,32 @@ def test_a_classifier_comes_near_the_best_that_can_be():
     assert found["error"] == pytest.approx((seen["found"] != seen["label"]).double().mean().item())
     assert found["error"] < 0.08
     assert sum(row["support"] for row in found["classes"]) == task.checks
+
+
+TUNED = {
+    "schema": 1,
+    "data": {"task": "classify", "source": "markov-classes", "options": CLASSES},
+    "model": {"family": "encoder", "context": 16, "layers": 1},
+    "design": {"kind": "grid", "params": [9e2, 3e3], "data": [8e3]},
+    "recipe": {"name": "bytes-small", "overrides": {"embedding_sd": 0.1}},
+    "pretrain": {"D": 8e3, "data": {"task": "masked", "source": "markov",
+                 "options": {"symbols": 8, "tokens": 60_000, "validation_tokens": 8000}}},
+}  # fmt: skip
+
+
+def test_pretraining_and_fine_tuning_are_one_study(tmp_path):
+    plan = api.plan(TUNED)
+    widths = [point.shape["width"] for point in plan]
+    assert [point.shape["width"] for point in plan.before] == widths == [8, 16]
+    assert {(p.task, p.shape["vocabulary"]) for p in plan.before} == {("masked", 9)}
+    assert plan.before.points[0].settings == BERT
+    assert [p.init["from"] for p in plan] == [p.id for p in plan.before]
+    summary = api.run(plan, tmp_path, engine="debug", device="cpu")
+    assert summary.counts["done"] == 2
+    for point in plan:
+        metrics = read_record(tmp_path, point.id)["metrics"]
+        assert metrics["accuracy"] == pytest.approx(1 - metrics["error"])
+        assert sum(row["support"] for row in metrics["classes"]) == 1000
 
 
 def test_fewer_unique_examples_are_the_first_of_all():
