@@ -14,6 +14,15 @@ OURS = {
     "stdlib": "stdlib:STDLIB",
     "markov": "markov:MARKOV",
     "external": "external:EXTERNAL",
+    "zipf": "zipf:ZIPF",
+    "walk": "walk:WALK",
+    "hmm": "hmm:HMM_SOURCE",
+    "hierarchy": "hierarchy:HIERARCHY",
+    "oracle": "truth:ORACLE",
+    "hutter": "truth:HUTTER",
+    "additive": "truth:ADDITIVE",
+    "parity": "truth:PARITY",
+    "regression": "truth:REGRESSION",
 }
 
 
