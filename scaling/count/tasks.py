@@ -39,7 +39,11 @@ class TaskKind:
     more: int = 0
 
 
-_KNOWN = (TaskKind("text", ("tokens",), ("decoder",)),)
+_KNOWN = (
+    TaskKind("text", ("tokens",), ("decoder",)),
+    TaskKind("truth", ("truth",), ("table",)),
+    TaskKind("examples", ("examples",), ("mlp",)),
+)
 TASKS: Mapping[str, TaskKind] = MappingProxyType({task.name: task for task in _KNOWN})
 EXTERNAL = "external"  # the source of data that another trainer reads
 

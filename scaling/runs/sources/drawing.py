@@ -13,7 +13,7 @@ from scaling.options import Option
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MOST_TOKENS = 10**10
-LENGTH = 65_536  # steps of one path
+LENGTH = 16_384  # steps of one path
 CHUNK = 2**20  # numbers drawn at once
 
 
@@ -55,7 +55,8 @@ class Rows:
         """Draw one outcome for each entry of `row`, shape as `row`."""
         at = np.searchsorted(self.flat, row + rng.random(row.shape), side="right")
         # a sum just below its end may round up to the next row
-        return np.clip(at - row * self.outcomes, 0, self.outcomes - 1)
+        found: Ints = np.clip(at - row * self.outcomes, 0, self.outcomes - 1)
+        return found
 
 
 def paths(
@@ -80,8 +81,8 @@ def paths(
     Returns
     -------
     ndarray
-        Shape (tokens,). A path has 65536 states, so that what joins add to the loss of the best
-        model is below 2e-5 of the difference between knowing and not knowing the last state.
+        Shape (tokens,). A path has 16384 states, so that what joins add to the loss of the best
+        model is below 1e-4 of the difference between knowing and not knowing the last state.
     """
     count = -(-tokens // LENGTH)
     length = -(-tokens // count)

@@ -12,7 +12,8 @@ Sentences are laid end to end. The mean over a sentence of the loss of a model t
 before is the stated entropy ``h``: the chain rule, and sentences are independent. A window that
 begins where a sentence begins loses nothing: with a context that is a multiple of s^L, the T tokens
 that follow the first one of such a window are, up to their order, T / s^L whole sentences, so the
-lowest expected loss is exactly ``h``. Windows that begin elsewhere see less of their first sentence
+lowest expected loss is exactly ``h`` (as it is for windows that begin with the last token of a
+sentence). Windows that begin elsewhere see less of their first sentence
 and may not know where it ends. Conditioning on less never lowers an entropy, so ``h`` remains a
 bound that no model passes on average over all places, but the best loss lies above it, by less the
 longer the context. Training windows begin at multiples of the context. Validation windows lie
@@ -104,9 +105,7 @@ def grammar(options: Mapping[str, Any]) -> list[Ints]:
         raise ConfigError(faults)
     rng = np.random.default_rng([int(options["seed"]), 41])
     places = v ** np.arange(s)[::-1]
-    return [
-        (rng.permutation(v**s)[: v * m].reshape(v, m, 1) // places) % v for _ in range(levels)
-    ]
+    return [(rng.permutation(v**s)[: v * m].reshape(v, m, 1) // places) % v for _ in range(levels)]
 
 
 def _sample(rules: list[Ints], tokens: int, rng: np.random.Generator) -> NDArray[Any]:

@@ -141,9 +141,7 @@ def _filtered(
         state = moves.draw(state, rng)
 
 
-def _sample(
-    chain: Floats, emission: Floats, tokens: int, rng: np.random.Generator
-) -> NDArray[Any]:
+def _sample(chain: Floats, emission: Floats, tokens: int, rng: np.random.Generator) -> NDArray[Any]:
     moves, emits, begin = Rows(chain), Rows(emission), Rows(stationary(chain)[None])
 
     def first(count: int) -> Ints:

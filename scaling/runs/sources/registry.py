@@ -23,6 +23,8 @@ OURS = {
     "additive": "truth:ADDITIVE",
     "parity": "truth:PARITY",
     "regression": "truth:REGRESSION",
+    "parity-examples": "parity:PARITY_EXAMPLES",
+    "teacher": "teacher:TEACHER",
 }
 
 

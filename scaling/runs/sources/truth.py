@@ -27,7 +27,9 @@ DRAW = Option(
     "sampled: examples are drawn; exact: the expected loss",
     choices=("sampled", "exact"),
 )
-VALIDATION = Option("validation", "integer", 1_000_000, "validation examples, where sampled")
+VALIDATION = Option(
+    "validation", "integer", 0, "examples of the evaluation; 0: all there could be", low=0
+)
 # Laws that the oracle knows by name, as (E, A, B, alpha, beta, k); see `scaling.laws.surfaces`.
 LAWS: Mapping[str, tuple[float, ...]] = {
     "hoffmann-2022": (
@@ -60,7 +62,7 @@ class Truth:
         if self.name == "oracle":
             _one_law(options)
         digest = hashlib.sha256(canonical_json([self.name, dict(options)]).encode()).hexdigest()
-        validation = int(options.get("validation", 1))
+        validation = max(1, int(options.get("validation", 1)))
         floor = floor_of(self.name, options)
         units = int(options["units"])
         return Made({}, {}, units, validation, 0, self.about, floor, digest=digest)
@@ -95,7 +97,7 @@ def _one_law(options: Mapping[str, Any]) -> None:
     defaults = {option.name: option.default for option in ORACLE.options}
     given = [name for name in PARAMETERS if options[name] != defaults[name]]
     if options["law"] != "own" and given:
-        found = f"{', '.join(given)} beside law = \"{options['law']}\", which has its own"
+        found = f'{", ".join(given)} beside law = "{options["law"]}", which has its own'
         mend = "leave them out, or leave law out"
         raise ConfigError(Fault("SC012", "[data] law", found, 'law = "own" with numbers', mend))
 

@@ -75,7 +75,7 @@ class Graph:
     @property
     def stationary(self) -> NDArray[np.float64]:
         """Share of the visits of each vertex, degree/2E; shape (vertices,)."""
-        return self.degree / self.degree.sum()
+        return np.asarray(self.degree / self.degree.sum())
 
     @property
     def entropy_rate(self) -> float:
@@ -123,7 +123,7 @@ def _sample(graph: Graph, tokens: int, rng: np.random.Generator) -> NDArray[Any]
         return graph.neighbours[rng.integers(len(graph.neighbours), size=count)]
 
     def step(state: Ints) -> Ints:
-        return graph.neighbours[first[state] + rng.integers(degree[state])]
+        return np.asarray(graph.neighbours[first[state] + rng.integers(degree[state])])
 
     return paths(start, step, tokens, smallest_type(len(degree)))
 

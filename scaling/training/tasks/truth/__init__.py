@@ -7,11 +7,22 @@ examples, and ``truth(options)``, what is known exactly. No torch is needed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from scaling.training.tasks.truth import additive, hutter, oracle, parity, regression
 
-MODULES = {
+
+class Module(Protocol):
+    """What each of the modules has."""
+
+    def loss(self, options: Mapping[str, Any], N: int, D: int, seed: int) -> tuple[float, float]:
+        """Loss and its standard error."""
+
+    def truth(self, options: Mapping[str, Any]) -> dict[str, float | None]:
+        """What is known."""
+
+
+MODULES: Mapping[str, Module] = {
     "oracle": oracle,
     "hutter": hutter,
     "additive": additive,
@@ -20,9 +31,7 @@ MODULES = {
 }
 
 
-def loss(
-    source: str, options: Mapping[str, Any], N: int, D: int, seed: int
-) -> tuple[float, float]:
+def loss(source: str, options: Mapping[str, Any], N: int, D: int, seed: int) -> tuple[float, float]:
     """Loss of a point and its standard error.
 
     Parameters

@@ -43,18 +43,27 @@ class Examples(NamedTuple):
 
 
 def loss(options: Mapping[str, Any], N: int, D: int, seed: int) -> tuple[float, float]:
-    """Loss of the measure that the options name, and its error over the validation examples.
+    """Loss of the measure that the options name.
 
-    Where it is not sampled it is the expectation, with error 0.
+    Returns
+    -------
+    loss, error : float
+        Where sampled, over the validation examples, or over all there could be (error 0) where
+        their number is 0; else the expectation over what is drawn, with error 0.
     """
     floor, most = _ends(options)
     if options["draw"] == "exact":
         return floor + (most - floor) * unknown(options, N, D), 0.0
     alpha_n, alpha_d, share = (float(options[name]) for name in ("alpha_N", "alpha_D", "share"))
-    rng = np.random.default_rng([int(options["seed"]), 54, seed, N, D])
+    own = int(options["seed"])
+    rng = np.random.default_rng([own, 54, seed, N, D])
     memory = meet(alpha_d, int(rng.binomial(D, 1.0 - share)), rng)
-    held_out = _validation(alpha_n, alpha_d, share, float(options["flips"]),
-                           int(options["validation"]), int(options["seed"]))  # fmt: skip
+    if not options["validation"]:
+        missing = share * tail(alpha_n, N) + (1.0 - share) * (1.0 - memory.mass(alpha_d))
+        return floor + (most - floor) * missing, 0.0
+    held_out = _validation(
+        alpha_n, alpha_d, share, float(options["flips"]), int(options["validation"]), own
+    )
     known = np.where(held_out.of_size, held_out.items <= N, memory.knows(held_out.items))
     losses = np.where(known, np.where(held_out.flips, *_known(options)), most)
     return float(losses.mean()), float(losses.std() / math.sqrt(len(losses)))

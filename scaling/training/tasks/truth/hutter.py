@@ -29,14 +29,18 @@ def loss(options: Mapping[str, Any], N: int, D: int, seed: int) -> tuple[float, 
     Returns
     -------
     loss, error : float
-        Where sampled, over the validation examples; else the expectation, with error 0.
+        Where sampled, over the validation examples, or over all there could be (error 0) where
+        their number is 0; else the expectation over what is drawn, with error 0.
     """
     alpha = float(options["alpha"])
     if options["draw"] == "exact":
         return missed(alpha, D, N), 0.0
     rng = np.random.default_rng([int(options["seed"]), 52, seed, N, D])
-    held_out = _validation(alpha, int(options["validation"]), int(options["seed"]))
-    wrong = ~meet(alpha, D, rng).knows(held_out) | (held_out > N)
+    memory, examples = meet(alpha, D, rng), int(options["validation"])
+    if not examples:
+        return 1.0 - memory.mass(alpha, N), 0.0
+    held_out = _validation(alpha, examples, int(options["seed"]))
+    wrong = ~memory.knows(held_out) | (held_out > N)
     share = float(wrong.mean())
     return share, float(np.sqrt(share * (1.0 - share) / len(wrong)))
 

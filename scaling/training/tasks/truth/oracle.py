@@ -17,11 +17,11 @@ def loss(options: Mapping[str, Any], N: int, D: int, seed: int) -> tuple[float, 
     Terms are powers of logarithms, so that large coefficients do not overflow.
     """
     p = parameters(options)
-    terms = (
+    of_size, of_data = (
         math.log(p[factor]) - p[exponent] * math.log(amount) if p[factor] > 0 else -math.inf
         for factor, exponent, amount in (("A", "alpha", N), ("B", "beta", D))
     )
-    law = p["E"] + math.exp(p["k"] * float(np.logaddexp(*terms)))
+    law = p["E"] + math.exp(p["k"] * float(np.logaddexp(of_size, of_data)))
     noise = float(options["noise"])
     z = np.random.default_rng([int(options["seed"]), 51, seed, N, D]).standard_normal()
     found = law * math.exp(noise * z)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +31,7 @@ def tail(alpha: float, n: int) -> float:
     return float(zeta(1.0 + alpha, n + 1.0) / zeta(1.0 + alpha))
 
 
-def total(
-    alpha: float, weight: Callable[[Floats], Floats], n: float, scale: float
-) -> float:
+def total(alpha: float, weight: Callable[[Floats], Floats], n: float, scale: float) -> float:
     """Sum θ_i w(θ_i) over the items i ≤ n.
 
     Parameters
@@ -154,6 +151,11 @@ class Memory:
             known[~low] = self.rare[at] == high
         return known
 
+    def mass(self, alpha: float, n: float = math.inf) -> float:
+        """Return Σ θ_i over the items i ≤ n that were met."""
+        known = np.concatenate([np.flatnonzero(self.common) + 1.0, self.rare])
+        return float(chances(alpha, known[known <= n]).sum())
+
 
 def meet(alpha: float, draws: int, rng: np.random.Generator) -> Memory:
     """Draw items and keep which were met.
@@ -170,4 +172,4 @@ def meet(alpha: float, draws: int, rng: np.random.Generator) -> Memory:
         part = min(left, AT_ONCE)
         rare = np.union1d(rare, above(alpha, dense, part, rng))
         left -= part
-    return Memory(cast("NDArray[np.bool_]", counts[:-1] > 0), rare)
+    return Memory(counts[:-1] > 0, rare)

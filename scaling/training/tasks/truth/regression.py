@@ -74,9 +74,7 @@ def expected(options: Mapping[str, Any], features: int, steps: int) -> float:
     return floor + float(variances @ moments)
 
 
-def _stepped(
-    variances: Floats, moments: Floats, noise: float, size: float, count: int
-) -> Floats:
+def _stepped(variances: Floats, moments: Floats, noise: float, size: float, count: int) -> Floats:
     """Take the steps of the recursion one by one."""
     kept = 1.0 - 2.0 * size * variances + 2.0 * (size * variances) ** 2
     shared = size**2 * variances
