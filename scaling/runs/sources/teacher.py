@@ -7,6 +7,7 @@ the data fill d dimensions, whatever the number of inputs.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -83,7 +84,7 @@ def _network(dimensions: int, inputs: int, width: int, seed: int) -> Network:
     sizes = (dimensions, width, width, 1)
     layers = tuple(
         (rng.standard_normal((a, b)) * np.sqrt(2.0 / a), rng.standard_normal(b))
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        for a, b in itertools.pairwise(sizes)
     )
     # orthogonal rows, so that distances on the manifold are those of the hidden numbers
     turn = np.linalg.qr(rng.standard_normal((inputs, dimensions)))[0]

@@ -88,7 +88,7 @@ class Graph:
 
 
 def random_graph(options: Mapping[str, Any]) -> Graph:
-    """Draw the graph of Erdős and Rényi; vertices without an edge are left out, the rest renumbered.
+    """Draw the graph of Erdős and Rényi; vertices without an edge are left out.
 
     Raises
     ------

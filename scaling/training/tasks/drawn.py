@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from scaling.runs.files import canonical_json
 from scaling.runs.manifest import arrays
 from scaling.runs.sources.drawn import step_examples
-from scaling.training.tasks.base import Batch, Point, Task, moved, seed_of
+from scaling.training.tasks.base import Batch, Point, Task, host_to, seed_of
 from scaling.training.tasks.text import full
 
 
@@ -33,9 +34,7 @@ class MLP(nn.Module):
         super().__init__()
         sizes = [shape["inputs"], *[shape["width"]] * shape["layers"]]
         bias = bool(shape["biases"])
-        self.hidden = nn.ModuleList(
-            nn.Linear(a, b, bias=bias) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.hidden = nn.ModuleList(nn.Linear(a, b, bias=bias) for a, b in pairwise(sizes))
         self.head = nn.Linear(sizes[-1], shape["outputs"], bias=bias)
         for layer in self.hidden:
             assert isinstance(layer, nn.Linear)
@@ -76,8 +75,7 @@ class DrawnExamples(Task):
         seed = seed_of(self.point, "data")
         drawn = step_examples(data["source"], data["options"], seed, step, size)
         share = slice(rank * size // ranks, (rank + 1) * size // ranks)
-        x, y = (torch.from_numpy(part[share]) for part in drawn)
-        return moved((x, y), self.device)
+        return tuple(host_to(self.device, torch.from_numpy(part[share])) for part in drawn)
 
     @property
     def checks(self) -> int:

@@ -101,7 +101,7 @@ def coefficient_of_data(alpha: float) -> float:
 
 
 def above(alpha: float, first: int, count: int, rng: np.random.Generator) -> Floats:
-    """Draw items from those after `first`, shape (count,); whole numbers, as floats for their range.
+    """Draw items after `first`, shape (count,): whole numbers, as floats for their range.
 
     A Pareto variable rounded down is accepted with the ratio of both chances, which falls with i
     (Devroye 1986, Non-Uniform Random Variate Generation, X.6.1).
