@@ -39,8 +39,17 @@ class TaskKind:
     more: int = 0
 
 
+MASKED = (
+    Option("share", "number", 0.15, "share of the positions of a window that are chosen, and "
+           "predicted", low=0.001, high=1),
+    Option("masked", "number", 0.8, "share of the chosen that the mask replaces", low=0, high=1),
+    Option("random", "number", 0.1, "share of the chosen that a random token replaces", low=0,
+           high=1),
+)  # fmt: skip
 _KNOWN = (
     TaskKind("text", ("tokens",), ("decoder",)),
+    TaskKind("masked", ("tokens",), ("encoder",), MASKED, more=1),
+    TaskKind("classify", ("labelled",), ("encoder",), more=1),
     TaskKind("truth", ("truth",), ("table",)),
     TaskKind("examples", ("examples",), ("mlp",)),
 )

@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch")
 
 import scaling as sc  # noqa: E402
 from scaling import api  # noqa: E402
-from scaling.count import get  # noqa: E402
 from scaling.errors import ScalingError  # noqa: E402
 from scaling.options import read  # noqa: E402
 from scaling.runs.manifest import resolve  # noqa: E402
@@ -19,7 +18,7 @@ from scaling.runs.sources.drawn import step_examples  # noqa: E402
 from scaling.runs.sources.registry import source_of  # noqa: E402
 from scaling.training.desk import Desk  # noqa: E402
 from scaling.training.job import run_job  # noqa: E402
-from scaling.training.tasks.drawn import MLP, DrawnExamples  # noqa: E402
+from scaling.training.tasks.drawn import DrawnExamples  # noqa: E402
 from scaling.training.tasks.truth import MODULES, loss  # noqa: E402
 from tests.training.conftest import timeless  # noqa: E402
 
@@ -146,18 +145,6 @@ def test_processes_share_what_one_would_see(tmp_path):
         assert torch.equal(part, torch.cat(shared))
     assert len(whole[0]) == 64
     assert (task.checks, task.ceiling) == (600, math.log(2))
-
-
-@pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("biases", [True, False])
-def test_the_network_is_what_is_counted(layers, biases):
-    family = get("mlp")
-    options = {"inputs": 5, "outputs": 3, "layers": layers, "biases": biases}
-    shape = family.shape(7, options)
-    counts = family.counts(shape)
-    model = MLP(shape)
-    assert sum(p.numel() for p in model.parameters()) == counts.body + counts.head
-    assert model(torch.ones(2, 5)).shape == (2, 3)
 
 
 def test_parities_are_learned(tmp_path):

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +16,9 @@ from torch.nn import functional as F
 from scaling.runs.files import canonical_json
 from scaling.runs.manifest import arrays
 from scaling.runs.sources.drawn import step_examples
+from scaling.training.models.registry import build
 from scaling.training.tasks.base import Batch, Point, Task, host_to, seed_of
 from scaling.training.tasks.text import full
-
-
-class MLP(nn.Module):
-    """The fully connected ReLU network that `scaling.count.mlp` counts.
-
-    Parameters
-    ----------
-    shape : mapping
-        ``inputs, outputs, layers, width, biases``.
-    """
-
-    def __init__(self, shape: Mapping[str, int]) -> None:
-        super().__init__()
-        sizes = [shape["inputs"], *[shape["width"]] * shape["layers"]]
-        bias = bool(shape["biases"])
-        self.hidden = nn.ModuleList(nn.Linear(a, b, bias=bias) for a, b in pairwise(sizes))
-        self.head = nn.Linear(sizes[-1], shape["outputs"], bias=bias)
-        for layer in self.hidden:
-            assert isinstance(layer, nn.Linear)
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        for layer in self.modules():  # biases of their own place the folds; the head starts at 0
-            if isinstance(layer, nn.Linear) and bias:
-                nn.init.uniform_(layer.bias, -1.0, 1.0)
-        nn.init.zeros_(self.head.weight)
-        if bias:
-            nn.init.zeros_(self.head.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map examples (B, inputs) to outputs (B, outputs)."""
-        for layer in self.hidden:
-            x = F.relu(layer(x))
-        found: Tensor = self.head(x)
-        return found
 
 
 class DrawnExamples(Task):
@@ -94,9 +61,10 @@ class DrawnExamples(Task):
             return math.log(self.point["shape"]["outputs"])
         return float(self.y.double().var())
 
-    def build(self) -> MLP:
-        """Build the network of the point's shape."""
-        return MLP(self.point["shape"])
+    def build(self) -> nn.Module:
+        """Build the network of the point's shape; of its start, dropout concerns it."""
+        own = {k: v for k, v in self.start.items() if k == "dropout"}
+        return build(str(self.point["family"]), self.point["shape"], **own)
 
     def each(self, model: nn.Module, batch: Batch) -> Tensor:
         """Loss of each example, shape (B,)."""
