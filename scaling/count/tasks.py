@@ -50,6 +50,8 @@ _KNOWN = (
     TaskKind("text", ("tokens",), ("decoder",)),
     TaskKind("masked", ("tokens",), ("encoder",), MASKED, more=1),
     TaskKind("classify", ("labelled",), ("encoder",), more=1),
+    TaskKind("truth", ("truth",), ("table",)),
+    TaskKind("examples", ("examples",), ("mlp",)),
 )
 TASKS: Mapping[str, TaskKind] = MappingProxyType({task.name: task for task in _KNOWN})
 EXTERNAL = "external"  # the source of data that another trainer reads

@@ -20,6 +20,17 @@ OURS = {
     "markov-classes": "markov_classes:MARKOV_CLASSES",
     "markov": "markov:MARKOV",
     "external": "external:EXTERNAL",
+    "zipf": "zipf:ZIPF",
+    "walk": "walk:WALK",
+    "hmm": "hmm:HMM_SOURCE",
+    "hierarchy": "hierarchy:HIERARCHY",
+    "oracle": "truth:ORACLE",
+    "hutter": "truth:HUTTER",
+    "additive": "truth:ADDITIVE",
+    "parity": "truth:PARITY",
+    "regression": "truth:REGRESSION",
+    "parity-examples": "parity:PARITY_EXAMPLES",
+    "teacher": "teacher:TEACHER",
 }
 
 
