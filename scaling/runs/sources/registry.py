@@ -14,6 +14,12 @@ OURS = {
     "stdlib": "stdlib:STDLIB",
     "markov": "markov:MARKOV",
     "external": "external:EXTERNAL",
+    "shapes": "shapes:SHAPES",
+    "fashion-mnist": "idx:FASHION_MNIST",
+    "mnist": "idx:MNIST",
+    "cifar-10": "cifar:CIFAR_10",
+    "cifar-100": "cifar:CIFAR_100",
+    "image-folder": "image_folder:IMAGE_FOLDER",
 }
 
 
