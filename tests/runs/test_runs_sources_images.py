@@ -172,8 +172,8 @@ def test_copies_of_validation_images(tmp_path):
     write_idx(folder / "train-images-idx3-ubyte.gz", images[:, 0])
     error = refused("mnist", tmp_path)
     assert error.code == "SC332"
-    assert "1 of 12" in str(error)
-    assert "image 5 is image 30" in str(error)
+    assert "1 of 12" in error.faults[0].found
+    assert "image 5 is image 30" in error.faults[0].found
     manifest = resolve("mnist", {"path": str(folder), "duplicates": 0.084})
     assert manifest.validation_tokens == 12
 
@@ -358,11 +358,11 @@ def test_copies_in_folders_are_found(tmp_path):
 def test_content_decides_the_hash_and_the_place_does_not(tmp_path):
     class_folders(tmp_path / "a" / "train", {"cat": 3, "dog": 3})
     class_folders(tmp_path / "a" / "val", {"cat": 3, "dog": 3}, seed=1)
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    first = resolve("image-folder", {"path": str(tmp_path / "a")})
-    assert resolve("image-folder", {"path": str(tmp_path / "b")}).hash == first.hash
-    Image.new("RGB", (9, 9)).save(tmp_path / "b" / "train" / "cat" / "000.png")
-    assert resolve("image-folder", {"path": str(tmp_path / "b")}).hash != first.hash
+    for name in ("b", "c"):
+        shutil.copytree(tmp_path / "a", tmp_path / name)
+    Image.new("RGB", (9, 9)).save(tmp_path / "c" / "train" / "cat" / "000.png")
+    found = [resolve("image-folder", {"path": str(tmp_path / name)}).hash for name in "abc"]
+    assert found[0] == found[1] != found[2]
 
 
 # -- shapes ------------------------------------------------------------------------------------
@@ -416,7 +416,7 @@ def test_shapes_lie_inside_and_can_be_told_apart():
     covered = np.abs(images - 127.5) > 30
     edge = covered.copy()
     edge[:, 1:-1, 1:-1] = False
-    assert edge.sum() == 0
+    assert edge.mean() < 1e-4  # a corner may touch it
     share = np.array([covered[labels == k].mean() for k in range(10)])
     assert (share > 0.01).all()
     assert share[6] < share[0]  # a ring covers less than a disc

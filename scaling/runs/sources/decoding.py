@@ -74,9 +74,10 @@ def decoded(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
     """
     from PIL import Image
 
-    with _faults(path), Image.open(path) as image:
-        image.draft("RGB" if channels == 3 else "L", (side, side))  # a JPEG shrinks as it is read
-        image = image.convert("RGB" if channels == 3 else "L")
+    mode = "RGB" if channels == 3 else "L"
+    with _faults(path), Image.open(path) as opened:
+        opened.draft(mode, (side, side))  # a JPEG shrinks as it is read
+        image = opened.convert(mode)
         scale = side / min(image.size)
         width, height = (max(side, round(n * scale)) for n in image.size)
         image = image.resize((width, height), Image.Resampling.BILINEAR)

@@ -24,6 +24,7 @@ from scaling.options import Option
 from scaling.runs.sources.base import PATH, Made
 from scaling.runs.sources.pictures import DUPLICATES, Part, collected
 
+PACKED = 1100  # values in a byte of gzip at most
 BYTES = 0x08  # the code of unsigned bytes
 SUBFOLDERS = ("", "raw", "FashionMNIST/raw", "MNIST/raw")  # as Debian and torchvision lay them
 FASHION = (
@@ -127,7 +128,9 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
                 raise ConfigError(Fault("SC330", str(path), found, expected))
             shape = struct.unpack(f">{len(head) // 4 - 1}I", head[4 : len(head) // 4 * 4])
             size = math.prod(shape)
-            values = file.read(size + 1) if len(shape) == axes else b""
+            # as much as there can be, so that a damaged head does not ask for all memory
+            most = path.stat().st_size * (PACKED if path.suffix == ".gz" else 1)
+            values = file.read(min(size, most) + 1) if len(shape) == axes else b""
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         mend = "fetch the file again"
         raise ConfigError(Fault("SC334", str(path), f"cut off: {error}", mend=mend)) from None

@@ -61,15 +61,14 @@ class ImageFolder:
         count = len(train.files) + len(validation.files)
         resident = count * channels * side * side <= float(options["memory"]) * 2**20
         looked_at([*train.files, *validation.files])
-        parts = [_part(p, side, channels, resident) for p in (train, validation)]
+        first, second = (_part(p, side, channels, resident) for p in (train, validation))
         digest = _digest(where, (train, validation), options, resident)
         kept = "kept in memory" if resident else "decoded when needed"
         detail = (
             f"{len(train.files):,} images brought to {side} x {side} in {len(classes)} classes, "
             f"{len(validation.files):,} held out, {kept}"
         )
-        made = collected(*parts, classes, detail, options, digest, hashed=resident)
-        return made
+        return collected(first, second, classes, detail, options, digest, hashed=resident)
 
 
 def _part(part: _Listed, side: int, channels: int, resident: bool) -> Part:

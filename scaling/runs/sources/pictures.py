@@ -92,10 +92,10 @@ def collected(
     if height != width:
         found = f"images of {height} x {width}"
         raise ConfigError(Fault("SC330", train.file, found, "square images"))
-    parts = ({"images": p.images, "labels": p.labels} for p in (train, validation))
+    first, second = ({"images": p.images, "labels": p.labels} for p in (train, validation))
     facts = {"image": width, "channels": channels, "classes": len(classes)}
     sizes = (len(train.labels), len(validation.labels))
-    return Made(*parts, *sizes, len(classes), detail, None, facts, digest)
+    return Made(first, second, *sizes, len(classes), detail, None, facts, digest)
 
 
 def _labels(part: Part, classes: Sequence[str]) -> list[Fault]:
@@ -106,7 +106,7 @@ def _labels(part: Part, classes: Sequence[str]) -> list[Fault]:
         found = f"label {part.labels[first]} of image {first}"
         return [Fault("SC331", part.file, found, f"0 to {len(classes) - 1}")]
     counts = np.bincount(part.labels, minlength=len(classes))
-    missing = [f'{k} ("{clip(classes[k], 20)}")' for k in np.flatnonzero(counts == 0)]
+    missing = [f'{k} ("{clip(name, 20)}")' for k, name in enumerate(classes) if not counts[k]]
     if not missing:
         return []
     rest = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
