@@ -48,6 +48,8 @@ class Manifest:
         What a model's shape must agree with, by the name of the family's option.
     where : str or None
         Path of the data on the machine that planned; it decides nothing.
+    names : tuple of str
+        Of the classes, where they have names.
     """
 
     source: str
@@ -60,12 +62,14 @@ class Manifest:
     options: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, int] = field(default_factory=dict)
     where: str | None = None
+    names: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form that stands in every point of a plan."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
         found["options"] = dict(self.options)
-        for name in ("facts", "where"):  # absent where there is nothing to say
+        found["names"] = list(self.names)
+        for name in ("facts", "where", "names"):  # absent where there is nothing to say
             if not found[name]:
                 del found[name]
         return found
@@ -97,7 +101,7 @@ def resolve(
     facts = {name: int(value) for name, value in made.facts.items()}
     return Manifest(
         source, _digest(made), made.vocabulary, made.train_units, made.validation_units,
-        made.detail, made.entropy, options, facts, where,
+        made.detail, made.entropy, options, facts, where, made.names,
     )  # fmt: skip
 
 

@@ -56,10 +56,11 @@ class Idx:
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """The folder, the share of copies and, where they are not known, the number of classes."""
+        """The folder, a margin, the share of copies and, where it is open, the number of classes."""
         path = Option(PATH, "text", "", f"folder of the files ({self.default or 'none'} if empty)")
+        pad = Option("pad", "integer", 0, "black pixels added on each side", low=0, high=64)
         classes = Option("classes", "integer", 10, "number of classes", low=2, high=256)
-        return (path, DUPLICATES) if self.classes else (path, DUPLICATES, classes)
+        return (path, pad, DUPLICATES, *(() if self.classes else (classes,)))
 
     def make(self, options: Mapping[str, Any], where: Path | None) -> Made:
         """Read the four files."""
@@ -71,17 +72,20 @@ class Idx:
                       "a folder of idx files", self.mend)
             )  # fmt: skip
         classes = self.classes or tuple(str(k) for k in range(int(options["classes"])))
-        train, validation = (self._part(folder, names) for names in ("train", "t10k test"))
+        train, validation = (
+            self._part(folder, names, int(options["pad"])) for names in ("train", "t10k test")
+        )
         n, side = len(train.labels), train.images.shape[-1]
         held_out = f"{len(validation.labels):,} held out (the test part)"
         detail = f"{n:,} grey images of {side} x {side} in {len(classes)} classes, {held_out}"
         return collected(train, validation, classes, detail, options)
 
-    def _part(self, folder: Path, names: str) -> Part:
+    def _part(self, folder: Path, names: str, pad: int) -> Part:
         images = self._file(folder, names, "images", 3)
         labels = self._file(folder, names, "labels", 1)
         found = read_idx(labels, 1).astype(np.int64)
-        return Part(read_idx(images, 3)[:, None], found, str(labels))
+        edges = ((0, 0), (0, 0), (pad, pad), (pad, pad))
+        return Part(np.pad(read_idx(images, 3)[:, None], edges), found, str(labels))
 
     def _file(self, folder: Path, names: str, what: str, axes: int) -> Path:
         """Find the one file of a part: ``train-images-idx3-ubyte.gz``, or packed out."""

@@ -17,6 +17,7 @@ from scaling.runs.sources.base import Made
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 SHOWN = 5
+MOST_NAMES = 1000  # classes whose names stand in a plan
 
 DUPLICATES = Option(
     "duplicates", "number", 0.001,
@@ -95,7 +96,8 @@ def collected(
     first, second = ({"images": p.images, "labels": p.labels} for p in (train, validation))
     facts = {"image": width, "channels": channels, "classes": len(classes)}
     sizes = (len(train.labels), len(validation.labels))
-    return Made(first, second, *sizes, len(classes), detail, None, facts, digest)
+    names = tuple(classes) if len(classes) <= MOST_NAMES else ()
+    return Made(first, second, *sizes, len(classes), detail, None, facts, digest, names)
 
 
 def _labels(part: Part, classes: Sequence[str]) -> list[Fault]:
