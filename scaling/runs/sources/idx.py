@@ -56,7 +56,7 @@ class Idx:
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """The folder, a margin, the share of copies and, where it is open, the number of classes."""
+        """The folder, a margin, the share of copies, and the number of classes where it is open."""
         path = Option(PATH, "text", "", f"folder of the files ({self.default or 'none'} if empty)")
         pad = Option("pad", "integer", 0, "black pixels added on each side", low=0, high=64)
         classes = Option("classes", "integer", 10, "number of classes", low=2, high=256)

@@ -80,7 +80,7 @@ def channels_last(images: Tensor) -> Tensor:
     With one channel either order is the same memory; the strides say which is meant, and torch
     keeps those it finds.
     """
-    n, channels, height, width = images.shape
+    channels, height, width = images.shape[1:]
     strides = (channels * height * width, 1, channels * width, channels)
     return torch.empty_strided(
         images.shape, strides, dtype=images.dtype, device=images.device
