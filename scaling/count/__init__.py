@@ -14,6 +14,7 @@ from scaling.count.registry import FAMILIES, get
 from scaling.count.resnet import RESNET, ResNetShape
 from scaling.count.rules import Rule
 from scaling.count.solve import Size, Sizes, nearest, sizes, solve, solve_dial, unmet
+from scaling.count.tasks import TASKS, TaskKind
 from scaling.count.user import UserFamily
 from scaling.count.vgg import VGG, VGGShape
 from scaling.count.vit import VIT, ViTShape
@@ -28,6 +29,7 @@ __all__ = [
     "RECOMMENDER",
     "RESNET",
     "TABLE",
+    "TASKS",
     "VGG",
     "VIT",
     "Counts",
@@ -42,6 +44,7 @@ __all__ = [
     "Rule",
     "Size",
     "Sizes",
+    "TaskKind",
     "UserFamily",
     "VGGShape",
     "ViTShape",

@@ -64,6 +64,9 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Embeddings of tokens, positions and segments, blocks, and a head for masked tokens.
 
+    All weights start normal with variance 1 / fan-in, halved in deviation where a layer adds to
+    the stream; of embeddings the width is the fan-in, as a tied head multiplies with them.
+
     With `pre` the blocks normalise what they read and one norm closes the stack; without, they
     normalise what they add up and one norm follows the embeddings, as in BERT (Devlin et al.
     2018). The parameters are the same.
@@ -97,7 +100,7 @@ class Encoder(nn.Module):
             self.head.weight = self.embedding.weight
 
     def _start(self) -> None:
-        """Draw weights by fan-in, halved where they add to the stream; see `build`."""
+        """Draw weights by fan-in, and set biases to zero."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
                 gain = 0.5 if name.endswith(("proj", "down")) else 1.0
@@ -105,7 +108,7 @@ class Encoder(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=EMBEDDING_SD)
+                nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, T), T up to the context, to the states that the head reads, (B, T, d).
@@ -129,9 +132,6 @@ class Encoder(nn.Module):
         x = self.hidden(tokens)
         logits: Tensor = self.head(x if self.transform is None else self.transform(x))
         return logits
-
-
-EMBEDDING_SD = 0.02
 
 
 def build(shape: Mapping[str, int], *, pre: bool = True, dropout: float = 0.0) -> Encoder:

@@ -153,9 +153,9 @@ def _without_biases(model: nn.Module) -> None:
     """Take the biases off all layers but the norms."""
     for module in model.modules():
         if isinstance(module, nn.MultiheadAttention):
-            module.in_proj_bias = None
+            module.register_parameter("in_proj_bias", None)
         if isinstance(module, nn.Linear | nn.Conv2d):
-            module.bias = None
+            module.register_parameter("bias", None)
 
 
 def _start_convolutions(model: nn.Module) -> None:
