@@ -361,10 +361,24 @@ def law(name: str) -> Law:
     return get(name)
 
 
-def plan(study: str | Path | Mapping[str, Any], *, smoke: bool = False) -> Plan:
+def plan(
+    study: str | Path | Mapping[str, Any],
+    *,
+    smoke: bool = False,
+    base: str | Path | None = None,
+) -> Plan:
     """Resolve a study file, or its content as a mapping, into points.
 
-    Files that the study names (a calibration, tuned rates, a fit for its prior) are read.
+    Files that the study names (data, a task of your own, a calibration, tuned rates, a fit for its
+    prior) are read.
+
+    Parameters
+    ----------
+    study : str, Path or mapping
+    smoke : bool
+        Shrink it to seconds, for tests.
+    base : str or Path, optional
+        Folder in which files that a mapping names are looked for; that of the file is its own.
 
     Raises
     ------
@@ -375,8 +389,8 @@ def plan(study: str | Path | Mapping[str, Any], *, smoke: bool = False) -> Plan:
 
     found = isinstance(study, Mapping)
     checked = check_study(study) if isinstance(study, Mapping) else read_study(study)
-    base = None if found else Path(str(study)).parent
-    return plan_of(shrink(checked) if smoke else checked, base)
+    folder = (None if base is None else Path(base)) if found else Path(str(study)).parent
+    return plan_of(shrink(checked) if smoke else checked, folder)
 
 
 def plan_of(

@@ -42,7 +42,7 @@ def study(
     from scaling.api import plan_of
     from scaling.cli.fit import show
     from scaling.cli.report import write_report
-    from scaling.cli.stages import prepare, rehearse, tuned_in
+    from scaling.cli.stages import prepare, pretrain, rehearse, tuned_in
     from scaling.fitting.analyse import combine
     from scaling.fitting.effective import asked
     from scaling.planning.study import read_study, shrink
@@ -59,6 +59,7 @@ def study(
             rehearse(plan_of(checked, file.parent, tuned=tuned_in(out, checked)), out)
             return
         prepare(checked, file.parent, out, lambda place: train(place, how))
+        pretrain(out, lambda place: train(place, how))
         train(out, how)
     else:
         table = file.parent / checked.data.table

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scaling.training.models.mlp import started
+
 
 class Plain(nn.Module):
     """Layer norm without weights."""
@@ -64,8 +66,9 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Embeddings of tokens, positions and segments, blocks, and a head for masked tokens.
 
-    All weights start normal with variance 1 / fan-in, halved in deviation where a layer adds to
-    the stream; of embeddings the width is the fan-in, as a tied head multiplies with them.
+    Weights start normal with variance 1 / fan-in, and at zero where a layer adds to the stream, so
+    that every block begins as the identity. Of embeddings the width is the fan-in, as a tied head
+    multiplies with them. Biases start at zero.
 
     With `pre` the blocks normalise what they read and one norm closes the stack; without, they
     normalise what they add up and one norm follows the embeddings, as in BERT (Devlin et al.
@@ -100,13 +103,12 @@ class Encoder(nn.Module):
             self.head.weight = self.embedding.weight
 
     def _start(self) -> None:
-        """Draw weights by fan-in, and set biases to zero."""
+        """Draw the weights."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
-                gain = 0.5 if name.endswith(("proj", "down")) else 1.0
-                nn.init.normal_(module.weight, std=gain * module.in_features**-0.5)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                started(
+                    module, 0.0 if name.endswith(("proj", "down")) else module.in_features**-0.5
+                )
             elif isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
 
