@@ -78,9 +78,9 @@ def _map(name: str, amount: float, height: int, width: int) -> NDArray[np.float6
         return np.array(turned)
     found = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     if name == "shear-x":
-        found[0, 1] = -0.3 * amount
+        found[0, 1:] = 0.3 * amount, 0.3 * amount * height / 2  # the upper edge stays
     elif name == "shear-y":
-        found[1, 0] = -0.3 * amount
+        found[1, ::2] = 0.3 * amount, 0.3 * amount * width / 2  # the left edge stays
     elif name == "translate-x":
         found[0, 2] = -float(int(150.0 / 331.0 * width * amount))  # whole pixels
     else:
