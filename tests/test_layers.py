@@ -48,6 +48,9 @@ ONLY_IN = {
     "mlflow": ("training/trackers/mlflow.py",),
     "ray": ("training/engines/ray",),
     "submitit": ("training/engines/slurm",),
+    "tokenizers": ("runs/sources/tokenizer.py",),
+    "datasets": ("runs/sources/huggingface.py",),
+    "transformers": ("training/tasks/huggingface.py",),
     "sqlalchemy": (),
     "tensorflow": (),
 }

@@ -50,9 +50,17 @@ AUGMENT = (
     Option("alpha", "number", 0.2, "of mixup: shares are drawn from Beta(alpha, alpha)", 0.01, 100),
 )  # fmt: skip
 IMAGES = ("vit", "resnet", "vgg", "mobilenet")
-
+MASKED = (
+    Option("share", "number", 0.15, "share of the positions of a window that are chosen, and "
+           "predicted", low=0.001, high=1),
+    Option("masked", "number", 0.8, "share of the chosen that the mask replaces", low=0, high=1),
+    Option("random", "number", 0.1, "share of the chosen that a random token replaces", low=0,
+           high=1),
+)  # fmt: skip
 _KNOWN = (
     TaskKind("text", ("tokens",), ("decoder",)),
+    TaskKind("masked", ("tokens",), ("encoder",), MASKED, more=1),
+    TaskKind("classify", ("labelled",), ("encoder",), more=1),
     TaskKind("images", ("images",), IMAGES, AUGMENT),
 )
 TASKS: Mapping[str, TaskKind] = MappingProxyType({task.name: task for task in _KNOWN})

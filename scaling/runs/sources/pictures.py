@@ -97,7 +97,7 @@ def collected(
     facts = {"image": width, "channels": channels, "classes": len(classes)}
     sizes = (len(train.labels), len(validation.labels))
     names = tuple(classes) if len(classes) <= MOST_NAMES else ()
-    return Made(first, second, *sizes, len(classes), detail, None, facts, digest, names)
+    return Made(first, second, *sizes, len(classes), detail, None, facts, digest, names=names)
 
 
 def _labels(part: Part, classes: Sequence[str]) -> list[Fault]:

@@ -12,6 +12,12 @@ from scaling.runs.sources.base import Source
 GROUP = "scaling.sources"
 OURS = {
     "stdlib": "stdlib:STDLIB",
+    "stdlib-split": "stdlib:STDLIB_SPLIT",
+    "tokens": "tokens:TOKENS",
+    "text": "text:TEXT",
+    "huggingface": "huggingface:HUGGINGFACE",
+    "labelled": "labelled:LABELLED",
+    "markov-classes": "markov_classes:MARKOV_CLASSES",
     "markov": "markov:MARKOV",
     "external": "external:EXTERNAL",
     "shapes": "shapes:SHAPES",

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 GROUP = "scaling.tasks"
 CODE = "code"  # folder of a sweep that holds the modules of a user's own tasks
-OURS = {"text": "text:Text", "images": "images:Images"}
+OURS = {
+    "text": "text:Text",
+    "masked": "masked:Masked",
+    "classify": "classify:Classify",
+    "images": "images:Images",
+}
 
 
 def class_of(name: str, folder: Path | None = None) -> type[Task] | type[Computed]:
