@@ -39,6 +39,17 @@ class TaskKind:
     more: int = 0
 
 
+AUGMENT = (
+    Option("augment", "choice", "none", "what is done to training images",
+           choices=("none", "crop-flip", "randaugment", "mixup")),
+    Option("crops", "switch", True, "randaugment and mixup come after crops and flips"),
+    Option("padding", "integer", 4, "largest shift of a crop [pixels]", 0, 64),
+    Option("flips", "switch", True, "half of the images are mirrored"),
+    Option("operations", "integer", 2, "of randaugment on each image", 1, 14),
+    Option("magnitude", "integer", 9, "of randaugment", 0, 30),
+    Option("alpha", "number", 0.2, "of mixup: shares are drawn from Beta(alpha, alpha)", 0.01, 100),
+)  # fmt: skip
+IMAGES = ("vit", "resnet", "vgg", "mobilenet")
 MASKED = (
     Option("share", "number", 0.15, "share of the positions of a window that are chosen, and "
            "predicted", low=0.001, high=1),
@@ -52,6 +63,7 @@ _KNOWN = (
     TaskKind("classify", ("labelled",), ("encoder",), more=1),
     TaskKind("truth", ("truth",), ("table",)),
     TaskKind("examples", ("examples",), ("mlp",)),
+    TaskKind("images", ("images",), IMAGES, AUGMENT),
 )
 TASKS: Mapping[str, TaskKind] = MappingProxyType({task.name: task for task in _KNOWN})
 EXTERNAL = "external"  # the source of data that another trainer reads

@@ -31,6 +31,12 @@ OURS = {
     "regression": "truth:REGRESSION",
     "parity-examples": "parity:PARITY_EXAMPLES",
     "teacher": "teacher:TEACHER",
+    "shapes": "shapes:SHAPES",
+    "fashion-mnist": "idx:FASHION_MNIST",
+    "mnist": "idx:MNIST",
+    "cifar-10": "cifar:CIFAR_10",
+    "cifar-100": "cifar:CIFAR_100",
+    "image-folder": "image_folder:IMAGE_FOLDER",
 }
 
 

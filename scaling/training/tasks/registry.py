@@ -27,6 +27,7 @@ OURS = {
     "classify": "classify:Classify",
     "truth": "known:Known",
     "examples": "drawn:DrawnExamples",
+    "images": "images:Images",
 }
 
 
