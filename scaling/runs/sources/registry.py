@@ -13,6 +13,8 @@ GROUP = "scaling.sources"
 OURS = {
     "stdlib": "stdlib:STDLIB",
     "markov": "markov:MARKOV",
+    "movielens": "movielens:MOVIELENS",
+    "ratings": "ratings:RATINGS",
     "external": "external:EXTERNAL",
 }
 
