@@ -44,6 +44,7 @@ RESULT_COLUMNS = (
     "train_loss",
     "C_spent",
 )
+PRETRAIN = "pretrain"  # folder of the stage that other points of a sweep start from
 MEASURED = ("status", "loss", "loss_se", "train_loss", "C_spent")
 
 Point = Mapping[str, Any]
@@ -267,17 +268,30 @@ def write_results(out: Path, points: Iterable[Point]) -> dict[str, Any]:
     counts = dict.fromkeys(STATUSES, 0)
     table, lines = io.StringIO(), []
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(RESULT_COLUMNS)
+    rows: list[tuple[list[Any], Mapping[str, Any]]] = []
     for point in points:
         record = read_record(out, point["id"])
         if record is None:
             continue
         counts[record["status"]] += 1
         lines.append(json.dumps(record, separators=(",", ":")) + "\n")
-        writer.writerow(result_row(point, record))
+        rows.append((result_row(point, record), record.get("metrics") or {}))
+    more = _columns(metrics for _, metrics in rows)
+    writer.writerow([*RESULT_COLUMNS, *more])
+    writer.writerows([*row, *(_spelt(metrics.get(name)) for name in more)] for row, metrics in rows)
     write_atomic(out / "results.csv", table.getvalue())
     write_atomic(out / "records.jsonl", "".join(lines))
     return counts
+
+
+def _columns(every: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the further figures of records that are numbers, in the order they are met."""
+    names: dict[str, None] = {}
+    for metrics in every:
+        for name, value in metrics.items():
+            if isinstance(value, int | float) and name not in RESULT_COLUMNS:
+                names.setdefault(name)
+    return list(names)
 
 
 def result_row(point: Point, record: Mapping[str, Any]) -> list[Any]:
@@ -288,7 +302,10 @@ def result_row(point: Point, record: Mapping[str, Any]) -> list[Any]:
 def _cell(name: str, point: Point, record: Mapping[str, Any]) -> Any:
     if name == "run":
         return point["id"]
-    value = record.get(name) if name in MEASURED else point[name]
+    return _spelt(record.get(name) if name in MEASURED else point[name])
+
+
+def _spelt(value: Any) -> Any:
     return "" if value is None else repr(value) if isinstance(value, float) else value
 
 

@@ -142,7 +142,7 @@ class Bench:
         self.trainer.model.train()
         return {
             "steps": steps,
-            "evaluation_seconds": evaluation / len(self.trainer.task.validation),
+            "evaluation_seconds": evaluation / self.trainer.task.checks,
             "setup_seconds": max(0.0, setup - WARM_UP * quantile(steps, 0.5)),
             "compile_seconds": 0.0,
             "memory_bytes": peak(),

@@ -90,7 +90,9 @@ def coordinates(point: Mapping[str, Any], device: torch.device, steps: int) -> l
     """Follow the activations of one point on the batch of its first step."""
     optimizer = {**point["optimizer"], "warmup_steps": 0, "decay_steps": 0}
     trainer = Trainer({**point, "optimizer": optimizer, "steps": steps}, device)
-    tokens = trainer.task.batch(0)[:, :-1]
+    tokens = trainer.task.batch(0)
+    assert isinstance(tokens, Tensor)
+    tokens = tokens[:, :-1]
     before = _activations(trainer.model, tokens)
     rows = []
     for step in range(steps + 1):

@@ -31,6 +31,7 @@ from scaling.training.loop import (
 )
 from scaling.training.record import keep
 from scaling.training.setup import Setup
+from scaling.training.tasks.start import WEIGHTS, save_weights
 from scaling.training.trainer import Trainer
 from scaling.training.trials import settle
 
@@ -81,6 +82,9 @@ class Desk:
     micro: int | None = None
     trainer: Trainer | None = None
 
+    def __post_init__(self) -> None:
+        self.setup = replace(self.setup, folder=self.out)
+
     def settle(self, trainer: Trainer) -> None:
         """Choose how passes of this shape are run; from here on the trainer is at work."""
         self.trainer = trainer
@@ -123,6 +127,9 @@ class Desk:
         point = trainer.points[model]
         if self.rank:
             return
+        if self.setup.keep and found.status == "done":
+            files = PointFiles.of(self.out, point["id"])
+            save_weights(files.folder / WEIGHTS, trainer.weights(model))
         record = keep(
             self.out,
             point,
@@ -178,8 +185,7 @@ class Desk:
             return
         trainer = self.trainer
         if trainer is None or point not in trainer.points:
-            found = Outcome(status, 0, cause=cause)
-            self._done(keep(self.out, point, found, self.device, self.setup))
+            self.keep(point, Outcome(status, 0, cause=cause))
             return
         found = Outcome(status, trainer.step, cause=cause, effort=replace(trainer.effort))
         self._done(
@@ -188,6 +194,10 @@ class Desk:
                 trunk_steps=min(trainer.paid, trainer.step),
             )
         )  # fmt: skip
+
+    def keep(self, point: Point, found: Outcome) -> None:
+        """Keep the outcome of a point that had no trainer, and say so."""
+        self._done(keep(self.out, point, found, self.device, self.setup))
 
     def _done(self, record: Record) -> None:
         event = done_event(record)

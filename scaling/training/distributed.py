@@ -25,7 +25,6 @@ from scaling.training import optimizers
 from scaling.training.checkpoint import MOMENTS, Checkpoints
 from scaling.training.setup import Setup
 from scaling.training.sharded import read_parts, write_parts
-from scaling.training.tasks.text import next_token_loss
 from scaling.training.trainer import Point, Trainer, copied
 
 STATE = 16  # bytes a parameter: weight, gradient and two moments
@@ -70,11 +69,6 @@ class Replicated(Trainer):
         options: dict[str, Any] = {name: False}
         self.called = DistributedDataParallel(self.model, device_ids=ids, **options)
 
-    def load(self, step: int) -> Tensor:
-        """Tokens of a step that fall to this process."""
-        windows = self.task.numbers(step)
-        return self.task.corpus.gather(windows.reshape(self.ranks, -1)[self.rank])
-
     def exchange(self, last: bool) -> AbstractContextManager[None]:
         """Exchange gradients in the last pass only."""
         if last:
@@ -96,15 +90,18 @@ class Replicated(Trainer):
         return tuple(bool(x) for x in said.tolist())
 
     @torch.no_grad()
-    def validation_losses(self) -> list[Tensor]:
-        """Losses of all validation sequences, of which this process takes a part."""
-        every = self.task.validation
-        count = -(-len(every) // self.ranks)
-        padded = torch.cat([every, every[-1:].expand(count * self.ranks - len(every), -1)])
-        own = self.task.losses(self.called, padded[self.rank * count : (self.rank + 1) * count])
-        found = [torch.zeros_like(own, device=self.device) for _ in range(self.ranks)]
-        dist.all_gather(found, own.to(self.device))
-        return [torch.cat(found).cpu()[: len(every)]]
+    def seen(self) -> list[dict[str, Tensor]]:
+        """What is seen of all validation examples, of which this process takes a part."""
+        count = -(-self.task.checks // self.ranks)
+        every = torch.arange(self.rank * count, (self.rank + 1) * count)
+        own = self.task.examined(self.called, every.clamp(max=self.task.checks - 1))
+        whole = {}
+        for name, value in own.items():
+            here = value.to(self.device)
+            found = [torch.zeros_like(here) for _ in range(self.ranks)]
+            dist.all_gather(found, here)
+            whole[name] = torch.cat(found).cpu()[: self.task.checks]
+        return [whole]
 
     def write(self, kept: Checkpoints, step: int, state: dict[str, Any]) -> None:
         """Keep a state, by the first process; all go on when it is safe."""
@@ -123,7 +120,8 @@ class Sharded(Replicated):
             raise TrainingError(Fault("SC312", f"point {self.point['id']}", found, mend=mend))
         model = self.task.model().to(self.weight_dtype)
         mesh = init_device_mesh(self.device.type, (self.ranks,))
-        for block in model.blocks:
+        blocks = getattr(model, "blocks", None)
+        for block in blocks if isinstance(blocks, nn.ModuleList) else ():
             fully_shard(block, mesh=mesh)
         fully_shard(model, mesh=mesh)
         self.model = self.called = model
@@ -133,7 +131,7 @@ class Sharded(Replicated):
         factors = [part.factor for part in parts for _ in part.parameters]
         self.optimizer = optimizers.AdamW(self.flats, factors, o)
         self.gradients = []
-        self.function, self.passed = next_token_loss, self.eager
+        self.function, self.passed = self.task.function, self.eager
 
     def gradient(self) -> tuple[Tensor, Tensor]:
         """Leave the gradient of the whole batch; return its loss and norm, the same everywhere."""

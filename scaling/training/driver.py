@@ -13,6 +13,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+from scaling.count.tasks import untrained
 from scaling.errors import (
     ConfigError,
     Fault,
@@ -46,7 +47,6 @@ SEEN_HERE = ("lost", "given up", "cancelled")  # what only the driver sees
 DEADLINE, CANCEL, REPLACED = "deadline", "cancel", "another driver"
 VERDICTS = {"SC305", "SC306", "SC307", "SC314", "SC315", "SC317", "SC318"}
 SPARED = 30.0  # times as long as it took until results are written again
-TRAINED_SHAPE = {"vocabulary", "context", "layers", "width", "heads", "ffn"}
 Listener = Callable[[Event], None]
 Points = Sequence[dict[str, Any]]
 
@@ -250,16 +250,9 @@ def refuse_unknown(points: Sequence[dict[str, Any]]) -> None:
         SC308.
     """
     for point in points:
-        extra = sorted(set(point["shape"]) - TRAINED_SHAPE)
-        found = f"family {point['family']}" + (f" with {', '.join(extra)}" if extra else "")
-        expected = "a decoder of " + ", ".join(sorted(TRAINED_SHAPE))
-        if point["data"]["source"] == "external":
-            found = f'"external" data for {found}'
-            expected = "a source that is read here: stdlib or markov"
-        elif point["family"] == "decoder" and not extra:
-            continue
-        mend = "train the points of plan.jsonl with your own program and fit its results"
-        raise ConfigError(Fault("SC308", f"point {point['id']}", found, expected, mend))
+        fault = untrained(point)
+        if fault is not None:
+            raise ConfigError(fault)
 
 
 def _engine(

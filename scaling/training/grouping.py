@@ -18,12 +18,13 @@ Point = Mapping[str, Any]
 def stackable(point: Point) -> str | None:
     """Key of the points that `point` can share a stack with; None if it shares one with none."""
     o = point["optimizer"]
-    if o["name"] != "adamw" or point["init"].get("dropout") or point["family"] != "decoder":
+    if o["name"] != "adamw" or point["init"].get("dropout") or point["task"] != "text":
         return None
     same = {k: v for k, v in o.items() if k not in OWN}
     start = {k: v for k, v in point["init"].items() if not k.startswith("seed_")}
     names = ("family", "shape", "data", "evaluation", "sequences", "steps")
-    return canonical_json({**{k: point[k] for k in names}, "optimizer": same, "init": start})
+    own = {k: point[k] for k in ("settings", "machine") if k in point}
+    return canonical_json({**{k: point[k] for k in names}, "optimizer": same, "init": start, **own})
 
 
 def jobs_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from scaling.runs.records import read_record
 from scaling.training.desk import Desk, Point, Record, Split, make_trainer, to_the_end
 from scaling.training.loop import (
+    Outcome,
     TooBig,
     advance,
     begin_with_what_fits,
@@ -21,7 +23,8 @@ from scaling.training.loop import (
 )
 from scaling.training.setup import Setup
 from scaling.training.stack import Stack
-from scaling.training.trainer import Trainer
+from scaling.training.tasks.registry import computed
+from scaling.training.trainer import Effort, Trainer
 from scaling.training.trials import stack_pays
 from scaling.training.trunk import Trunk
 
@@ -48,7 +51,11 @@ def run_job(points: Sequence[Point], kind: str, desk: Desk) -> None:
     """
     left = [p for p in points if read_record(desk.out, p["id"]) is None]
     ranks = desk.setup.ranks(left[0]) if left else 1
-    if ranks > 1 and desk.ranks == 1:
+    if left and computed(left[0], desk.out) is not None:
+        for point in left:
+            desk.tell("start", point["id"])
+            desk.guarded([point], partial(_computed, point, desk))
+    elif ranks > 1 and desk.ranks == 1:
         from scaling.training.ranks import launch
 
         desk.tell("start", left[0]["id"])
@@ -61,6 +68,19 @@ def run_job(points: Sequence[Point], kind: str, desk: Desk) -> None:
         for point in left:
             desk.tell("start", point["id"])
             desk.guarded([point], partial(_alone, point, desk))
+
+
+def _computed(point: Point, desk: Desk) -> None:
+    task = computed(point, desk.out)
+    assert task is not None
+    began = time.monotonic()
+    found = task.outcome()
+    effort = Effort(active=time.monotonic() - began)
+    loss, error = found["loss"], found.get("loss_se")
+    metrics = dict(found.get("metrics") or {})
+    desk.keep(
+        point, Outcome("done", int(point["steps"]), loss, error, effort=effort, metrics=metrics)
+    )
 
 
 def _alone(point: Point, desk: Desk) -> None:

@@ -59,6 +59,7 @@ class Outcome:
     cause: str | None = None
     curve: list[list[Any]] = field(default_factory=list)
     effort: Effort = field(default_factory=Effort)
+    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -196,7 +197,7 @@ def is_device_error(error: RuntimeError) -> bool:
 def shrink(trainer: Trainer) -> None:
     """Go to the next smaller divisor of the sequences a pass; the batch stays what it is."""
     smaller = (d for d in range(trainer.micro - 1, 0, -1) if trainer.micro % d == 0)
-    micro = next(smaller, 0)
+    micro = next(smaller, 0) if trainer.task.divisible else 0
     if trainer.ranks > 1:
         raise NeedsSmaller(micro)
     if not micro:
@@ -258,6 +259,7 @@ def outcome(
         cause,
         _curve(trainer, model, loss),
         replace(trainer.effort),
+        trainer.measured[model] if done and trainer.measured else {},
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,6 +40,8 @@ class Setup:
         Whether the last checkpoint of a finished point stays.
     share : float
         Part of a GPU's memory that this process may take, where several use one.
+    folder : Path or None
+        Sweep folder, where weights to start from and tasks of the user's own are looked for.
     """
 
     precision: str = "auto"
@@ -50,15 +53,22 @@ class Setup:
     checkpoint_seconds: float = 60.0
     keep: bool = False
     share: float = 1.0
+    folder: Path | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Setup:
         """Take from a study's engine section what is known here."""
-        return cls(**{k: v for k, v in settings.items() if k in cls.__dataclass_fields__})
+        known = set(cls.__dataclass_fields__) - {"folder"}
+        return cls(**{k: v for k, v in settings.items() if k in known})
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON has them."""
-        return asdict(self)
+        """Return the settings as JSON has them, without the folder."""
+        return {name: value for name, value in asdict(self).items() if name != "folder"}
+
+    def of_point(self, point: Mapping[str, Any]) -> Setup:
+        """Return the settings with what a point itself asks for, as variants of a study do."""
+        own = point.get("machine")
+        return replace(self, **own) if own else self
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """Type of the matrix products on a device."""

@@ -9,7 +9,7 @@ diverge, changes no other. Results are those of separate runs up to the order of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from scaling.training import optimizers
 from scaling.training.setup import Setup
+from scaling.training.tasks.base import Batch
 from scaling.training.tasks.decoder import Block, Decoder, attend
 from scaling.training.tasks.text import Text, full
 from scaling.training.trainer import Point, Trainer
@@ -54,10 +55,10 @@ class StackedDecoder(nn.Module):
         self.register_buffer("cos", first.cos, persistent=False)
         self.register_buffer("sin", first.sin, persistent=False)
 
-    def weights(self) -> dict[str, Tensor]:
-        """Weights by name, each of shape (k, out, in)."""
+    def weights(self, flats: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
+        """Weights by name, each of shape (k, out, in); of other matrices where they are given."""
         found = {}
-        for names, flat in zip(self.names, self.flats, strict=True):
+        for names, flat in zip(self.names, flats or list(self.flats), strict=True):
             pieces = torch.split(flat, [self.shapes[name].numel() for name in names], dim=1)
             for name, piece in zip(names, pieces, strict=True):
                 found[name] = piece.view(-1, *self.shapes[name])
@@ -104,6 +105,8 @@ class Stack(Trainer):
     setup : Setup
     """
 
+    axis = 1
+
     def __init__(
         self, points: Sequence[Point], device: torch.device, setup: Setup | None = None
     ) -> None:
@@ -113,11 +116,11 @@ class Stack(Trainer):
 
     def _build(self) -> None:
         self.points = self.several
-        self.tasks = [Text(point, self.device) for point in self.points]
+        self.tasks = [Text(point, self.device, self.setup.folder) for point in self.points]
         seeds = [task.order.seed for task in self.tasks]
         self.orders = dict(zip(seeds, self.tasks, strict=True))
         self.rows = [list(self.orders).index(seed) for seed in seeds]
-        models = [task.model() for task in self.tasks]
+        models = [cast(Decoder, task.model()) for task in self.tasks]
         blocks = [point["optimizer"] for point in self.points]
         names = {p: name for name, p in models[0].named_parameters()}
         parts = optimizers.parts_of(models[0], blocks[0])
@@ -133,13 +136,14 @@ class Stack(Trainer):
         self.function, self.passed = stacked_loss, self.eager
         self.limit = self.flats[0].new_tensor([block["clip"] for block in blocks])
 
-    def load(self, step: int) -> Tensor:
+    def load(self, step: int) -> Batch:
         """Tokens of a step of each model, shape (k, sequences, T + 1)."""
         windows = np.stack([task.numbers(step) for task in self.orders.values()])
-        return self.task.corpus.gather(windows)[self.rows]
+        return self.tasks[0].corpus.gather(windows)[self.rows]
 
-    def eager(self, part: Tensor) -> Tensor:
+    def eager(self, part: Batch) -> Tensor:
         """Loss of a pass of each model, shape (k,), not compiled."""
+        assert isinstance(part, Tensor)
         return stacked_loss(self.model, part)
 
     def _norm(self) -> Tensor:
@@ -151,18 +155,24 @@ class Stack(Trainer):
             gradient.mul_(scale)
 
     @torch.no_grad()
-    def validation_losses(self) -> list[Tensor]:
+    def seen(self) -> list[dict[str, Tensor]]:
         """Loss of each validation sequence, for each model."""
         found = []
-        at_once = max(1, self.task.evaluated_at_once // len(self.points))
-        for part in torch.split(self.task.validation, at_once):
+        at_once = max(1, self.task.at_once // len(self.points))
+        for part in torch.split(self.tasks[0].corpus.validation, at_once):
             tokens = part.long().expand(len(self.points), -1, -1)
             logits = full(self.model(tokens[..., :-1]))
             losses = F.cross_entropy(
                 logits.flatten(0, 2), tokens[..., 1:].flatten(), reduction="none"
             )
             found.append(losses.view(len(self.points), len(part), -1).mean(dim=2).double().cpu())
-        return list(torch.cat(found, dim=1))
+        return [{"loss": losses} for losses in torch.cat(found, dim=1)]
+
+    def weights(self, model: int) -> dict[str, Tensor]:
+        """Weights of one of the models by name, on the host."""
+        assert isinstance(self.model, StackedDecoder)
+        rows = self.averaged or [flat.detach() for flat in self.flats]
+        return {k: v[model].cpu() for k, v in self.model.weights(rows).items()}
 
     def _row(self, tensors: Sequence[Tensor], model: int) -> list[Tensor]:
         return [tensor.detach()[model].clone() for tensor in tensors]  # else all rows are saved

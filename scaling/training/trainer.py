@@ -14,7 +14,8 @@ from scaling.training import optimizers
 from scaling.training.checkpoint import MOMENTS, Checkpoints
 from scaling.training.schedule import averages, decay_start, learning_rate
 from scaling.training.setup import Setup, prepare
-from scaling.training.tasks.text import Text, next_token_loss, seed_of, summary
+from scaling.training.tasks.base import Batch, Task, divided, seed_of, summary
+from scaling.training.tasks.registry import task_of
 from scaling.training.watch import Watch
 
 Point = Mapping[str, Any]
@@ -52,10 +53,11 @@ class Trainer:
     """
 
     ranks, rank = 1, 0
+    axis = 0  # along which the examples of a batch lie
 
     def __init__(self, point: Point, device: torch.device, setup: Setup | None = None) -> None:
         prepare(device)
-        self.setup, self.device = setup or Setup(), device
+        self.setup, self.device = (setup or Setup()).of_point(point), device
         self.dtype = self.setup.dtype(device)
         self.points: tuple[Point, ...] = (point,)
         self.step = 0
@@ -64,8 +66,9 @@ class Trainer:
         self.watch = Watch(1)
         self.averaged: list[Tensor] = []  # means of the weights since the decay would have begun
         self.averaged_steps = 0
-        self.task = Text(point, device)
-        self._next: tuple[int, Tensor] | None = None
+        self.task: Task = task_of(point, device, self.setup.folder)
+        self.measured: list[dict[str, Any]] = []  # further figures of each model, once evaluated
+        self._next: tuple[int, Batch] | None = None
         self.effort = Effort()
         self.paid = 0  # steps that another branch of the trunk has taken
         self.compiled: str | None = None
@@ -86,8 +89,8 @@ class Trainer:
         self.flats = [optimizers.flatten(part.parameters) for part in parts]
         self.optimizer: optimizers.Optimizer = optimizers.build(o, parts, self.flats)
         self.gradients = [flat.grad for flat in self.flats if flat.grad is not None]
-        self.function: Callable[[nn.Module, Tensor], Tensor] = next_token_loss
-        self.passed: Callable[[Tensor], Tensor] = self.eager
+        self.function: Callable[[nn.Module, Any], Tensor] = self.task.function
+        self.passed: Callable[[Batch], Tensor] = self.eager
 
     @property
     def weight_dtype(self) -> torch.dtype:
@@ -119,13 +122,13 @@ class Trainer:
 
     def gradient(self) -> tuple[Tensor, Tensor]:
         """Leave the gradient of this step's batch; return its loss and norm."""
-        tokens = self._batch()
+        batch = self._batch()
         for gradient in self.gradients:
             gradient.zero_()
         if self.point["init"].get("dropout"):  # masks are a function of (seed, step) too
             seed = seed_of(self.point, "dropout") * 1_000_003 + self.step
             torch.manual_seed((seed * self.ranks + self.rank) % 2**63)
-        parts = torch.split(tokens, self.micro, dim=-2)
+        parts = divided(batch, self.micro, self.axis)
         total = torch.zeros((), device=self.device)
         for number, part in enumerate(parts, start=1):
             with self.exchange(number == len(parts)):
@@ -138,7 +141,7 @@ class Trainer:
         del last
         return nullcontext()
 
-    def _backward(self, part: Tensor, parts: int) -> Tensor:
+    def _backward(self, part: Batch, parts: int) -> Tensor:
         """Add the gradient of one pass; return its share of the batch loss."""
         if self.compiled == "graphs":
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
@@ -150,7 +153,7 @@ class Trainer:
         found = loss.detach()
         return found.clone() if self.compiled == "graphs" else found  # the next pass overwrites it
 
-    def eager(self, part: Tensor) -> Tensor:
+    def eager(self, part: Batch) -> Tensor:
         """Loss of a pass, not compiled."""
         return self.task.loss(self.called, part)
 
@@ -172,18 +175,18 @@ class Trainer:
         for mean, flat in zip(self.averaged, self.flats, strict=True):
             mean.lerp_(flat, 1.0 / self.averaged_steps)
 
-    def _batch(self) -> Tensor:
+    def _batch(self) -> Batch:
         ready, self._next = self._next, None
         return ready[1] if ready is not None and ready[0] == self.step else self.load(self.step)
 
     def _fetch(self, step: int) -> None:
         """Start copying the next batch while the device computes, if it comes from the host."""
-        if not self.task.corpus.resident and step < int(self.point["steps"]):
+        if not self.task.resident and step < int(self.point["steps"]):
             self._next = (step, self.load(step))
 
-    def load(self, step: int) -> Tensor:
-        """Tokens of a step, or this process's share of them."""
-        return self.task.batch(step)
+    def load(self, step: int) -> Batch:
+        """Batch of a step, or this process's share of it."""
+        return self.task.batch(step, self.rank, self.ranks)
 
     # --------------------------------------------------------------------------------- what is seen
 
@@ -215,7 +218,9 @@ class Trainer:
             flat.data.copy_(mean)
         self.renewed()
         fast, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, False
-        found = [summary(losses) for losses in self.validation_losses()]
+        seen = self.seen()
+        found = [summary(one["loss"]) for one in seen]
+        self.measured = [self.task.metrics(one) for one in seen]
         torch.backends.cuda.matmul.allow_tf32 = fast
         for old, flat in zip(kept, self.flats, strict=False):
             flat.data.copy_(old)
@@ -223,9 +228,20 @@ class Trainer:
         self.model.train()
         return found
 
-    def validation_losses(self) -> list[Tensor]:
-        """Loss of each validation sequence, for each model."""
-        return [self.task.losses(self.model, self.task.validation)]
+    def seen(self) -> list[dict[str, Tensor]]:
+        """What the task sees of each validation example, for each model."""
+        return [self.task.examined(self.model, torch.arange(self.task.checks))]
+
+    def weights(self, model: int) -> dict[str, Tensor]:
+        """Weights and buffers of a model by name, as it is evaluated, on the host."""
+        del model
+        kept = [flat.data.clone() for flat in self.flats] if self.averaged else []
+        for mean, flat in zip(self.averaged, self.flats, strict=False):
+            flat.data.copy_(mean)
+        found = {k: v.detach().to("cpu", copy=True) for k, v in self.model.state_dict().items()}
+        for old, flat in zip(kept, self.flats, strict=False):
+            flat.data.copy_(old)
+        return found
 
     # ------------------------------------------------------------------------------------- state
 
@@ -267,8 +283,14 @@ class Trainer:
             "paid": self.paid,
             "seconds": [self.effort.active, self.effort.compile],
             "watch": self.watch.state(model),
+            **({"buffers": self.buffers()} if self.buffers() else {}),
             **self.optimizer.state(model),
         }
+
+    def buffers(self) -> dict[str, Tensor]:
+        """What a model keeps beside its weights, such as the statistics of batch norm."""
+        kept = self.model.state_dict()
+        return {name: value for name, value in self.model.named_buffers() if name in kept}
 
     def _row(self, tensors: Sequence[Tensor], model: int) -> list[Tensor]:
         del model
@@ -291,6 +313,8 @@ class Trainer:
         self.paid = int(states[0]["paid"])
         self.watch.restore([state["watch"] for state in states])
         self.optimizer.restore(states)
+        for name, buffer in self.buffers().items():
+            buffer.copy_(states[0]["buffers"][name])
         self._next = None
         self.renewed()
 

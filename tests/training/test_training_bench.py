@@ -106,7 +106,7 @@ class Clock:
         self.now = 0.0
         self.step = 0
         self.model = self.task = self
-        self.validation = [None] * 100
+        self.checks = 100
 
     def build(self, point, device):
         self.now += 0.5

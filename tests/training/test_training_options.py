@@ -19,7 +19,8 @@ from scaling.training.job import run_job, run_point  # noqa: E402
 from scaling.training.loop import Stopped  # noqa: E402
 from scaling.training.schedule import learning_rate  # noqa: E402
 from scaling.training.setup import Setup  # noqa: E402
-from scaling.training.tasks.corpus import Corpus, Stream  # noqa: E402
+from scaling.training.tasks.corpus import Corpus  # noqa: E402
+from scaling.training.tasks.order import Stream  # noqa: E402
 from scaling.training.trainer import Trainer, copied  # noqa: E402
 from tests.training.conftest import TINY, timeless  # noqa: E402
 

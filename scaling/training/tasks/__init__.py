@@ -1,1 +1,1 @@
-"""Tasks: data in a fixed order, the model of a shape, and its loss."""
+"""Tasks: data in a fixed order, the model of a shape, its loss and its metrics."""

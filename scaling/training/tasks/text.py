@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,108 +14,86 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from scaling.training.tasks.corpus import Stream, corpus_of
+from scaling.training.tasks.base import Batch, Point, Task, seed_of
+from scaling.training.tasks.corpus import corpus_of
 from scaling.training.tasks.decoder import Decoder
+from scaling.training.tasks.order import Stream
 
-EVALUATION_BATCH, EVALUATION_LOGITS = 256, 2**21  # most sequences, and most logits, at once
-SEEDS = ("init", "data", "dropout")
-
-
-def seed_of(point: Mapping[str, Any], stream: str) -> int:
-    """Seed of the initialisation, the order of the data or the dropout of a point.
-
-    All three are the point's seed unless its start names another.
-    """
-    return int(point["init"].get(f"seed_{stream}", point["seed"]))
+EVALUATION_LOGITS = 2**21  # most logits at once in an evaluation
 
 
-class Text:
-    """Next-token prediction for one point.
+class Sequences(Task):
+    """Base of the tasks on windows of a stream of tokens."""
 
-    Parameters
-    ----------
-    point : mapping
-        A line of ``plan.jsonl``.
-    device : torch.device
-    """
-
-    def __init__(self, point: Mapping[str, Any], device: torch.device) -> None:
-        self.point, self.device = point, device
+    def __init__(self, point: Point, device: torch.device, folder: Path | None = None) -> None:
+        super().__init__(point, device, folder)
         self.corpus = corpus_of(point, device)
-        self.order = Stream(seed_of(point, "data"), self.windows, self.corpus.unique)
+        self.order = Stream(seed_of(point, "data"), self.corpus.windows, self.corpus.unique)
+        each = self.corpus.context * int(point["shape"]["vocabulary"])
+        self.at_once = max(1, min(self.at_once, EVALUATION_LOGITS // each))
 
     @property
-    def windows(self) -> int:
-        """Windows there are."""
-        return self.corpus.windows
+    def resident(self) -> bool:  # type: ignore[override]
+        """Whether the corpus lies on the device."""
+        return self.corpus.resident
 
-    @property
-    def validation(self) -> Tensor:
-        """Fixed validation windows, shape (S, T + 1)."""
-        return self.corpus.validation
+    @cached_property
+    def size(self) -> int:
+        """Sequences of a step."""
+        return int(self.point["sequences"])
 
     def numbers(self, step: int) -> NDArray[np.int64]:
         """Windows of one step (0-based), shape (sequences,)."""
-        size = int(self.point["sequences"])
-        return self.order(step * size, size)
+        return self.order(step * self.size, self.size)
 
-    def batch(self, step: int) -> Tensor:
-        """Tokens of one step (0-based), shape (sequences, T + 1), int64."""
-        return self.corpus.gather(self.numbers(step))
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Tokens of a step (0-based), shape (sequences / ranks, T + 1), int64."""
+        return self.corpus.gather(self.numbers(step).reshape(ranks, -1)[rank])
 
-    def model(self) -> Decoder:
-        """Build the model of the point's shape from the point's seed; check its count."""
-        torch.manual_seed(seed_of(self.point, "init"))
-        start = {k: v for k, v in self.point["init"].items() if not k.startswith("seed_")}
-        model = Decoder(self.point["shape"], **start)
-        built = sum(p.numel() for p in model.parameters())
-        planned = self.point["N"] + self.point["N_embedding"]
-        if built != planned:
-            raise AssertionError(f"the model has {built} parameters, the plan {planned}")
-        return model.to(self.device)
+    @property
+    def checks(self) -> int:
+        """Validation windows."""
+        return len(self.corpus.validation)
 
-    def loss(self, model: torch.nn.Module, tokens: Tensor) -> Tensor:
-        """Mean cross-entropy [nats per token], reduced in float32 or better."""
-        return next_token_loss(model, tokens)
+    def validation(self, which: Tensor) -> Batch:
+        """Validation windows by their number, shape (n, T + 1), int64."""
+        return self.corpus.validation[which.to(self.corpus.validation.device)].long()
 
     @property
     def ceiling(self) -> float:
         """Loss of the uniform prediction [nats per token]."""
         return math.log(self.point["shape"]["vocabulary"])
 
-    @torch.no_grad()
-    def losses(self, model: torch.nn.Module, sequences: Tensor) -> Tensor:
-        """Mean loss of each validation sequence, shape (S,), float64 on the CPU."""
-        found = []
-        for part in torch.split(sequences, self.evaluated_at_once):
-            tokens = part.long()
-            logits = full(model(tokens[:, :-1]))
-            losses = F.cross_entropy(
-                logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
-            )
-            found.append(losses.view(len(tokens), -1).mean(dim=1).double().cpu())
-        return torch.cat(found)
+
+class Text(Sequences):
+    """Next-token prediction for one point; the loss is in nats per token."""
+
+    def build(self) -> Decoder:
+        """Build the decoder of the point's shape."""
+        return Decoder(self.point["shape"], **self.start)
+
+    def each(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Mean cross-entropy of each sequence [nats per token], shape (B,)."""
+        assert isinstance(batch, Tensor)
+        logits = full(model(batch[:, :-1]))
+        losses = F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten(), reduction="none")
+        return losses.view(len(batch), -1).mean(dim=1)
+
+    def loss(self, model: torch.nn.Module, batch: Batch) -> Tensor:
+        """Mean cross-entropy [nats per token], reduced in float32 or better."""
+        return next_token_loss(model, batch)
 
     @property
-    def evaluated_at_once(self) -> int:
-        """Validation sequences in one pass."""
-        each = self.corpus.context * int(self.point["shape"]["vocabulary"])
-        return max(1, min(EVALUATION_BATCH, EVALUATION_LOGITS // each))
-
-    def evaluate(self, model: torch.nn.Module) -> tuple[float, float]:
-        """Validation loss and its standard error over sequences [nats per token]."""
-        return summary(self.losses(model, self.validation))
+    def function(self) -> Callable[[torch.nn.Module, Any], Tensor]:
+        """The loss without the task."""
+        return next_token_loss
 
 
-def next_token_loss(model: torch.nn.Module, tokens: Tensor) -> Tensor:
+def next_token_loss(model: torch.nn.Module, tokens: Batch) -> Tensor:
     """Mean cross-entropy [nats per token] of tokens (B, T + 1) under a model."""
+    assert isinstance(tokens, Tensor)
     logits = full(model(tokens[:, :-1]))
     return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
-
-
-def summary(losses: Tensor) -> tuple[float, float]:
-    """Mean of the losses of sequences, and its standard error."""
-    return float(losses.mean()), float(losses.std() / math.sqrt(len(losses)))
 
 
 def full(logits: Tensor) -> Tensor:

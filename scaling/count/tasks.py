@@ -1,0 +1,75 @@
+"""What planning needs to know of a task: which data it reads and which families it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from scaling.errors import Fault, listed
+from scaling.options import Option
+
+# The keys of the decoder's shape that are trained; a shape with more is counted alone.
+DECODER = frozenset({"vocabulary", "context", "layers", "width", "heads", "ffn"})
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """A task without its training.
+
+    Attributes
+    ----------
+    name : str
+        Name in study files.
+    reads : tuple of str
+        Kinds of data source; see `scaling.runs.sources.base.Source`.
+    families : tuple of str
+        Families whose shapes it trains.
+    options : tuple of Option
+        What ``[task]`` of a study may set.
+    more : int
+        Values of a token that the task adds to those of the data, such as a mask.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    families: tuple[str, ...]
+    options: tuple[Option, ...] = ()
+    more: int = 0
+
+
+_KNOWN = (TaskKind("text", ("tokens",), ("decoder",)),)
+TASKS: Mapping[str, TaskKind] = MappingProxyType({task.name: task for task in _KNOWN})
+EXTERNAL = "external"  # the source of data that another trainer reads
+
+
+def foreign(task: str) -> bool:
+    """Whether a task is not one of ours: a user's ``module:class``, or another package's."""
+    return task not in TASKS
+
+
+def untrained(point: Mapping[str, Any]) -> Fault | None:
+    """Say why a planned point cannot be trained here; None if it can.
+
+    Parameters
+    ----------
+    point : mapping
+        A line of ``plan.jsonl``.
+    """
+    mend = "train the points of plan.jsonl with your own program and fit its results"
+    where, task, family = f"point {point['id']}", str(point["task"]), str(point["family"])
+    extra = sorted(set(point["shape"]) - DECODER) if family == "decoder" else []
+    shown = f"family {family}" + (f" with {', '.join(extra)}" if extra else "")
+    if point["data"]["source"] == EXTERNAL:
+        expected = "a source that is read here: scaling data sources lists them"
+        return Fault("SC308", where, f'"external" data for {shown}', expected, mend)
+    if foreign(task):
+        return None
+    if extra:
+        expected = "a decoder of " + ", ".join(sorted(DECODER))
+        return Fault("SC308", where, shown, expected, mend)
+    if family not in TASKS[task].families:
+        expected = f"{listed(TASKS[task].families)}, which task {task} trains"
+        return Fault("SC308", where, shown, expected, mend)
+    return None

@@ -1,0 +1,88 @@
+"""The tasks by name: ours, those of other packages, and a user's own ``module:class``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from scaling.errors import ConfigError, Fault, clip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from scaling.training.tasks.base import Computed, Task
+
+GROUP = "scaling.tasks"
+CODE = "code"  # folder of a sweep that holds the modules of a user's own tasks
+OURS = {"text": "text:Text"}
+
+
+def class_of(name: str, folder: Path | None = None) -> type[Task] | type[Computed]:
+    """Return the class of a task.
+
+    Parameters
+    ----------
+    name : str
+        A name of ours or of an entry point, or ``module:class``.
+    folder : Path, optional
+        Where the module of ``module:class`` is looked for first.
+
+    Raises
+    ------
+    ConfigError
+        SC321 if it cannot be found or loaded.
+    """
+    if name in OURS:
+        module, _, member = OURS[name].partition(":")
+        found = getattr(importlib.import_module(f"scaling.training.tasks.{module}"), member)
+        return cast("type[Task]", found)
+    added = {entry.name: entry for entry in entry_points(group=GROUP)}
+    try:
+        if name in added:
+            return cast("type[Task]", added[name].load())
+        module, _, member = name.partition(":")
+        if not module or not member:
+            raise LookupError("there is no such task")
+        with _importable(folder):
+            return cast("type[Task]", getattr(importlib.import_module(module), member))
+    except Exception as error:
+        said = str(error).strip().splitlines() or [""]
+        found_text = f'"{clip(name)}": {type(error).__name__}: {clip(said[0])}'
+        expected = f"one of {', '.join([*OURS, *sorted(added)])}, or module:class of your own"
+        raise ConfigError(Fault("SC321", "[data] task", found_text, expected)) from error
+
+
+@contextmanager
+def _importable(folder: Path | None) -> Iterator[None]:
+    if folder is None:
+        yield
+        return
+    place = str(folder.resolve())
+    sys.path.insert(0, place)
+    try:
+        yield
+    finally:
+        sys.path.remove(place)
+
+
+def task_of(point: Mapping[str, Any], device: torch.device, folder: Path | None) -> Task:
+    """Make the task of a point that is trained by gradients."""
+    code = None if folder is None else folder / CODE
+    made = cast("type[Task]", class_of(str(point["task"]), code))
+    return made(point, device, folder)
+
+
+def computed(point: Mapping[str, Any], folder: Path | None) -> Computed | None:
+    """Make the task of a point whose loss is computed; None if it is trained."""
+    from scaling.training.tasks.base import Computed
+
+    code = None if folder is None else folder / CODE
+    found = class_of(str(point["task"]), code)
+    return found(point) if issubclass(found, Computed) else None
