@@ -128,18 +128,19 @@ def _numbered(train: Ratings, held_out: Ratings, least: int, keep: bool) -> _Wor
     strange = strangers[0] | strangers[1]
     if not keep:
         held_out = held_out.taken(~strange)
-    sizes = [len(there) + keep for there in known]
+    users, items = (len(there) + keep for there in known)
     train, held_out = (
         Ratings(_index(p.users, known[0]), _index(p.items, known[1]), p.ratings, p.times)
         for p in (train, held_out)
     )
     fate = "kept as unknown" if keep else "left out"
-    detail = f"{sizes[0]} users ({counted(lone, 'user')} with one training rating) and "
-    detail += f"{sizes[1]} items; {int(strange.sum())} held-out ratings of users or items unknown in training "
-    detail += f"({int(strangers[0].sum())} and {int(strangers[1].sum())}) {fate}"
+    detail = f"{users} users ({counted(lone, 'user')} with one training rating) and "
+    detail += f"{items} items; {int(strange.sum())} held-out ratings of users or items "
+    detail += f"unknown in training ({int(strangers[0].sum())} and {int(strangers[1].sum())}) "
+    detail += fate
     if rare:
         detail += f"; {rare} training ratings below least = {least} left out"
-    return _World(train, held_out, *sizes, detail)
+    return _World(train, held_out, users, items, detail)
 
 
 def _frequent(ids: NDArray[np.int64], least: int) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 GROUP = "scaling.tasks"
 CODE = "code"  # folder of a sweep that holds the modules of a user's own tasks
-OURS = {"text": "text:Text"}
+OURS = {"text": "text:Text", "recommendation": "recommendation:Recommendation"}
 
 
 def class_of(name: str, folder: Path | None = None) -> type[Task] | type[Computed]:
