@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from scaling.reporting import Report
     from scaling.runs.manifest import Manifest
     from scaling.training.summary import Summary
+    from scaling.training.tasks.foreign import Foreign
 
 
 def read(
@@ -333,9 +335,22 @@ def plan_of(
     tuned : Path, optional
         Result of the tuning stage.
     """
+    from scaling.count.tasks import foreign
     from scaling.planning.make import make_plan
+    from scaling.planning.pretrain import pretraining
+    from scaling.planning.variants import joined, variants_of
 
-    return make_plan(study, *sources_of(study, base, tuned), stage=stage)
+    plans: list[Plan] = []
+    code: dict[str, str] = {}
+    for name, own in variants_of(study):
+        first = None
+        if own.pretrain is not None and stage == "main":
+            before = pretraining(own)
+            first = (before, *sources_of(before, base, tuned))
+        plans.append(make_plan(own, *sources_of(own, base, tuned), stage=stage, group=name,
+                               first=first))  # fmt: skip
+        code.update(_foreign(own, base).code if foreign(own.data.task) else {})
+    return joined(study, plans).with_code(code)
 
 
 def sources_of(
@@ -348,10 +363,18 @@ def sources_of(
     ConfigError
         SC012 for a study without a source; others as in `read_inputs`.
     """
+    from scaling.count.tasks import foreign
     from scaling.errors import ConfigError, Fault
     from scaling.planning.inputs import read_inputs
     from scaling.runs.manifest import resolve
 
+    if foreign(study.data.task):
+        found = _foreign(study, base)
+        inputs = read_inputs(study, base, tuned=tuned, counted=found.counted)
+        if found.manifest is not None:
+            return found.manifest, inputs
+        assert study.data.source is not None
+        return resolve(study.data.source, study.data.options, base), inputs
     if study.data.source is None:
         raise ConfigError(
             Fault(
@@ -366,7 +389,19 @@ def sources_of(
     if ":" in study.model.family:
         counted = _counted(study, base)
     inputs = read_inputs(study, base, tuned=tuned, counted=counted)
-    return resolve(study.data.source, study.data.options), inputs
+    return resolve(study.data.source, study.data.options, base), inputs
+
+
+def _foreign(study: Study, base: Path | None) -> Foreign:
+    """Make the data of a task that is not ours, and count its models."""
+    from scaling.errors import MissingExtraError
+
+    try:
+        from scaling.training.tasks.foreign import describe
+    except ModuleNotFoundError:
+        raise MissingExtraError.of("torch", "train", "use a task of your own") from None
+    data, model = study.data, study.model
+    return describe(data.task, data.options, model.options, base, data.source is None)
 
 
 def _counted(study: Study, base: Path | None) -> dict[str, Any]:
@@ -422,18 +457,31 @@ def run(
     chosen = check_trackers(planned.study.engine.track if track is None else track)
     planned.write(out)
     section, design = planned.study.engine, planned.study.design
+    limit = deadline or section.deadline_seconds
+    end = None if limit is None else time.monotonic() + limit
     with tracked(out, chosen, listener) as told:
-        summary = driver.run(
-            out,
-            engine=engine,
-            workers=workers,
-            device=device,
-            setup=section.model_dump(mode="json"),
-            trunks=design is not None and design.trunks,
-            deadline=deadline or section.deadline_seconds,
-            listener=told,
-        )
+        for folder, part in stages_of(planned, Path(out)):
+            summary = driver.run(
+                folder,
+                engine=engine,
+                workers=workers,
+                device=device,
+                setup=part.study.engine.model_dump(mode="json"),
+                trunks=part is planned and design is not None and design.trunks,
+                deadline=None if end is None else max(0.0, end - time.monotonic()),
+                listener=told,
+            )
+            if summary.stopped is not None:
+                break
     return replace(summary, messages=(*summary.messages, *told.messages))
+
+
+def stages_of(planned: Plan, out: Path) -> list[tuple[Path, Plan]]:
+    """Folders and plans of a study in the order of their running."""
+    from scaling.runs.records import PRETRAIN
+
+    own = [(out, planned)]
+    return own if planned.before is None else [(out / PRETRAIN, planned.before), *own]
 
 
 def report(

@@ -10,6 +10,7 @@ from scaling.count.registry import FAMILIES, get
 from scaling.count.resnet import RESNET, ResNetShape
 from scaling.count.rules import Rule
 from scaling.count.solve import Size, Sizes, nearest, sizes, solve, solve_dial, unmet
+from scaling.count.tasks import TASKS, TaskKind
 from scaling.count.user import UserFamily
 from scaling.count.vit import VIT, ViTShape
 from scaling.options import Option
@@ -19,6 +20,7 @@ __all__ = [
     "ENCODER",
     "FAMILIES",
     "RESNET",
+    "TASKS",
     "VIT",
     "Counts",
     "DecoderShape",
@@ -29,6 +31,7 @@ __all__ = [
     "Rule",
     "Size",
     "Sizes",
+    "TaskKind",
     "UserFamily",
     "ViTShape",
     "get",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scaling import laws
+from scaling.count.tasks import foreign
 from scaling.errors import ConfigError, Fault, listed
 from scaling.expressions import parse
 from scaling.planning.sections import DesignSection, FitSection, Study
@@ -17,6 +18,7 @@ EVERY_KIND = {
     "vary",
     "extra",
     "max_epochs",
+    "epochs",
     "trunks",
     "budget_flops",
     "budget_gpu_hours",
@@ -47,6 +49,12 @@ def contradictions(study: Study, name: str) -> list[Fault]:
         faults += _design(study, study.design, name)
     if study.prior is not None and study.prior.fit is not None and study.prior.laws:
         faults.append(Fault("SC012", f"{name} [prior]", "has fit and laws", "one of the two"))
+    names = [variant.name for variant in study.variant]
+    for twice in sorted({n for n in names if names.count(n) > 1}):
+        faults.append(Fault("SC012", f"{name} [[variant]] name", f'"{twice}" twice', "other names"))
+    if study.variant and study.design is not None and study.design.kind == "optimal":
+        found, expected = 'kind = "optimal" chooses runs for one law', "another kind of design"
+        faults.append(Fault("SC012", f"{name} [[variant]]", found, expected))
     if study.tuning is not None and study.recipe.tuned is not None:
         where = f"{name} [tuning]"
         faults.append(Fault("SC012", where, "[recipe] tuned names its result", "one of the two"))
@@ -57,6 +65,10 @@ def contradictions(study: Study, name: str) -> list[Fault]:
 
 def _data(study: Study, name: str) -> Iterator[Fault]:
     data = study.data
+    if foreign(data.task) and data.table is None:  # it may have data of its own
+        if study.design is None:
+            yield Fault("SC012", f"{name} [design]", "missing", 'kind = "isoflop" or "grid"')
+        return
     if (data.source is None) == (data.table is None):
         yield Fault(
             "SC012",
@@ -79,6 +91,8 @@ def _design(study: Study, design: DesignSection, name: str) -> Iterator[Fault]:
     for key, expected in NEEDED.get(design.kind, ()):
         if not getattr(design, key):
             yield Fault("SC012", f"{where} {key}", "missing", expected)
+    if design.epochs is not None and design.max_epochs is not None:
+        yield Fault("SC012", where, "has epochs and max_epochs", "one of the two")
     if design.budget_flops is not None and design.budget_gpu_hours is not None:
         yield Fault("SC012", where, "has budget_flops and budget_gpu_hours", "one of the two")
     for key in ("points", "extra"):

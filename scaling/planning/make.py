@@ -14,6 +14,7 @@ from scaling.planning.cautions import cautions
 from scaling.planning.inputs import Inputs
 from scaling.planning.plan import Plan
 from scaling.planning.planner import Planner, Stage
+from scaling.planning.pretrain import plan_first, starts
 from scaling.planning.remarks import (
     about_belief,
     about_cost,
@@ -21,11 +22,12 @@ from scaling.planning.remarks import (
     about_recipe,
     about_shapes,
     check_seeds,
+    check_task,
     check_trunks,
     rules,
     stages,
 )
-from scaling.planning.resolve import MIN_STEPS, Laid, Point, dropped, lay, points
+from scaling.planning.resolve import MIN_STEPS, Asked, Laid, Point, dropped, lay, points
 from scaling.planning.sections import Study
 from scaling.runs.files import uncollected
 from scaling.runs.manifest import Manifest
@@ -37,6 +39,8 @@ def make_plan(
     inputs: Inputs | None = None,
     *,
     stage: Stage = "main",
+    group: str | None = None,
+    first: tuple[Study, Manifest, Inputs] | None = None,
 ) -> Plan:
     """Resolve a study into points.
 
@@ -50,13 +54,18 @@ def make_plan(
         What was measured or fitted before.
     stage : {"main", "tune", "check"}
         The design's points, those of the tuning stage, or those of its check.
+    group : str, optional
+        Of all points; by data and recipe if None.
+    first : tuple of (Study, Manifest, Inputs), optional
+        The stage from whose weights the points start; see `scaling.planning.pretrain`.
 
     Raises
     ------
     PlanError
         SC201 if no cell can be realised; others as in `designs`, `fill` and `optimal`.
     """
-    planner = Planner(study, manifest, inputs or Inputs())
+    planner = Planner(study, manifest, inputs or Inputs(), group)
+    check_task(planner)
     messages: list[Message] = []
     if stage == "main":
         design, messages = planner.filled()
@@ -67,7 +76,13 @@ def make_plan(
         cells = planner.tuning_cells(stage)
     laid, more = planner.pricing.without_too_large(lay(planner.asked, cells))
     left_out = [*laid.left_out, *_left_by_design(cells)]
-    ordered, laid, repeated = _ordered(planner, laid, "" if stage == "main" else "/tuning")
+    before = None
+    if first is not None and len(laid):
+        before = plan_first(study, laid, *first)
+        asked = replace(planner.asked, starts=starts(before, dict.fromkeys(laid.members.texts)))
+    else:
+        asked = planner.asked
+    ordered, laid, repeated = _ordered(planner, asked, laid, "" if stage == "main" else "/tuning")
     left_out += repeated
     if not ordered:
         raise _impossible(planner, left_out)
@@ -91,6 +106,7 @@ def make_plan(
         planner.prior,
         planner.cost,
         study,
+        before,
     )
 
 
@@ -99,12 +115,12 @@ def _left_by_design(cells: designs.Cells) -> list[Mapping[str, Any]]:
 
 
 def _ordered(
-    planner: Planner, laid: Laid, suffix: str
+    planner: Planner, asked: Asked, laid: Laid, suffix: str
 ) -> tuple[list[Point], Laid, list[Mapping[str, Any]]]:
     """Build the points in the plan's order, each once, with their seconds and memory."""
     times, memory = planner.pricing.times(laid), planner.pricing.memory(laid)
     with uncollected():
-        found = points(planner.asked, laid)
+        found = points(asked, laid)
     seconds = [None] * len(found) if times is None else times.seconds.tolist()
     first: dict[str, int] = {}
     repeated: list[Mapping[str, Any]] = []

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from scaling.errors import Fault, Message, OutputError
 from scaling.laws.cost import Cost
 from scaling.planning.choosing.prior import Prior
 from scaling.planning.costing.cost import Total
-from scaling.planning.resolve import Point
+from scaling.planning.resolve import OPTIONAL, Point
 from scaling.planning.sections import Study
 from scaling.runs.files import canonical_json, write_atomic
+from scaling.runs.records import PRETRAIN
 
 SCHEMA = "scaling/plan@1"
 CSV_COLUMNS = (
@@ -65,6 +66,10 @@ class Plan:
     cost : Cost
         What C counts where N* and the loss are asked for.
     study : Study
+    before : Plan or None
+        Runs that come first, in a folder of their own: points start from their weights.
+    code : mapping of str to str
+        Text of modules with tasks of the user's own, by file name.
     """
 
     points: tuple[Point, ...]
@@ -75,6 +80,8 @@ class Plan:
     prior: Prior | None = field(repr=False)
     cost: Cost
     study: Study = field(repr=False)
+    before: Plan | None = field(default=None, repr=False)
+    code: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __iter__(self) -> Iterator[Point]:
         return iter(self.points)
@@ -91,26 +98,38 @@ class Plan:
         """Return the plan with more to say."""
         return replace(self, messages=(*self.messages, *messages))
 
+    def with_code(self, code: Mapping[str, str]) -> Plan:
+        """Return the plan with the code of the user's own tasks, for all its stages."""
+        if not code:
+            return self
+        before = None if self.before is None else replace(self.before, code=code)
+        return replace(self, code=code, before=before)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the machine-readable form."""
         return {
             "schema": SCHEMA,
-            "points": [asdict(p) for p in self.points],
+            "points": [p.as_dict() for p in self.points],
             "dropped": [dict(d) for d in self.dropped],
             "totals": self.totals,
             "rules": list(self.rules),
             "messages": [m.as_dict() for m in self.messages],
+            **({} if self.before is None else {PRETRAIN: self.before.as_dict()}),
         }
 
     def to_jsonl(self) -> str:
         """One canonical JSON line a point."""
         spell = _Spelling()
-        names = sorted(f.name for f in fields(Point))
-        keys = [f'"{name}":' for name in names]
+        keys = {name: f'"{name}":' for name in sorted(f.name for f in fields(Point))}
+        few = set(OPTIONAL)
         lines = []
         for point in self.points:
             values = vars(point)
-            parts = [key + spell(values[name]) for key, name in zip(keys, names, strict=True)]
+            parts = [
+                key + spell(values[name])
+                for name, key in keys.items()
+                if name not in few or values[name]
+            ]
             lines.append("{" + ",".join(parts) + "}\n")
         return "".join(lines)
 
@@ -132,18 +151,23 @@ class Plan:
     def write(self, out: str | Path) -> list[Message]:
         """Write ``plan.jsonl``, ``plan.csv`` and ``study.json`` under `out`.
 
+        Runs that come first have a folder of their own in it.
+
         Returns
         -------
         list of Message
             SC304 if `out` held another plan; its points stay on disk.
         """
         folder = Path(out)
+        messages = [] if self.before is None else self.before.write(folder / PRETRAIN)
         path = folder / "plan.jsonl"
         text = self.to_jsonl()
-        messages = _compare_with_old(path, {p.id for p in self.points})
+        messages += _compare_with_old(path, {p.id for p in self.points})
         write_atomic(path, text)
         write_atomic(folder / "plan.csv", self.to_csv())
         study = self.study.model_dump(mode="json", by_alias=True)
+        for name, text in self.code.items():
+            write_atomic(folder / "code" / name, text)
         write_atomic(folder / "study.json", json.dumps(study, indent=1) + "\n")
         return messages
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scaling import count
 from scaling.errors import Fault, Message, PlanError
 from scaling.laws.cost import SIX_ND, Cost
+from scaling.options import read, whole
 from scaling.planning import designs, recipes
 from scaling.planning.choosing.beliefs import largest_compute, optimum_of, prior_of
 from scaling.planning.choosing.choice import Choice, budget_of, choose
@@ -38,6 +39,27 @@ class Planner:
     study: Study
     manifest: Manifest
     inputs: Inputs = field(default_factory=Inputs)
+    group: str | None = None
+
+    @property
+    def task(self) -> count.TaskKind | None:
+        """The task, where it is one of ours."""
+        return count.TASKS.get(self.study.data.task)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Options of the task, with their defaults.
+
+        Raises
+        ------
+        ConfigError
+            SC011 or SC012.
+        """
+        given, task = dict(self.study.task), self.task
+        if task is None:  # only its own code knows them
+            return given
+        own = whole(task.options, given)
+        return read(task.options, own, "[task]", f"task {task.name}")
 
     @property
     def design(self) -> DesignSection:
@@ -89,10 +111,15 @@ class Planner:
                 expected = ", ".join(sorted(known)) or "none: its table says all"
                 found = f"not an option of family {family.name}"
                 raise PlanError(Fault("SC011", f"[model] {name}", found, expected))
+        for name, value in self.manifest.facts.items():  # what a shape has of the data
+            if name in known and options.setdefault(name, value) != value:
+                found, expected = repr(options[name]), f"{value}, as the data have it"
+                raise PlanError(Fault("SC012", f"[model] {name}", found, expected))
         if "vocabulary" in known:
-            options["vocabulary"] = model.vocabulary or self.manifest.vocabulary
-            if options["vocabulary"] < self.manifest.vocabulary:
-                found, least = str(options["vocabulary"]), self.manifest.vocabulary
+            least = self.manifest.vocabulary + (self.task.more if self.task else 0)
+            options["vocabulary"] = model.vocabulary or least
+            if options["vocabulary"] < least:
+                found = str(options["vocabulary"])
                 raise PlanError(
                     Fault(
                         "SC012", "[model] vocabulary", found, f"at least {least}, as the data need"
@@ -117,6 +144,10 @@ class Planner:
             self.study.data.task,
             self.design.max_epochs,
             self.study.data.unique,
+            self.design.epochs,
+            self.settings,
+            self.study.machine.model_dump(exclude_none=True),
+            self.group,
         )
 
     @cached_property

@@ -6,15 +6,42 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scaling.errors import Fault, Message, PlanError, counted
+from scaling import count
+from scaling.count.tasks import EXTERNAL
+from scaling.errors import Fault, Message, PlanError, counted, listed
 from scaling.laws.cost import SIX_ND
 from scaling.planning.planner import Planner, Stage
 from scaling.planning.resolve import Laid, Point
+from scaling.runs.sources.registry import source_of
 
 LEAST_TUNED = 3
 LARGE = 1e6  # N from which shapes are judged
 FLAT = 512  # widths for each layer, beyond all that are published (OLMo's ladder: 208)
 NARROW, BROAD = 32, 256  # widths of heads that are trained
+
+
+def check_task(planner: Planner) -> None:
+    """Refuse a task on data that it cannot read, or with models that it does not train.
+
+    Raises
+    ------
+    PlanError
+        SC012.
+    """
+    task, data = planner.task, planner.study.data
+    if task is None:
+        return
+    kind = source_of(planner.manifest.source).kind
+    if kind not in (*task.reads, EXTERNAL):
+        found = f'"{planner.manifest.source}" gives {kind}'
+        expected = f"{listed(task.reads)}, which task {data.task} reads"
+        others = [t.name for t in count.TASKS.values() if kind in t.reads]
+        mend = f"task = {' or '.join(map(repr, others))} reads {kind}" if others else ""
+        raise PlanError(Fault("SC012", "[data] source", found, expected, mend))
+    family = planner.sizes.family.name
+    if kind != EXTERNAL and planner.inputs.family is None and family not in task.families:
+        expected = f"{listed(task.families)}, which task {data.task} trains"
+        raise PlanError(Fault("SC012", "[model] family", f'"{family}"', expected))
 
 
 def check_trunks(planner: Planner) -> None:

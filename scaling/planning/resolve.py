@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from scaling.runs.manifest import Manifest
 
 Array = NDArray[np.float64]
 MIN_STEPS = 25  # so that half a step is at most 2% of the compute
+OPTIONAL = ("settings", "machine")  # options of the task; what is asked of the machine
 COOLDOWN = ("decay_steps", "shape", "floor")  # what a branch has and its trunk has not
 
 
@@ -60,6 +61,12 @@ class Point:
     trunk: str
     seconds: float | None
     memory: int | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form: what few points have is absent from the others."""
+        return {k: v for k, v in asdict(self).items() if v or k not in OPTIONAL}
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,16 @@ class Asked:
         How often data may repeat at most.
     unique : float or None
         Units of data that runs may see before they see them again; None for all there are.
+    epochs : float or None
+        How often every run sees its own data: of D it sees D / epochs units that are different.
+    settings : mapping
+        Options of the task.
+    machine : mapping
+        What is asked of the machine, where that is compared.
+    group : str or None
+        Of all points; by data and recipe if None.
+    starts : mapping of str to str
+        Id of the point that a shape starts from, by the shape's canonical JSON.
     """
 
     sizes: Sizes
@@ -87,6 +104,16 @@ class Asked:
     task: str
     max_epochs: float | None = None
     unique: float | None = None
+    epochs: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    group: str | None = None
+    starts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def most_epochs(self) -> float | None:
+        """How often data repeat at most."""
+        return self.max_epochs if self.epochs is None else self.epochs
 
 
 @dataclass(frozen=True)
@@ -188,7 +215,7 @@ def lay(asked: Asked, cells: Cells) -> Laid:
     env = _environment(asked, members, found)
     settings = asked.recipe.settings(env)
     batch = (settings.sequences * env["T"]).astype(np.int64)
-    if asked.max_epochs is not None:
+    if asked.most_epochs is not None:
         env, settings = _within_data(asked, env, settings, batch)
     impossible = _reasons(asked, settings, batch)
     rows = np.array([i for i in range(len(found)) if i not in impossible], dtype=np.int64)
@@ -204,10 +231,10 @@ def _within_data(
     asked: Asked, env: dict[str, Array], settings: Settings, batch: NDArray[np.int64]
 ) -> tuple[dict[str, Array], Settings]:
     """Round down the steps of runs that ask for what the data allow and would round beyond it."""
-    assert asked.max_epochs is not None
-    most = asked.max_epochs * _unique(asked)
+    assert asked.most_epochs is not None
+    most = asked.most_epochs * _unique(asked)
     there = asked.manifest.train_tokens
-    allowed = asked.max_epochs * (there if asked.unique is None else min(there, asked.unique))
+    allowed = asked.most_epochs * (there if asked.unique is None else min(there, asked.unique))
     over = (settings.steps * batch > most) & (env["D"] <= allowed * (1.0 + 1e-9))
     if not over.any():
         return env, settings
@@ -257,14 +284,22 @@ def _environment(asked: Asked, members: Members, cells: Cells) -> dict[str, Arra
 
 def _unique(asked: Asked) -> int:
     """Units of data there are to see before any is seen again: whole sequences."""
-    unit = int(asked.sizes.options.get("context", 1)) if asked.sizes.family.unit == "token" else 1
-    there = asked.manifest.train_tokens - 1
+    unit = _unit(asked)
+    there = asked.manifest.train_tokens
+    if asked.sizes.family.unit == "token":
+        there -= 1  # the last one is only predicted
     if asked.unique is not None:
         if asked.unique < unit:
             expected = f"at least the {unit} of one sequence"
             raise PlanError(Fault("SC012", "[data] unique", f"{asked.unique:g}", expected))
         there = min(there, round(asked.unique))
     return max(1, there // unit * unit)
+
+
+def _unit(asked: Asked) -> int:
+    """Units of D that are seen together: those of a sequence."""
+    of_tokens = asked.sizes.family.unit == "token"
+    return int(asked.sizes.options.get("context", 1)) if of_tokens else 1
 
 
 def _reasons(asked: Asked, settings: Settings, batch: NDArray[np.int64]) -> dict[int, str]:
@@ -277,13 +312,13 @@ def _reasons(asked: Asked, settings: Settings, batch: NDArray[np.int64]) -> dict
     }
     for i in np.flatnonzero((warmup >= steps) & (steps >= MIN_STEPS)):
         why[int(i)] = f"warms up for {warmup[i]} of its {steps[i]} steps: {asked.recipe.name}"
-    if asked.max_epochs is not None:
-        most = asked.max_epochs * unique
+    if asked.most_epochs is not None:
+        most, name = asked.most_epochs * unique, "epochs" if asked.epochs else "max_epochs"
         for i in np.flatnonzero((steps * batch > most) & (steps >= MIN_STEPS)):
             epochs = steps[i] * batch[i] / unique
             why[int(i)] = (
                 f"needs {epochs:.3g} epochs of the {unique:.4g} {unit}s there are; with "
-                f"max_epochs = {asked.max_epochs:g} the largest D is {most:.4g}"
+                f"{name} = {asked.most_epochs:g} the largest D is {most:.4g}"
             )
     return why
 
@@ -292,18 +327,15 @@ def points(asked: Asked, laid: Laid) -> list[Point]:
     """Build the points of cells that were laid out."""
     if laid.settings is None:
         return []
-    manifest, recipe, family = asked.manifest, asked.recipe, asked.sizes.family
-    unique = _unique(asked)
-    data = manifest.as_dict()
-    source = manifest.source
-    if asked.unique is not None and unique < _unique(replace(asked, unique=None)):
-        data["unique"] = unique
-        source += f"-{unique:.4g}"
+    recipe, family = asked.recipe, asked.sizes.family
     evaluation = {"sequences": recipe.evaluation_sequences}
-    group = f"{source}/{recipe.name}"
-    begin = f'{{"data":{canonical_json(data)},"evaluation":{canonical_json(evaluation)},'
-    begin += f'"family":{json.dumps(family.name)},"init":'
+    more = {name: dict(v) for name in OPTIONAL if (v := getattr(asked, name))}
+    own = {name: f',"{name}":{canonical_json(value)}' for name, value in more.items()}
+    begin = f',"evaluation":{canonical_json(evaluation)},"family":{json.dumps(family.name)},"init":'
+    spelt_data = _Data(asked, begin)
+    before_rates = f'{own.get("machine", "")},"optimizer":'
     middle = f',"recipe":{json.dumps(recipe.name)},"seed":'
+    before_shape = f'{own.get("settings", "")},"shape":'
     end = f',"task":{json.dumps(asked.task)}}}'
     conventions = [c.conventions() for c in laid.members.counts]
     text, spelt = _Cached(), _Optimizers()
@@ -315,18 +347,21 @@ def points(asked: Asked, laid: Laid) -> list[Point]:
         k = int(laid.members.of[i])
         counts, shape = laid.members.counts[k], laid.members.shapes[k]
         optimizer, init = laid.settings.optimizer(i), laid.settings.init(i)
+        if asked.starts:
+            init = dict[str, Any](init) | {"from": asked.starts[laid.members.texts[k]]}
         if factor != 1.0:
             optimizer["lr"] = float(f"{optimizer['lr'] * factor:.4g}")
         sequences, steps = int(laid.settings.sequences[i]), int(laid.settings.steps[i])
-        before = f'{begin}{text(init)},"optimizer":'
-        after = f'{middle}{seed},"sequences":{sequences},"shape":{laid.members.texts[k]}'
+        data, begun, source, unique = spelt_data(tokens)
+        before = f"{begun}{text(init)}{before_rates}"
+        after = f'{middle}{seed},"sequences":{sequences}{before_shape}{laid.members.texts[k]}'
         whole, free = spelt(optimizer)
         decides = f'{before}{whole}{after},"steps":{steps}{end}'
         trunk = f"{before}{free}{after}{end}"
         out.append(
             Point(
                 id=sha256_text(decides)[:16],
-                group=group,
+                group=asked.group or f"{source}/{recipe.name}",
                 budget=budget if budget == budget else None,
                 N=counts.N,
                 N_body=counts.body,
@@ -354,9 +389,42 @@ def points(asked: Asked, laid: Laid) -> list[Point]:
                 trunk=sha256_text(trunk)[:16],
                 seconds=None,
                 memory=None,
+                settings=more.get("settings", {}),
+                machine=more.get("machine", {}),
             )
         )
     return out
+
+
+class _Data:
+    """The data blocks of points: the manifest, with how much of it a point may see.
+
+    The place of the data is no part of what they are, so it is left out of the text that is hashed.
+    """
+
+    def __init__(self, asked: Asked, after: str) -> None:
+        self.asked, self.after = asked, after
+        self.manifest = asked.manifest.as_dict()
+        self.most, self.all = _unique(asked), _unique(replace(asked, unique=None))
+        self.unit = _unit(asked)
+        self.known: dict[int, tuple[dict[str, Any], str, str, int]] = {}
+
+    def __call__(self, tokens: int) -> tuple[dict[str, Any], str, str, int]:
+        """Block, how a point's text begins, name, and units to be seen, of a run that sees D."""
+        unique = self.most
+        if self.asked.epochs is not None:
+            own = int(tokens / self.asked.epochs + 1e-9)
+            unique = min(unique, max(self.unit, own // self.unit * self.unit))
+        if unique not in self.known:
+            data, source = dict(self.manifest), self.asked.manifest.source
+            limited = self.asked.unique is not None or self.asked.epochs is not None
+            if limited and unique < self.all:
+                data["unique"] = unique
+            if self.asked.unique is not None and unique < self.all:
+                source += f"-{unique:.4g}"
+            text = canonical_json({k: v for k, v in data.items() if k != "where"})
+            self.known[unique] = (data, f'{{"data":{text}{self.after}', source, unique)
+        return self.known[unique]
 
 
 class _Cached:
@@ -397,5 +465,7 @@ class _Optimizers:
 def decides(point: Point) -> dict[str, Any]:
     """What decides the result of a point: its id is the hash of this in canonical JSON."""
     names = ("family", "shape", "task", "data", "recipe", "optimizer", "init", "evaluation")
-    fields = asdict(point)
-    return {name: fields[name] for name in (*names, "sequences", "steps", "seed")}
+    fields = point.as_dict()
+    fields["data"].pop("where", None)
+    more = [name for name in OPTIONAL if name in fields]
+    return {name: fields[name] for name in (*names, "sequences", "steps", "seed", *more)}

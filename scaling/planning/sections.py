@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,9 +30,9 @@ class StudySection(Section):
 class DataSection(Section):
     """Where the runs come from: a source to train on, or a finished table."""
 
-    task: Literal["text"] = "text"
+    task: str = "text"
     source: str | None = None
-    options: dict[str, float] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
     unique: Positive | None = None
     table: str | None = None
     map: dict[str, str] = Field(default_factory=dict)
@@ -106,6 +106,7 @@ class DesignSection(Section):
     seeds_at_smallest: Count | None = None
     vary: Annotated[list[Literal["init", "data", "dropout"]], Field(min_length=1)] | None = None
     max_epochs: Positive | None = None
+    epochs: Annotated[float, Field(ge=1)] | None = None
     trunks: bool = False
 
 
@@ -146,6 +147,39 @@ class TuningSection(Section):
     ratio: Positive = 20.0
     seeds: Count = 1
     check: Positive | None = None
+
+
+class PretrainSection(Section):
+    """A stage that comes first: one run of each size, from whose weights the points start.
+
+    What it does not say it has from the study: the data, the recipe, the options of the task.
+    """
+
+    D: Positive
+    seed: int = 0
+    data: dict[str, Any] = Field(default_factory=dict)
+    task: dict[str, Any] = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+
+
+class MachineSection(Section):
+    """How the points of a variant are run, where that is what is compared."""
+
+    compile: Literal["off", "inductor", "graphs"] | None = None
+    precision: Literal["float32", "bfloat16"] | None = None
+
+
+class VariantSection(Section):
+    """A group of points: the study with some of its sections changed."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    data: dict[str, Any] = Field(default_factory=dict)
+    task: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, Any] = Field(default_factory=dict)
+    design: dict[str, Any] = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    pretrain: dict[str, Any] | Literal[False] = Field(default_factory=dict)
+    machine: MachineSection = MachineSection()
 
 
 class RaySection(Section):
@@ -234,11 +268,16 @@ class Study(Section):
     schema_: Literal[1] = Field(alias="schema")
     study: StudySection = StudySection()
     data: DataSection
+    task: dict[str, Any] = Field(default_factory=dict)
     model: ModelSection = ModelSection()
     design: DesignSection | None = None
     prior: PriorSection | None = None
     recipe: RecipeSection = RecipeSection()
     tuning: TuningSection | None = None
+    pretrain: PretrainSection | None = None
+    variant: list[VariantSection] = Field(default_factory=list)
+    machine: MachineSection = MachineSection()
     engine: EngineSection = EngineSection()
     fit: list[FitSection] = Field(default_factory=lambda: [FitSection()], min_length=1)
     report: ReportSection = ReportSection()
+    smoke: dict[str, Any] = Field(default_factory=dict)

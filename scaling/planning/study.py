@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from scaling.errors import ConfigError, Fault, clip, listed
 from scaling.planning.contradictions import contradictions
-from scaling.planning.sections import Center, DesignSection, Study, TuningSection
+from scaling.planning.sections import Center, DesignSection, FitSection, Study, TuningSection
 
 
 def read_study(path: str | Path) -> Study:
@@ -190,9 +190,19 @@ SMOKE_SIZES = [4e3, 7e3, 1.2e4]
 
 
 def shrink(study: Study) -> Study:
-    """Return the study at a size that runs in seconds, for tests; its results mean nothing."""
+    """Return the study at a size that runs in seconds, for tests; its results mean nothing.
+
+    The study says in ``[smoke]`` what then changes; one that says nothing is a small text study.
+    """
     if study.design is None or study.data.source == "external":  # nothing of it is trained here
         return study
+    changes: dict[str, Any] = {"fit": [_quick(fit) for fit in study.fit], "smoke": {}}
+    if study.smoke:
+        whole = study.model_dump(mode="python", by_alias=True, exclude_unset=True)
+        own = laid_over({k: v for k, v in whole.items() if k != "smoke"}, study.smoke)
+        if "design" in study.smoke:
+            own["design"] = study.smoke["design"]
+        return check_study(own, name="[smoke]").model_copy(update=changes)
     if study.design.kind == "isoflop":
         small = DesignSection(
             kind="isoflop",
@@ -203,8 +213,22 @@ def shrink(study: Study) -> Study:
         )
     else:
         small = DesignSection(kind="grid", params=SMOKE_SIZES, data=[8e3, 1.6e4, 3.2e4])
-    tuning = study.tuning
-    if tuning is not None:
-        tuning = TuningSection(sizes=SMOKE_SIZES, factors=[0.125, 0.5, 2.0, 8.0], ratio=4.0)
-    fits = [f.model_copy(update={"bootstrap": min(f.bootstrap, 100)}) for f in study.fit]
-    return study.model_copy(update={"design": small, "tuning": tuning, "fit": fits})
+    changes["design"] = small
+    if study.tuning is not None:
+        factors = [0.125, 0.5, 2.0, 8.0]
+        changes["tuning"] = TuningSection(sizes=SMOKE_SIZES, factors=factors, ratio=4.0)
+    return study.model_copy(update=changes)
+
+
+def _quick(fit: FitSection) -> FitSection:
+    return fit.model_copy(update={"bootstrap": min(fit.bootstrap, 100)})
+
+
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested tables with some of their values replaced."""
+    out = dict(below)
+    for key, value in above.items():
+        old = out.get(key)
+        tables = isinstance(value, Mapping) and isinstance(old, Mapping)
+        out[key] = laid_over(old or {}, value) if tables else value
+    return out

@@ -28,12 +28,23 @@ OPTIONS = ("dials", "head", "unit", "per_sequence")
 
 
 def count_models(name: str, options: Mapping[str, Any], base: Path | None = None) -> dict[str, Any]:
-    """Count the model that ``module:function`` makes at each value of its dial.
+    """Count the model that ``module:function`` makes at each value of its dial; see `count_made`.
+
+    The module is looked for in `base` too.
+    """
+    _check(options)
+    return count_made(_function(name, base), name, options)
+
+
+def count_made(make: Callable[[int], Any], name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Count the model that a function makes at each value of its dial.
 
     Parameters
     ----------
+    make : callable
+        Gives the model of a dial and the inputs of one sequence (or example).
     name : str
-        ``module:function``; the module is looked for in `base` too.
+        How it is called in plans.
     options : mapping
         ``dials`` (list of int, needed), ``head`` (name of the output layer; its parameters are
         N_head), ``unit`` (``token`` or ``example``), ``per_sequence`` (units of D in one input).
@@ -52,6 +63,22 @@ def count_models(name: str, options: Mapping[str, Any], base: Path | None = None
         SC011 or SC012 for options, SC005 for a function that is not there, SC240 for one that
         does not return what it should.
     """
+    dials = _check(options)
+    head, unit = str(options.get("head", "")), str(options.get("unit", "example"))
+    if unit == "token" and "per_sequence" not in options:
+        where = "[model.options] per_sequence"
+        expected = "how many tokens the inputs of one sequence hold"
+        raise ConfigError(Fault("SC012", where, "missing; D counts tokens", expected))
+    per_sequence = options.get("per_sequence", 1)
+    if not isinstance(per_sequence, int) or isinstance(per_sequence, bool) or per_sequence < 1:
+        where, found = "[model.options] per_sequence", repr(per_sequence)[:40]
+        raise ConfigError(Fault("SC012", where, found, "a whole number from 1"))
+    rows = [_row(make, name, dial, head, per_sequence) for dial in dials]
+    return {"name": name, "unit": unit, "per_sequence": per_sequence, "sizes": rows}
+
+
+def _check(options: Mapping[str, Any]) -> list[int]:
+    """Refuse options that are not known; return the dials."""
     unknown = [key for key in options if key not in OPTIONS]
     if unknown:
         where = f"[model.options] {unknown[0]}"
@@ -64,18 +91,7 @@ def count_models(name: str, options: Mapping[str, Any], base: Path | None = None
         raise ConfigError(
             Fault("SC012", "[model.options] dials", found, "a list of whole numbers, one a size")
         )
-    make = _function(name, base)
-    head, unit = str(options.get("head", "")), str(options.get("unit", "example"))
-    if unit == "token" and "per_sequence" not in options:
-        where = "[model.options] per_sequence"
-        expected = "how many tokens the inputs of one sequence hold"
-        raise ConfigError(Fault("SC012", where, "missing; D counts tokens", expected))
-    per_sequence = options.get("per_sequence", 1)
-    if not isinstance(per_sequence, int) or isinstance(per_sequence, bool) or per_sequence < 1:
-        where, found = "[model.options] per_sequence", repr(per_sequence)[:40]
-        raise ConfigError(Fault("SC012", where, found, "a whole number from 1"))
-    rows = [_row(make, name, dial, head, per_sequence) for dial in dials]
-    return {"name": name, "unit": unit, "per_sequence": per_sequence, "sizes": rows}
+    return dials
 
 
 def _function(name: str, base: Path | None) -> Callable[[int], Any]:

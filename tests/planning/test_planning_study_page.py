@@ -37,7 +37,7 @@ def test_every_key_stands_on_the_page(name, kind):
     text = "\n".join(rows()[name])
     words = set(re.findall(r"\w+", text))
     missing = set(kind.model_fields) - words
-    assert missing == ({"task"} if name == "data" else set())  # there is one task yet
+    assert missing == set()
 
 
 def test_every_accelerator_stands_on_the_page():

@@ -98,9 +98,9 @@ def steps_taken(monkeypatch):
     """List the steps whose batches were drawn."""
     taken, real = [], Text.batch
 
-    def noting(self, step):
+    def noting(self, step, *share):
         taken.append(step)
-        return real(self, step)
+        return real(self, step, *share)
 
     monkeypatch.setattr(Text, "batch", noting)
     return taken

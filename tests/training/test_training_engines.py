@@ -56,12 +56,12 @@ def failing(monkeypatch):
     """Let the data of these points fail, so many times each; -1 is always."""
     left, real = {}, Text.batch
 
-    def batch(self, step):
+    def batch(self, step, *share):
         for key, times in left.items():
             if current["id"] == key and times:
                 left[key] = times - 1
                 raise ValueError(f"bad luck of {key}")
-        return real(self, step)
+        return real(self, step, *share)
 
     current = {"id": None}
     tell = Desk.settle

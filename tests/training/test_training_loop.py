@@ -78,8 +78,8 @@ def test_every_point_stops_at_its_planned_tokens(planned, cpu, monkeypatch):
     out, seen = planned(), []
     real = Text.batch
 
-    def counting(self, step):
-        tokens = real(self, step)
+    def counting(self, step, *share):
+        tokens = real(self, step, *share)
         seen.append(tokens.shape[0] * (tokens.shape[1] - 1))
         return tokens
 
@@ -118,7 +118,7 @@ def test_windows_are_a_pure_function_of_seed_and_step(one_point, cpu):
     _, point = one_point(tokens=3e4, data=data)
     assert point["epochs"] > 3
     task, count_ = Text(point, cpu), 3 * 562
-    assert task.windows == 562
+    assert task.corpus.windows == 562
     stream = task.order(0, count_)
     for epoch in stream.reshape(3, 562):
         assert sorted(epoch) == list(range(562))

@@ -174,6 +174,34 @@ class Total:
         }
 
 
+def joint(totals: Sequence[Total]) -> Total:
+    """What several plans cost together; a part that is not known of one is not known of all."""
+    first = totals[0]
+
+    def added(name: str) -> Range | None:
+        parts = [getattr(one, name) for one in totals]
+        if any(part is None for part in parts):
+            return None
+        sums = (sum(getattr(part, end) for part in parts) for end in ("value", "low", "high"))
+        return Range(*sums)
+
+    largest = max(totals, key=lambda one: one.memory or 0.0)
+    return replace(
+        first,
+        points=sum(one.points for one in totals),
+        flops=sum(one.flops for one in totals),
+        seconds=added("seconds"),
+        wall_seconds=added("wall_seconds"),
+        gpu_hours=added("gpu_hours"),
+        money=added("money"),
+        kwh=added("kwh"),
+        memory=largest.memory,
+        memory_measured=largest.memory_measured,
+        mfu=first.mfu if len(totals) == 1 else None,
+        assumptions=tuple(dict.fromkeys(text for one in totals for text in one.assumptions)),
+    )
+
+
 def total(
     times: Times | None,
     flops: ArrayLike,

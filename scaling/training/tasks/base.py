@@ -220,14 +220,8 @@ def divided(batch: Batch, size: int, axis: int = 0) -> list[Batch]:
     return list(zip(*(torch.split(part, size, dim=axis) for part in batch), strict=True))
 
 
-def moved(batch: Batch, device: torch.device) -> Batch:
-    """Copy a batch to the device without waiting, from pinned memory where that helps."""
-    if isinstance(batch, tuple):
-        return tuple(_moved(part, device) for part in batch)
-    return _moved(batch, device)
-
-
-def _moved(part: Tensor, device: torch.device) -> Tensor:
-    if device.type == "cuda" and part.device.type == "cpu":
+def host_to(device: torch.device, part: Tensor) -> Tensor:
+    """Copy a tensor of the host to the device, without waiting where memory can be pinned."""
+    if device.type == "cuda":
         return part.pin_memory().to(device, non_blocking=True)
     return part.to(device)

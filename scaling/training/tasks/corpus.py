@@ -20,6 +20,7 @@ from torch import Tensor
 
 from scaling.runs.files import canonical_json
 from scaling.runs.manifest import load
+from scaling.training.tasks.base import host_to
 
 RESIDENT = 0.25  # share of the free device memory that data may take
 
@@ -53,7 +54,6 @@ class Corpus:
         train, held_out = load(data)
         self.context, self.device = context, device
         self.windows = (len(train) - 1) // context
-        self.unique = int(data.get("unique", self.windows * context)) // context
         tokens = torch.from_numpy(train.copy())
         if resident is None:
             resident = _fits(tokens, device)
@@ -73,8 +73,8 @@ class Corpus:
         """Tokens of these windows, shape (..., T + 1), int64, on the device."""
         starts = torch.from_numpy(windows * self.context).to(self.train.device)
         found = self.train[starts[..., None] + self.offsets]
-        if not self.resident and self.device.type == "cuda":
-            found = found.pin_memory().to(self.device, non_blocking=True)
+        if not self.resident:
+            found = host_to(self.device, found)
         return found.long()
 
 
@@ -93,4 +93,5 @@ def _kept(data: str, context: int, sequences: int, device: torch.device) -> Corp
 def corpus_of(point: Mapping[str, Any], device: torch.device) -> Corpus:
     """Return the corpus of a point; the next point of a process finds it where it is."""
     context, sequences = int(point["shape"]["context"]), int(point["evaluation"]["sequences"])
-    return _kept(canonical_json(point["data"]), context, sequences, device)
+    data = {name: value for name, value in point["data"].items() if name != "unique"}
+    return _kept(canonical_json(data), context, sequences, device)

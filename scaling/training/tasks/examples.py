@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scaling.errors import Fault, TrainingError
 from scaling.runs.files import canonical_json
 from scaling.training.tasks.base import Batch, Point, Task, seed_of
 from scaling.training.tasks.order import Stream
+from scaling.training.tasks.registry import CODE
 
 Parts = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
@@ -55,10 +58,21 @@ class Examples(Task):
         """
         raise NotImplementedError
 
+    @staticmethod
+    def inputs(batch: tuple[Tensor, ...]) -> Any:
+        """What the model takes of a batch: its first tensor, unless a task says otherwise."""
+        return batch[0]
+
     def parts(self) -> Parts:
         """Both parts, on the device."""
         options = canonical_json(self.point["data"]["options"])
-        return _kept(self.data, options, self.device)
+        return _kept(self.data, options, self.device, self.point["data"]["hash"], self._code())
+
+    def _code(self) -> str:
+        """Text of the task's module, where the sweep folder keeps it."""
+        module = str(self.point["task"]).partition(":")[0]
+        path = (self.folder or Path()) / CODE / f"{module}.py"
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """Examples of a step, or the share of one of several processes."""
@@ -82,6 +96,32 @@ class Examples(Task):
 
 
 @lru_cache(maxsize=2)
-def _kept(data: Callable[[Mapping[str, Any]], Parts], options: str, device: torch.device) -> Parts:
+def _kept(
+    data: Callable[[Mapping[str, Any]], Parts],
+    options: str,
+    device: torch.device,
+    planned: str,
+    code: str,
+) -> Parts:
+    """Both parts, checked against the hash in the plan.
+
+    Raises
+    ------
+    TrainingError
+        SC305.
+    """
     train, held_out = data(json.loads(options))
+    found = digest(train, held_out, code)
+    if found != planned:
+        what, mend = f"{planned[:12]} as planned", "plan again; a task's data may not be random"
+        raise TrainingError(Fault("SC305", "data of the task", f"hash {found[:12]}", what, mend))
     return tuple(t.to(device) for t in train), tuple(t.to(device) for t in held_out)
+
+
+def digest(train: Sequence[Tensor], held_out: Sequence[Tensor], code: str = "") -> str:
+    """sha256 over the tensors of both parts and the code that made them."""
+    found = hashlib.sha256(code.encode())
+    for part in (*train, *held_out):
+        found.update(f"{part.dtype}{tuple(part.shape)}".encode())
+        found.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()

@@ -28,7 +28,9 @@ class Sequences(Task):
     def __init__(self, point: Point, device: torch.device, folder: Path | None = None) -> None:
         super().__init__(point, device, folder)
         self.corpus = corpus_of(point, device)
-        self.order = Stream(seed_of(point, "data"), self.corpus.windows, self.corpus.unique)
+        unique = point["data"].get("unique")
+        windows = None if unique is None else int(unique) // self.corpus.context
+        self.order = Stream(seed_of(point, "data"), self.corpus.windows, windows)
         each = self.corpus.context * int(point["shape"]["vocabulary"])
         self.at_once = max(1, min(self.at_once, EVALUATION_LOGITS // each))
 
