@@ -15,6 +15,7 @@ _HOME = {
     "Law": "scaling.laws",
     "Plan": "scaling.planning.plan",
     "compare": "scaling.api",
+    "effective": "scaling.api",
     "envelope": "scaling.api",
     "fit": "scaling.api",
     "isoflop": "scaling.api",
@@ -34,6 +35,7 @@ __all__ = [
     "Law",
     "Plan",
     "compare",
+    "effective",
     "envelope",
     "fit",
     "isoflop",
@@ -50,6 +52,7 @@ __all__ = [
 if TYPE_CHECKING:
     from scaling.api import (
         compare,
+        effective,
         envelope,
         fit,
         isoflop,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scaling.fitting.comparison import Comparison
+    from scaling.fitting.effective_result import Effective
     from scaling.fitting.result import Allocation, Fit, Fits
     from scaling.laws import Law
     from scaling.planning.inputs import Inputs
@@ -287,6 +288,64 @@ def compare(
     return compare_fits(chosen, level=interval, at=at, reference=reference)
 
 
+def effective(
+    data: pd.DataFrame,
+    *,
+    reference: str,
+    form: str = "multiplier",
+    response: str | None = None,
+    group: str | None = None,
+    where: str | None = None,
+    objective: str = "log-huber",
+    delta: float | str | None = 1e-3,
+    bootstrap: int = 1000,
+    interval: float = 0.95,
+    seed: int = 0,
+) -> Effective:
+    """Say how much data of a reference group the treatment of every other group is worth.
+
+    Parameters
+    ----------
+    data : DataFrame
+        Runs with columns that can be read as group, D, a loss, and N where sizes differ.
+    reference : str
+        Group that measures: no augmentation, or training from scratch.
+    form : {"multiplier", "transfer"}
+        ``L_group(N, D) = L_ref(N, m D)``, or ``D_T = D_E - D_F = k D_F**alpha N**beta`` (Hernandez
+        et al. 2021); see `scaling.fitting.effective`.
+    response : str, optional
+        Column to compare; the loss if None.
+    group, where : str, optional
+        Column to split by, and a condition on rows.
+    objective, delta
+        What is minimised, as in `fit`.
+    bootstrap, interval, seed
+        Replicates, level and seed of the intervals.
+
+    Returns
+    -------
+    Effective
+        ``.treatments``, ``.to_frame()``, ``.summary()`` and ``.as_dict()`` show it.
+
+    Raises
+    ------
+    ScalingError
+        SC004 for an unknown reference or one group only; SC401 for too few runs of it; SC433 if no
+        group shares a size with it.
+    """
+    from scaling.fitting.effective import Ask, effective_data
+    from scaling.fitting.options import Options
+    from scaling.runs.read import from_frame
+    from scaling.runs.table import finished
+
+    needs_loss = response in (None, "loss")
+    table = finished(from_frame(data, where=where, needs_loss=needs_loss, group=group))
+    options = Options(
+        objective, delta, bootstrap=bootstrap, interval=interval, seed=seed, response=response
+    )
+    return effective_data(table, Ask(form, reference), group=group, options=options)
+
+
 def load(path: str | Path) -> Fit | Fits:
     """Read a ``fit.json``: one Fit if it holds one, else Fits."""
     from scaling.fitting.stored import load as load_fits
@@ -302,10 +361,24 @@ def law(name: str) -> Law:
     return get(name)
 
 
-def plan(study: str | Path | Mapping[str, Any], *, smoke: bool = False) -> Plan:
+def plan(
+    study: str | Path | Mapping[str, Any],
+    *,
+    smoke: bool = False,
+    base: str | Path | None = None,
+) -> Plan:
     """Resolve a study file, or its content as a mapping, into points.
 
-    Files that the study names (a calibration, tuned rates, a fit for its prior) are read.
+    Files that the study names (data, a task of your own, a calibration, tuned rates, a fit for its
+    prior) are read.
+
+    Parameters
+    ----------
+    study : str, Path or mapping
+    smoke : bool
+        Shrink it to seconds, for tests.
+    base : str or Path, optional
+        Folder in which files that a mapping names are looked for; that of the file is its own.
 
     Raises
     ------
@@ -316,8 +389,8 @@ def plan(study: str | Path | Mapping[str, Any], *, smoke: bool = False) -> Plan:
 
     found = isinstance(study, Mapping)
     checked = check_study(study) if isinstance(study, Mapping) else read_study(study)
-    base = None if found else Path(str(study)).parent
-    return plan_of(shrink(checked) if smoke else checked, base)
+    folder = (None if base is None else Path(base)) if found else Path(str(study)).parent
+    return plan_of(shrink(checked) if smoke else checked, folder)
 
 
 def plan_of(

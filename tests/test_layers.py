@@ -31,7 +31,7 @@ MAY_IMPORT = {
 # Where a dependency may be imported: a folder (with its slash) or the start of a file's name.
 ONLY_IN = {
     "torch": ("training/",),
-    "torchvision": ("training/",),
+    "torchvision": ("training/vision.py",),
     "matplotlib": ("reporting/figures",),
     "seaborn": ("reporting/figures",),
     "typer": ("cli/",),

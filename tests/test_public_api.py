@@ -10,6 +10,7 @@ import scaling as sc
 NAMES = (
     "Law",
     "compare",
+    "effective",
     "envelope",
     "fit",
     "isoflop",

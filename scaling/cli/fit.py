@@ -87,6 +87,16 @@ def fit(
     share: Annotated[
         Texts, typer.Option("--share", help="Parameter that is the same in every group.")
     ] = None,
+    effective: Annotated[
+        str | None,
+        typer.Option(
+            "--effective",
+            help="What other groups are worth in data of --reference: multiplier or transfer.",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="With --effective: the group that measures.")
+    ] = None,
     sensitivity: Annotated[
         bool,
         typer.Option("--sensitivity", help="Fit again in 50 ways: what the method alone moves."),
@@ -105,11 +115,14 @@ def fit(
     scaling fit results.csv
 
     scaling fit runs.csv --where "loss < 3.4" --holdout "C > 1e21" -o fit.json
+
+    scaling fit runs.csv --law power-D --effective multiplier --reference plain
     """
     from dataclasses import replace
 
     from scaling.errors import ConfigError, Fault
     from scaling.fitting.analyse import Ways, analyse, needs_a_loss
+    from scaling.fitting.effective import asked
     from scaling.fitting.options import Options
     from scaling.laws.formula import from_formula
     from scaling.runs.files import refuse_existing
@@ -137,6 +150,7 @@ def fit(
     approaches = approach or None
     if bins is not None and "envelope" not in (approaches or []):
         raise ConfigError(Fault("SC004", "--bins", bins, "with --approach envelope"))
+    worth = asked(effective, reference)
     table = read_runs(
         file,
         replace(
@@ -156,6 +170,7 @@ def fit(
         options=options,
         ways=Ways(minimum, edge, resample, _bins(bins)),
         sensitivity=sensitivity,
+        effective=worth,
         command=command_line(),
     )
     if out is not None and not dry_run:
@@ -215,3 +230,5 @@ def show(table: RunsTable, fits: Fits) -> None:
     for allocation in fits.allocations:
         if allocation.approach != "surface":
             typer.echo(summarise_allocation(allocation))
+    for found in fits.effective:
+        typer.echo(found.summary())

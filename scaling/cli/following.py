@@ -119,14 +119,19 @@ def cancel(out: Folder) -> None:
 
 
 def _folder(out: Path) -> Path:
-    """The folder of the plan that is at work: the tuning stage has one of its own."""
+    """The folder of the plan that is at work: stages that come first have their own."""
     from scaling.cli.stages import due
+    from scaling.runs.records import PRETRAIN
     from scaling.training.lock import holder_of
 
     small = out / "smoke"
     if not (out / "plan.jsonl").is_file() and small.is_dir():
         talk(f"the sweep of --smoke, in {small}")
         out = small
+    first = out / PRETRAIN
+    if (first / "plan.jsonl").is_file() and holder_of(first) is not None:
+        talk(f"the pretraining stage, in {first}")
+        return first
     tuning = out / "tuning"
     if not (tuning / "plan.jsonl").is_file():
         return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import typer
 
 from scaling.cli.common import talk, tell
 from scaling.cli.planned import duration, plan_table
+from scaling.errors import counted
 
 if TYPE_CHECKING:
     from scaling.planning.plan import Plan
@@ -44,8 +45,12 @@ def write_plan(planned: Plan, out: Path, base: Path | None) -> list[Any]:
 def _write(planned: Plan, out: Path, base: Path | None) -> list[Any]:
     """Write a plan; its copy of the study names files from where it stands."""
     from scaling.planning.inputs import rebased
+    from scaling.runs.records import PRETRAIN
 
-    return replace(planned, study=rebased(planned.study, base, out)).write(out)
+    before = planned.before
+    if before is not None:
+        before = replace(before, study=rebased(before.study, base, out / PRETRAIN))
+    return replace(planned, study=rebased(planned.study, base, out), before=before).write(out)
 
 
 def prepare(study: Study, base: Path | None, out: Path, run: Run) -> Plan:
@@ -66,6 +71,40 @@ def prepare(study: Study, base: Path | None, out: Path, run: Run) -> Plan:
     planned = plan_of(study, base, tuned=tuned)
     tell([*planned.messages, *_write(planned, out, base)])
     return planned
+
+
+def pretrain(folder: Path, run: Run, retry: Sequence[str] = ()) -> None:
+    """Train the stage from whose weights the points of a sweep start, where there is one.
+
+    Runs whose status is in `retry` are trained again.
+
+    Raises
+    ------
+    TrainingError
+        SC320 if a run of it has no weights to start from.
+    """
+    from scaling.errors import Fault, TrainingError
+    from scaling.runs.records import PRETRAIN, load_plan, read_record
+
+    first = folder / PRETRAIN
+    if not (first / "plan.jsonl").is_file() or not (folder / "plan.jsonl").is_file():
+        return
+    needed = {p["init"].get("from") for p in load_plan(folder)}
+    points = [p for p in load_plan(first) if p["id"] in needed]
+
+    def status(point: Mapping[str, Any]) -> str | None:
+        record = read_record(first, point["id"])
+        return None if record is None else str(record["status"])
+
+    left = sum(status(p) is None or status(p) in retry for p in points)
+    if left:
+        talk(f"pretraining: {counted(left, 'run')}")
+        run(first)
+    for point in points:
+        if status(point) not in ("done", None):
+            found = f"the run that others start from is {status(point)}"
+            mend = f"see scaling sweep logs {first} {point['id']}; then --retry {status(point)}"
+            raise TrainingError(Fault("SC320", f"point {point['id']}", found, "done", mend))
 
 
 def due(folder: Path) -> Study | None:
@@ -161,6 +200,9 @@ def rehearse(planned: Plan, out: Path) -> None:
     seconds = [p.seconds for p in left if p.seconds is not None]
     if left and len(seconds) == len(left):
         text += f", {duration(sum(seconds))} of work"
+    if planned.before is not None:
+        runs = counted(len(planned.before), "run")
+        text += f", after {runs} of pretraining ({sum(p.C for p in planned.before):.3g} FLOP)"
     if planned.study.tuning is not None and tuned_in(out, planned.study) is None:
         text += ", after the tuning stage"
     talk(f"{text}; nothing was written")

@@ -42,12 +42,15 @@ def study(
     from scaling.api import plan_of
     from scaling.cli.fit import show
     from scaling.cli.report import write_report
-    from scaling.cli.stages import prepare, rehearse, tuned_in
+    from scaling.cli.stages import prepare, pretrain, rehearse, tuned_in
     from scaling.fitting.analyse import combine
+    from scaling.fitting.effective import asked
     from scaling.planning.study import read_study, shrink
 
     how = How.of(engine, workers, device, profile, track, deadline)
     checked = read_study(file)
+    for section in checked.fit:
+        asked(section.effective, section.reference)  # before anything is trained
     if smoke:
         checked, out = shrink(checked), out / "smoke"
     table = out / "results.csv"
@@ -56,6 +59,7 @@ def study(
             rehearse(plan_of(checked, file.parent, tuned=tuned_in(out, checked)), out)
             return
         prepare(checked, file.parent, out, lambda place: train(place, how))
+        pretrain(out, lambda place: train(place, how))
         train(out, how)
     else:
         table = file.parent / checked.data.table
@@ -80,13 +84,17 @@ def study(
 
 def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable, Fits]:
     """Fit the results as one section of the study asks."""
-    from scaling.fitting.analyse import Ways, analyse
+    from scaling.fitting.analyse import Ways, analyse, needs_a_loss
+    from scaling.fitting.effective import asked
     from scaling.fitting.options import Options
     from scaling.runs.read import read_table
 
     conditions = [text for text in (data.where, section.where) if text is not None]
+    laws = [section.law] if section.law is not None else []
+    worth = asked(section.effective, section.reference)
     table = read_table(
         path,
+        needs_loss=needs_a_loss(laws, section.response),
         maps=data.map,
         convention=data.convention,
         where=" and ".join(f"({text})" for text in conditions) or None,
@@ -102,16 +110,18 @@ def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable,
         section.interval,
         section.seed,
         holdout=section.holdout,
+        response=section.response,
         cost=section.cost,
     )
     found = analyse(
         table,
-        laws=[section.law] if section.law is not None else [],
+        laws=laws,
         approaches=section.approach,
         group=section.group,
         options=options,
         ways=Ways(section.minimum, section.edge),
         sensitivity=section.sensitivity,
+        effective=worth,
         command=command_line(),
     )
     return table, found

@@ -71,12 +71,15 @@ def run(
 
     scaling sweep run sweeps/quickstart.toml -o out/quickstart
     """
+    from scaling.cli.stages import pretrain
+
     how = How.of(engine, workers, device, profile, track, deadline)
     _check_retry(retry or [])
     if dry_run:
         _rehearse(file, out, smoke, as_json)
         return
     folder = _planned_folder(file, out, smoke, lambda place: train(place, how))
+    pretrain(folder, lambda place: train(place, how, retry or ()), retry or ())
     summary = train(folder, how, retry or (), only or ())
     if as_json:
         from scaling.runs.records import status as state

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.count.family import Counts, Ruled
-from scaling.count.rules import Core, Rule, Settings, named
+from scaling.count.rules import Rule, image_options, named, stage_width, stage_widths
 from scaling.options import Option
 
 STAGES = {
@@ -22,15 +22,6 @@ EXPANSION = 4  # of a bottleneck block's output over its inner width
 STEMS = {"imagenet": 0, "cifar": 1}
 
 
-def _widths(settings: Settings) -> range:
-    step = int(settings["width_step"])
-    return range(step * -(-4 // step), 513, step)
-
-
-def _core(dial: int, _: Settings) -> Core:
-    return {"width": dial}
-
-
 WIDTH = Rule(
     "width",
     "The depth is fixed and the dial is the width of the first stage, which each later stage "
@@ -38,8 +29,8 @@ WIDTH = Rule(
     "He et al. 2016; Zagoruyko and Komodakis 2016 (the width)",
     2016,
     ("width_step",),
-    _widths,
-    _core,
+    stage_widths,
+    stage_width,
 )
 RULES: dict[str, Rule] = named(WIDTH)
 
@@ -50,9 +41,7 @@ OPTIONS = (
         "first layer: 7x7 with stride 2 and a max pool, or 3x3 with stride 1 and none",
         choices=tuple(STEMS),
     ),
-    Option("image", "integer", 224, "side of a square image [pixels]", high=65_536),
-    Option("channels", "integer", 3, "channels of an image", high=65_536),
-    Option("classes", "integer", 1000, "classes of the head"),
+    *image_options(),
     Option("width_step", "integer", 2, "widths are multiples of this", high=512),
 )  # fmt: skip
 

@@ -71,6 +71,26 @@ def width_options(layers: int | None, head_width: int, width_step: int) -> tuple
     )  # fmt: skip
 
 
+def image_options() -> tuple[Option, ...]:
+    """Options of convolutional networks: what their images and classes are."""
+    return (
+        Option("image", "integer", 224, "side of a square image [pixels]", high=65_536),
+        Option("channels", "integer", 3, "channels of an image", high=65_536),
+        Option("classes", "integer", 1000, "classes of the head"),
+    )
+
+
+def stage_widths(settings: Settings) -> range:
+    """Widths of the first stage of a convolutional network: multiples of the step from 4 to 512."""
+    step = int(settings["width_step"])
+    return range(step * -(-4 // step), 513, step)
+
+
+def stage_width(dial: int, _: Settings) -> Core:
+    """Core of a convolutional network: the dial is the width of its first stage."""
+    return {"width": dial}
+
+
 READS = ("layers", "ffn_ratio", "ffn_multiple", "head_width", "width_step")
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scaling.errors import ConfigError, Fault, FitError
 from scaling.fitting import envelope, isoflop
 from scaling.fitting.agreement import compare_approaches, convention_message
+from scaling.fitting.effective import Ask, effective_data
+from scaling.fitting.effective_result import Effective
 from scaling.fitting.fit import fit_group, surface_allocation
 from scaling.fitting.inputs import groups, holdout_rows, measured_cost, place
 from scaling.fitting.options import Options
@@ -44,6 +46,7 @@ def analyse(
     options: Options | None = None,
     ways: Ways | None = None,
     sensitivity: bool = False,
+    effective: Ask | None = None,
     command: str | None = None,
 ) -> Fits:
     """Fit a table.
@@ -61,6 +64,8 @@ def analyse(
     ways : Ways, optional
     sensitivity : bool
         Whether to fit again in many ways; see `scaling.fitting.sensitivity`.
+    effective : Ask, optional
+        Whether to measure groups by data of a reference; see `scaling.fitting.effective`.
     command : str, optional
         What the user typed, for the record.
 
@@ -115,7 +120,10 @@ def analyse(
         "interval": chosen.interval,
         "minimum": way.minimum,
     }
-    return Fits(tuple(fits), tuple(allocations), info, provenance, tuple(agreement))
+    worth: tuple[Effective, ...] = ()
+    if effective is not None:
+        worth = (effective_data(table, effective, group=group, options=chosen),)
+    return Fits(tuple(fits), tuple(allocations), info, provenance, tuple(agreement), worth)
 
 
 def _allocations(
@@ -185,7 +193,9 @@ def combine(parts: Sequence[Fits]) -> Fits:
         allocations += [a for a in part.allocations if a not in allocations]
     fits = tuple(fit for part in parts for fit in part.fits)
     agreement = tuple(row for part in parts for row in part.agreement)
-    return Fits(fits, tuple(allocations), parts[0].table, parts[0].provenance, agreement)
+    effective = tuple(item for part in parts for item in part.effective)
+    table, provenance = parts[0].table, parts[0].provenance
+    return Fits(fits, tuple(allocations), table, provenance, agreement, effective)
 
 
 def table_info(table: RunsTable) -> dict[str, Any]:

@@ -71,7 +71,12 @@ class Estimate:
 
 
 def estimate(
-    data: Data, weights: Array, cluster: str, labels: Labels, options: Options
+    data: Data,
+    weights: Array,
+    cluster: str,
+    labels: Labels,
+    options: Options,
+    strata: Labels | None = None,
 ) -> Estimate:
     """Find the global optimum and draw about it.
 
@@ -83,6 +88,8 @@ def estimate(
     cluster, labels : str, ndarray of int
         What rows share, and which of it each row has.
     options : Options
+    strata : ndarray of int, optional
+        See `scaling.fitting.intervals.resample`.
     """
     data, solution = _solve(data, weights, options)
     best = best_of(solution)
@@ -97,6 +104,7 @@ def estimate(
             draws=options.bootstrap,
             seed=options.seed,
             level=options.interval,
+            strata=strata,
         )
     return Estimate(
         data=data,

@@ -96,7 +96,7 @@ def data_of(table: RunsTable, law: Law, options: Options, rows: NDArray[np.bool_
         SC102 for text, SC103 for values that are missing, infinite or without a logarithm.
     """
     x = {v: _column(table, v, rows) for v in law.variables}
-    loss = objectives.make(options.objective, _given_delta(options.delta))
+    loss = objectives.make(options.objective, given_delta(options.delta))
     y = _column(table, options.response or law.response, rows)
     if loss.logs and not (y > 0).all():
         at = int(table.rows[rows][np.flatnonzero(~(y > 0))[0]])
@@ -143,7 +143,7 @@ def _text_in(table: RunsTable, name: str) -> Fault:
     return Fault("SC102", where, f'"{text}" is not a number', "numbers")
 
 
-def _given_delta(delta: float | str | None) -> float | None:
+def given_delta(delta: float | str | None) -> float | None:
     """Return a threshold that was given; None for ``auto``, which the residuals decide.
 
     Raises

@@ -94,7 +94,9 @@ def narrow_factor(r: Array, delta: float, clusters: int, parameters: int) -> flo
     return float(1.0 / (1.0 + excess))
 
 
-def resample(labels: Labels, first: int, last: int, seed: int) -> Array:
+def resample(
+    labels: Labels, first: int, last: int, seed: int, strata: Labels | None = None
+) -> Array:
     """Row weights of the replicates from `first` up to `last` of a cluster bootstrap.
 
     Parameters
@@ -105,6 +107,8 @@ def resample(labels: Labels, first: int, last: int, seed: int) -> Array:
         Range of replicates.
     seed : int
         Replicate k has its own stream (seed, k), so results do not depend on chunks or jobs.
+    strata : ndarray of int, optional
+        Stratum of each row, within which its clusters are drawn; one cluster lies in one stratum.
 
     Returns
     -------
@@ -112,10 +116,14 @@ def resample(labels: Labels, first: int, last: int, seed: int) -> Array:
         How often each row was drawn, shape (last - first, n).
     """
     clusters = int(labels.max()) + 1
+    pools = [np.arange(clusters)]
+    if strata is not None:
+        pools = [np.unique(labels[strata == s]) for s in np.unique(strata)]
     weights = np.empty((last - first, len(labels)))
     for k in range(first, last):
         rng = np.random.default_rng([seed, k])
-        counts = np.bincount(rng.integers(0, clusters, clusters), minlength=clusters)
+        drawn = np.concatenate([pool[rng.integers(0, len(pool), len(pool))] for pool in pools])
+        counts = np.bincount(drawn, minlength=clusters)
         weights[k - first] = counts[labels]
     return weights
 
@@ -140,6 +148,7 @@ def draw(
     draws: int,
     seed: int,
     level: float,
+    strata: Labels | None = None,
 ) -> Draws:
     """Draw parameters by one of `METHODS`.
 
@@ -150,8 +159,8 @@ def draw(
         Row weights of the fit, shape (n,).
     best : ndarray
         Internal coordinates of the fit of all rows, shape (p,).
-    labels, seed
-        See `resample`.
+    labels, seed, strata
+        See `resample`; only pairs know strata.
     method : {"pairs", "wild", "delta"}
         Resample clusters of rows; keep the rows and flip their clusters' residuals; or draw from
         the normal distribution of the cluster-robust sandwich covariance. Every replicate of the
@@ -168,7 +177,7 @@ def draw(
     if method == "delta":
         z, failed = _normal(sandwich(data, base, best, labels, leverage=1.0), best, draws, seed), 0
     else:
-        z, failed = _replicates(data, base, best, labels, method, draws, seed)
+        z, failed = _replicates(data, base, best, labels, method, draws, seed, strata)
     low, high = data.limits
     return Draws(np.clip(z, low, high), failed, factor)
 
@@ -185,7 +194,14 @@ def _normal(covariance: Array, best: Array, draws: int, seed: int) -> Array:
 
 
 def _replicates(
-    data: Data, base: Array, best: Array, labels: Labels, method: str, draws: int, seed: int
+    data: Data,
+    base: Array,
+    best: Array,
+    labels: Labels,
+    method: str,
+    draws: int,
+    seed: int,
+    strata: Labels | None,
 ) -> tuple[Array, int]:
     """Refit every replicate from its own best nodes and from the fit of all rows."""
     ways = Seeds(data, base)
@@ -202,7 +218,7 @@ def _replicates(
         count = last - first
         weights, shift = np.broadcast_to(base, (count, data.n)), None
         if method == "pairs":
-            weights = resample(labels, first, last, seed) * base
+            weights = resample(labels, first, last, seed, strata) * base
         else:  # y* = fitted + multiplier * residual, in the objective's scale
             shift = plain - webb(labels, first, last, seed) * residual
         cold = ways.replicates(weights, STARTS - 1)

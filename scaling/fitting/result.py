@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import Message
+from scaling.fitting.effective_result import Effective
 from scaling.laws import Law
 from scaling.runs.files import write_atomic
 
@@ -361,6 +362,8 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
         Versions, command, seed and settings of the fit.
     agreement : tuple of mapping
         One a pair of approaches; see `scaling.fitting.agreement.compare_approaches`.
+    effective : tuple of Effective
+        What groups are worth in data of a reference; see `scaling.fitting.effective`.
     """
 
     fits: tuple[Fit, ...]
@@ -368,6 +371,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     table: Mapping[str, Any] = field(default_factory=dict, repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     agreement: tuple[Mapping[str, Any], ...] = ()
+    effective: tuple[Effective, ...] = ()
 
     def __getitem__(self, key: tuple[str | None, str]) -> Fit:
         for fit in self.fits:
@@ -383,12 +387,14 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """Every message of the table, the fits and the allocations, without repeats."""
+        """Every message of the table and of what was found in it, without repeats."""
         found = [Message.from_dict(m) for m in self.table.get("messages", [])]
         for fit in self.fits:
             found += fit.messages
         for allocation in self.allocations:
             found += allocation.messages
+        for item in self.effective:
+            found += item.every_message
         return tuple(dict.fromkeys(found))
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
@@ -400,6 +406,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
             "fits": [fit.as_dict(full=full) for fit in self.fits],
             "allocations": [a.as_dict(full=full) for a in self.allocations],
             "agreement": [dict(row) for row in self.agreement],
+            "effective": [item.as_dict(full=full) for item in self.effective],
             "provenance": dict(self.provenance),
         }
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import ConfigError, Fault, Message, clip
+from scaling.fitting.effective_result import Effective
 from scaling.fitting.result import (
     SCHEMA,
     Allocation,
@@ -58,7 +59,8 @@ def from_dict(data: Mapping[str, Any]) -> Fits:
     fits = tuple(_fit_from(item, table) for item in data["fits"])
     allocations = tuple(_allocation_from(item) for item in data["allocations"])
     agreement = tuple(data.get("agreement", []))
-    return Fits(fits, allocations, table, data.get("provenance", {}), agreement)
+    effective = tuple(Effective.from_dict(item) for item in data.get("effective", []))
+    return Fits(fits, allocations, table, data.get("provenance", {}), agreement, effective)
 
 
 def _fit_from(item: Mapping[str, Any], table: Mapping[str, Any]) -> Fit:

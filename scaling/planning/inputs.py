@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from scaling.fitting.stored import load
 from scaling.planning.choosing.prior import Prior, posterior
 from scaling.planning.costing.calibration import Calibration
 from scaling.planning.recipes.tuning import Tuned
-from scaling.planning.sections import Study
+from scaling.planning.sections import Study, VariantSection
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,33 @@ def rebased(study: Study, base: Path | None, folder: Path) -> Study:
         part = getattr(study, section)
         if part is not None and getattr(part, key) is not None:
             changes[section] = part.model_copy(update={key: named(getattr(part, key))})
+
+    def data_from(data: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a data source, with its path named so."""
+        options = dict(data.get("options") or {})
+        if isinstance(options.get("path"), str):
+            options["path"] = named(options["path"])
+        return {**data, "options": options} if options else dict(data)
+
+    changes["data"] = study.data.model_copy(
+        update={"options": data_from({"options": study.data.options}).get("options", {})}
+    )
+    if study.pretrain is not None:
+        changes["pretrain"] = study.pretrain.model_copy(
+            update={"data": data_from(study.pretrain.data)}
+        )
+    if study.variant:
+        changes["variant"] = [_variant_from(variant, data_from) for variant in study.variant]
     return study.model_copy(update=changes)
+
+
+def _variant_from(
+    variant: VariantSection, data_from: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> VariantSection:
+    changes: dict[str, Any] = {"data": data_from(variant.data)} if variant.data else {}
+    if isinstance(variant.pretrain, Mapping) and "data" in variant.pretrain:
+        changes["pretrain"] = {**variant.pretrain, "data": data_from(variant.pretrain["data"])}
+    return variant.model_copy(update=changes)
 
 
 def _beside(name: str, base: Path | None) -> Path:

@@ -240,6 +240,9 @@ class FitSection(Section):
     """One fit of the results."""
 
     law: str | None = None
+    response: str | None = None
+    effective: Literal["multiplier", "transfer"] | None = None
+    reference: str | None = None
     approach: list[Literal["surface", "isoflop", "envelope"]] = ["surface", "isoflop"]
     objective: Literal["log-huber", "huber", "log-mse", "mse"] = "log-huber"
     delta: Positive | Literal["auto"] = 1e-3

@@ -11,6 +11,7 @@ from scaling.reporting import decisions, sections
 from scaling.reporting.answer import answer, answer_without_surface
 from scaling.reporting.context import Context, note_of, without_paths
 from scaling.reporting.document import Block, Document, Paragraph, Section, Verdict
+from scaling.reporting.effective import effective_sections, effective_verdicts
 
 DEFAULT_TITLE = "Scaling-law report"
 
@@ -49,7 +50,9 @@ def build(
         raise ConfigError(Fault("SC101", "fit", "carries no rows to draw", expected, mend))
     context = Context(fits, target_flops, without_paths(study or {}), without_paths(command))
     verdicts, predictions = _answers(context)
+    verdicts += effective_verdicts(fits.effective)
     body: list[Section] = [Section("Prediction", tuple(predictions))]
+    body += effective_sections(fits.effective)
     body.append(sections.data_section(context))
     for fit in fits.fits:
         body += sections.fit_sections(fit, context.subject(fit))

@@ -33,9 +33,10 @@ from scaling.reporting.figures_data import (
     IsoflopData,
     ResidualData,
 )
+from scaling.reporting.figures_effective_data import EffectiveData
 
 Marks = dict[str, list[int]]
-Data = IsoflopData | FrontierData | AllocationData | ResidualData
+Data = IsoflopData | FrontierData | AllocationData | ResidualData | EffectiveData
 
 STYLE: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -98,7 +99,7 @@ def _loss_label(unit: str) -> str:
     return f"loss [{label(unit)}]" if unit else "loss"
 
 
-def _plain_log_ticks(ax: Axes, low: float, high: float) -> None:
+def plain_log_ticks(ax: Axes, low: float, high: float) -> None:
     """Tick a log axis that spans less than a decade with plain numbers."""
     ax.set_yscale("log")
     ax.set_ylim(low, high)
@@ -240,9 +241,7 @@ def draw_frontier(data: FrontierData, ax: Axes) -> Marks:
     if data.target is not None:
         ax.axvline(data.target, color=PALETTE[1], linewidth=1.0, dashes=(5, 2), label="target C")
     lows = [np.nanmin(data.loss), np.nanmin(line.y), data.E or np.inf]
-    _plain_log_ticks(
-        ax, 0.98 * float(min(lows)), 1.02 * float(max(np.nanmax(data.loss), line.y[0]))
-    )
+    plain_log_ticks(ax, 0.98 * float(min(lows)), 1.02 * float(max(np.nanmax(data.loss), line.y[0])))
     ax.text(
         data.limit,
         0.985,
@@ -367,12 +366,23 @@ def _drawn(data: Data, fonttype: Literal["none", "path"]) -> tuple[str, Marks]:
         elif isinstance(data, AllocationData):
             figure = Figure((PAGE, 3.3), layout="constrained")
             marks = draw_allocation(data, _flat(figure.subplots(1, 2)))
+        elif isinstance(data, EffectiveData):
+            marks, figure = _effective(data)
         else:
             figure = Figure((PAGE, 4.4), layout="constrained")
             marks = draw_residuals(data, _flat(figure.subplots(2, 2)))
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue(), marks
+
+
+def _effective(data: EffectiveData) -> tuple[Marks, Figure]:
+    from scaling.reporting.figures_effective import draw_effective, shape_of
+
+    rows, columns = shape_of(data)
+    figure = Figure((PAGE, 0.4 + 2.4 * rows), layout="constrained")
+    axes = _flat(figure.subplots(rows, columns, squeeze=False))
+    return draw_effective(data, axes), figure
 
 
 def _flat(axes: Array | Any) -> list[Axes]:

@@ -210,6 +210,13 @@ def _condition(
     return keep
 
 
+def _names(texts: list[str], of_groups: bool) -> pd.Series:
+    """Return names, None where missing; beside other groups, one may be called "none"."""
+    filled = {text.lower() for text in texts} - MISSING
+    missing = MISSING - {"none"} if of_groups and filled else MISSING
+    return pd.Series([t if t.lower() not in missing else None for t in texts], dtype=object)
+
+
 def _typed(resolved: Resolved, columns: LazyColumns) -> tuple[pd.DataFrame, list[Fault]]:
     """Convert known columns; the faults of all of them are gathered."""
     faults: list[Fault] = []
@@ -222,8 +229,7 @@ def _typed(resolved: Resolved, columns: LazyColumns) -> tuple[pd.DataFrame, list
             cells = columns[header]  # text stays object: pandas would infer its own kind of text
             typed[header] = pd.Series(cells, dtype=object) if cells.dtype == object else cells
         elif column.kind == "text":
-            missing = (text if text.lower() not in MISSING else None for text in texts_of(values))
-            typed[header] = pd.Series(list(missing), dtype=object)
+            typed[header] = _names(texts_of(values), header == "group")
         else:
             reading = resolved.columns[header]
             counts = column.kind == "count"

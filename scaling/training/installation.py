@@ -29,6 +29,11 @@ import importlib, json, sys
 importlib.import_module(sys.argv[2])
 print(json.dumps({"version": str(sys.modules[sys.argv[1]].__version__)}))
 """
+VISION = """
+import json
+from scaling.training.vision import load
+print(json.dumps({"version": str(load().__version__)}))
+"""
 TORCH = """
 import json
 import torch
@@ -129,28 +134,28 @@ def core_checks() -> Iterator[Check]:
     yield Check("scaling", "from a checkout" if version == "unknown" else version)
     for name, module in CORE.items():
         said, why = _said(VERSION, name, module)
-        yield _broken(name, why) if why else Check(name, said["version"])
+        yield broken(name, why) if why else Check(name, said["version"])
 
 
 def torch_checks() -> Iterator[Check]:
-    """Look at torch and at its torchvision, which nothing here needs yet."""
+    """Look at torch, and at its torchvision, which tasks with images need."""
     if not installed("torch"):
         yield _absent("torch", "train", optional=False)
         return
     seen = torch_seen()
     if not seen.version:
-        yield _broken("torch", seen.why)
+        yield broken("torch", seen.why)
         return
     if not seen.multiplies:
-        yield _broken("torch", seen.why or "a wrong product", f"{seen.version} does not multiply")
+        yield broken("torch", seen.why or "a wrong product", f"{seen.version} does not multiply")
         return
     yield Check("torch", f"{seen.version}, multiplies")
     if not installed("torchvision"):
         yield _absent("torchvision", "train")
         return
-    said, why = _said(VERSION, "torchvision", "torchvision")
+    said, why = _said(VISION)
     if why:
-        yield _broken("torchvision", why, optional=True)
+        yield broken("torchvision", why, optional=True)
     else:
         yield Check("torchvision", said["version"])
 
@@ -190,9 +195,7 @@ def _absent(name: str, extra: str, missing: str = "", optional: bool = True) -> 
     return Check(name, found, "SC001", f"pip install 'scaling-study[{extra}]'", optional)
 
 
-def _broken(
-    name: str, why: str, found: str = "cannot be imported", optional: bool = False
-) -> Check:
+def broken(name: str, why: str, found: str = "cannot be imported", optional: bool = False) -> Check:
     """Say that a package is there and does not work."""
     both = "torch torchvision"  # each torchvision needs one torch
     mend = f"pip install --force-reinstall {both if name in both else name}"

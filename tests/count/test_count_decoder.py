@@ -110,7 +110,9 @@ def test_beyond_the_ends_by_more_than_half_a_step_there_is_no_size(half_steps):
 
 def test_families_by_name():
     assert get("decoder") is DECODER
-    assert list(FAMILIES) == ["decoder", "encoder", "vit", "resnet"]
+    assert list(FAMILIES) == [
+        "decoder", "encoder", "vit", "resnet", "vgg", "mobilenet", "mlp", "recommender", "table",
+    ]  # fmt: skip
     assert all(get(name) is family and family.name == name for name, family in FAMILIES.items())
     with pytest.raises(ConfigError) as caught:
         get("decodr")

@@ -9,7 +9,7 @@ import random
 import pytest
 import torch
 
-from scaling.count import DECODER, ENCODER, RESNET, VIT
+from scaling.count import DECODER, ENCODER, MLP, MOBILENET, RECOMMENDER, RESNET, VGG, VIT
 from tests.count import torch_models, torchvision_models
 from tests.count.torch_models import counted, grouped
 
@@ -74,6 +74,25 @@ RESNETS = [
     ),
     *(RESNET.shape(64, {"depth": depth}) for depth in ("18", "34", "50", "101", "152")),
 ]  # fmt: skip
+VGGS = [
+    VGG.shape(64, {"classifier": "full", "depth": depth, "image": image, "classes": classes})
+    for depth in ("11", "13", "16", "19")
+    for image, classes in ((224, 1000), (32, 10), (77, 5))
+]
+MOBILENETS = [
+    MOBILENET.shape(percent, {"image": image, "classes": classes})
+    for percent in (5, 13, 20, 35, 50, 67, 75, 100, 130, 140, 233)
+    for image, classes in ((224, 1000), (45, 10))
+]
+MLPS = list(
+    draws(MLP, 16, dial=(1, 5, 64), inputs=(3, 784), outputs=(1, 10), layers=(1, 2, 4), biases=BOOL)
+)
+RECOMMENDERS = list(
+    draws(
+        RECOMMENDER, 16, dial=(1, 5, 32), users=(3, 100), items=(2, 50), layers=(1, 2, 3),
+        hidden_ratio=(0.3, 1, 2.5),
+    )
+)  # fmt: skip
 
 
 def text_group(shape):
@@ -113,6 +132,16 @@ def image_group(name, tensor):
 def convolution_group(name, tensor):
     """Groups of a residual network: four dimensions are a convolution's, one a norm's."""
     return "head" if name.startswith("fc") else "conv" if tensor.ndim == 4 else "norms"
+
+
+def classifier_group(name, tensor):
+    """Groups of torchvision's VGG and MobileNetV2; a depthwise filter sees one channel."""
+    if name.startswith("classifier"):
+        return "head" if name.split(".")[1] in ("1", "6") else "classifier"
+    if tensor.ndim == 4:
+        return "depthwise" if tensor.shape[1] == 1 else "conv"
+    # torchvision's VGG has a convolution, its norm and a ReLU in turn; only norms have a 1d weight
+    return "norms"
 
 
 def built(family, build, shape, requires_grad=True, device=None):
@@ -167,6 +196,87 @@ def test_residual_networks(shape):
     check(RESNET, torchvision_models.resnet, shape, convolution_group)
 
 
+@pytest.mark.parametrize("shape", VGGS, ids=str)
+def test_plain_convolutional_networks(shape):
+    counts = VGG.counts(shape)
+    model, inputs = built(VGG, torchvision_models.vgg, shape, device="meta")
+    found = grouped(model, classifier_group)
+    found["norms"] -= counts.groups["biases"]  # one for each of a norm's two vectors
+    assert found == {k: v for k, v in counts.groups.items() if k != "biases"}
+    assert counts.groups["norms"] == 2 * counts.groups["biases"]
+    assert counted(model, inputs) == (BATCH * counts.forward, BATCH * counts.training)
+
+
+@pytest.mark.parametrize("shape", MOBILENETS, ids=str)
+def test_mobile_networks(shape):
+    """Torch's counter takes the gradient of depthwise filters for that of full ones."""
+    counts = MOBILENET.counts(shape)
+    model, inputs = built(MOBILENET, torchvision_models.mobilenet, shape, device="meta")
+    assert grouped(model, classifier_group) == counts.groups
+    channels, extra = [], 0
+
+    def hook(layer, _, output):
+        nonlocal extra
+        if layer.groups > 1:
+            channels.append(layer.groups)
+            extra += 2 * output.numel() * layer.weight[0].numel() * (layer.groups - 1)
+
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(hook)
+    forward, training = counted(model, inputs)
+    assert len(channels) == 17
+    assert forward == BATCH * counts.forward
+    assert training - extra == BATCH * counts.training
+
+
+@pytest.mark.parametrize("shape", MLPS, ids=str)
+def test_fully_connected_networks(shape):
+    bias, width = bool(shape["biases"]), shape["width"]
+    layers = [torch.nn.Linear(shape["inputs"], width, bias=bias)]
+    layers += [torch.nn.Linear(width, width, bias=bias) for _ in range(shape["layers"] - 1)]
+    model = torch.nn.Sequential(*layers, torch.nn.Linear(width, shape["outputs"], bias=bias))
+    counts = MLP.counts(shape)
+    last = str(shape["layers"])
+
+    def group_of(name, tensor):
+        head = name.split(".")[0] == last
+        return "head" if head else "dense" if tensor.ndim == 2 else "biases"
+
+    assert grouped(model, group_of) == {k: v for k, v in counts.groups.items() if v}
+    inputs = torch.zeros(BATCH, shape["inputs"], requires_grad=True)
+    assert counted(model, inputs) == (BATCH * counts.forward, BATCH * counts.training)
+    inputs = inputs.detach()
+    assert counted(model, inputs)[1] == BATCH * counts.conventions()["exact"]
+
+
+class Pairs(torch.nn.Module):
+    """Tables and a tower, written apart from the counts."""
+
+    def __init__(self, shape):
+        super().__init__()
+        w, h = shape["width"], shape["hidden"]
+        self.users = torch.nn.Embedding(shape["users"], w)
+        self.items = torch.nn.Embedding(shape["items"], w)
+        layers = [torch.nn.Linear(3 * w, h)]
+        layers += [torch.nn.Linear(h, h) for _ in range(shape["layers"] - 1)]
+        self.dense, self.head = torch.nn.Sequential(*layers), torch.nn.Linear(h, 1)
+
+    def forward(self, rows):
+        user, item = self.users(rows), self.items(rows)
+        return self.head(self.dense(torch.cat([user, item, user * item], dim=1)))
+
+
+@pytest.mark.parametrize("shape", RECOMMENDERS, ids=str)
+def test_recommenders(shape):
+    counts, model = RECOMMENDER.counts(shape), Pairs(shape)
+    assert grouped(model, lambda name, _: name.split(".")[0]) == counts.groups
+    assert counts.embedding == counts.groups["users"] + counts.groups["items"]
+    found = counted(model, torch.zeros(BATCH, dtype=torch.long))
+    assert found == (BATCH * counts.forward, BATCH * counts.training)
+    assert counts.conventions()["exact"] == counts.training
+
+
 @pytest.mark.parametrize(
     ("family", "build", "shape"),
     [
@@ -189,6 +299,7 @@ def test_the_device_does_not_matter(family, build, shape):
         *((VIT, torchvision_models.vit, shape) for shape in VITS[::6]),
         *((VIT, torch_models.ViT, shape) for shape in PLAIN_VITS[::4]),
         *((RESNET, torchvision_models.resnet, shape) for shape in RESNETS[::5]),
+        *((VGG, torchvision_models.vgg, shape) for shape in VGGS[::4]),
     ],
     ids=named,
 )

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.count import DECODER, ENCODER, FAMILIES, RESNET, VIT
+from scaling.count import DECODER, ENCODER, FAMILIES, MOBILENET, RESNET, TABLE, VGG, VIT, solve
+from scaling.errors import ConfigError
 
 GPT2 = {
     "vocabulary": 50257, "context": 1024, "head_width": 64, "tied": True, "norm": "layernorm",
@@ -84,6 +85,58 @@ def test_residual_networks(depth, total, multiply_adds):
     counts = count(RESNET, 64, depth=depth)
     assert counts.total == total
     assert counts.forward / 2 == pytest.approx(multiply_adds, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("depth", "total", "multiply_adds"),
+    [
+        ("11", 132_868_840, 7.609e9), ("13", 133_053_736, 11.308e9),
+        ("16", 138_365_992, 15.470e9), ("19", 143_678_248, 19.632e9),
+    ],
+)  # fmt: skip
+def test_vgg(depth, total, multiply_adds):
+    counts = count(VGG, 64, depth=depth, classifier="full")
+    assert counts.total == total
+    assert counts.forward / 2 == pytest.approx(multiply_adds, rel=1e-4)
+
+
+def test_vgg_with_the_mean_in_place_of_the_classifier():
+    full, pooled = count(VGG, 64, classifier="full"), count(VGG, 64)
+    assert pooled.groups["conv"] == full.groups["conv"]
+    assert (pooled.groups["classifier"], pooled.head) == (0, 1000 * 513)
+    assert full.groups["classifier"] == (512 * 49 + 1) * 4096 + 4097 * 4096
+    assert full.head == 1000 * 4097
+
+
+@pytest.mark.parametrize("depth", ["11", "19"])
+def test_an_image_too_small_for_five_pools_is_refused(depth):
+    assert VGG.shape(8, {"depth": depth, "image": 32})["image"] == 32
+    with pytest.raises(ConfigError) as caught:
+        VGG.shape(8, {"depth": depth, "image": 31})
+    assert caught.value.code == "SC012"
+
+
+def test_mobilenet():
+    """3.4 M parameters and 300 M multiply-adds in the paper; torchvision has 3,504,872."""
+    counts = count(MOBILENET, 100)
+    assert counts.total == 3_504_872
+    assert counts.forward / 2 == pytest.approx(0.301e9, rel=1e-3)
+    assert count(MOBILENET, 140).forward / 2 == pytest.approx(585e6, rel=0.01)
+    assert {35, 50, 75, 100, 130, 140} <= set(MOBILENET.dial({}))
+
+
+def test_the_capacities_of_tables():
+    grid = np.array(TABLE.dial({}))
+    assert (grid[0], grid[-1]) == (1, 10**9)
+    assert {10**k for k in range(10)} <= set(grid.tolist())
+    steps = grid[1:] / grid[:-1]
+    assert np.all(steps[grid[:-1] > 1000] == pytest.approx(1.03, abs=1e-3))
+    assert np.all(np.diff(grid[grid < 40]) == 1)
+    targets = np.array([1, 17, 1234.0, 7e8])
+    assert np.abs(grid[solve(TABLE, targets, {})] / targets - 1).max() < 0.016
+    counts = TABLE.counts(TABLE.shape(1000, {}))
+    assert (counts.N, counts.total, counts.forward) == (1000, 1000, 2000.0)
+    assert counts.conventions() == {"6n": 6000.0, "6n_body": 6000.0, "full": 6000.0}
 
 
 PORIAN = {
@@ -220,20 +273,26 @@ def test_units():
     text = {"vocabulary": 97, "context": 16}
     assert (DECODER.unit, DECODER.per_sequence(DECODER.shape(8, text))) == ("token", 16)
     assert (ENCODER.unit, ENCODER.per_sequence(ENCODER.shape(8, text))) == ("token", 16)
-    for family in (VIT, RESNET):
+    for family in (VIT, RESNET, VGG, MOBILENET, TABLE):
         assert (family.unit, family.per_sequence(family.shape(8, {}))) == ("example", 1)
 
 
-@pytest.mark.parametrize("family", [DECODER, ENCODER, VIT, RESNET])
+NEEDED = {
+    "decoder": PILE, "encoder": PILE, "mlp": {"inputs": 20, "outputs": 3},
+    "recommender": {"users": 50, "items": 40},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES.values())
 def test_groups_make_up_the_parts(family):
-    options = {"vocabulary": 97, "context": 16} if family.unit == "token" else {"image": 32}
+    options = NEEDED.get(family.name, {})
     rng = np.random.default_rng(0)
     dials = rng.choice(np.asarray(family.dial(options)), 20)
     for dial in dials.tolist():
         counts = family.counts(family.shape(dial, options))
         assert all(isinstance(n, int) and n >= 0 for n in counts.groups.values())
         assert sum(counts.groups.values()) == counts.total == counts.N + counts.embedding
-        assert counts.groups["head"] == counts.head
+        assert counts.groups.get("head", 0) == counts.head
 
 
 def test_the_page_names_all_that_is_counted():
@@ -241,7 +300,7 @@ def test_the_page_names_all_that_is_counted():
     page = (Path(__file__).parents[2] / "docs" / "counting.md").read_text(encoding="utf-8")
     names = set(count(DECODER, 8, **PILE).conventions())
     for family in FAMILIES.values():
-        options = PILE if family.unit == "token" else {}
+        options = NEEDED.get(family.name, {})
         names |= {family.name, *family.rules, *count(family, 8, **options).groups}
     names -= {"head"}  # a part and a group at once
     assert sorted(name for name in names if f"`{name}`" not in page) == []

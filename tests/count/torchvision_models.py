@@ -1,24 +1,13 @@
-"""torchvision's models, on machines whose torchvision lacks its binary operators too."""
+"""torchvision's models, for the counts to be held against."""
 
 import torch
 
+from scaling.training.vision import torchvision
+
 
 def load():
-    """Return ``torchvision.models``.
-
-    Built for CUDA, torchvision fails to register its operators beside a torch for CPU, and then
-    fails at import. Declaring them is enough, as no model here uses them.
-    """
-    try:
-        import torchvision.models as models
-    except RuntimeError as error:
-        if "operator torchvision::nms does not exist" not in str(error):
-            raise
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision.models as models
-    return models
+    """Return ``torchvision.models``."""
+    return torchvision().models
 
 
 def vit(shape):
@@ -74,3 +63,16 @@ class Narrow(torch.nn.Module):
     def forward(self, x):
         x = self.pool(self.bn1(self.conv1(x)).relu())
         return self.fc(self.layers(x).mean(dim=(2, 3)))
+
+
+def vgg(shape):
+    """Return torchvision's network, of published width and with the published classifier."""
+    name = f"vgg{shape['depth']}_bn"
+    assert (shape["width"], shape["full"], shape["channels"]) == (64, 1, 3)
+    return getattr(load(), name)(num_classes=shape["classes"])
+
+
+def mobilenet(shape):
+    """Return torchvision's network; its first layer has stride 2 and 3 channels."""
+    assert (shape["cifar_stem"], shape["channels"]) == (0, 3)
+    return load().mobilenet_v2(num_classes=shape["classes"], width_mult=shape["width"] / 100)

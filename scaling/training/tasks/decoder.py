@@ -92,7 +92,7 @@ class Decoder(nn.Module):
     def __init__(
         self,
         shape: Mapping[str, int],
-        embedding_sd: float,
+        embedding_sd: float = 0.5,
         attention_base: float | None = None,
         dropout: float = 0.0,
     ) -> None:

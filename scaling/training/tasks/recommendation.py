@@ -157,7 +157,8 @@ class Recommendation(Task):
 
     def build(self) -> nn.Module:
         """Build the tables and the tower of the point's shape."""
-        start = {"scale": self.start["embedding_sd"], "dropout": self.start.get("dropout", 0.0)}
+        names = {"embedding_sd": "scale", "dropout": "dropout"}
+        start = {own: self.start[name] for name, own in names.items() if name in self.start}
         return build(str(self.point["family"]), self.point["shape"], **start)
 
     def predicted(self, model: nn.Module, batch: Batch) -> Tensor:

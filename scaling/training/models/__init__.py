@@ -1,0 +1,1 @@
+"""Models in torch that realise the shapes of `scaling.count`, to the last parameter."""
