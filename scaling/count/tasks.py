@@ -57,6 +57,19 @@ MASKED = (
     Option("random", "number", 0.1, "share of the chosen that a random token replaces", low=0,
            high=1),
 )  # fmt: skip
+RECOMMENDATION = (
+    Option("target", "choice", "implicit", "whether (nats), or how much (squared error)",
+           choices=("implicit", "rating")),
+    Option("positive", "number", 0.5, "ratings from which on an example is a positive",
+           low=-1e6, high=1e6),
+    Option("negatives", "integer", 0, "drawn for each example; 0 where the data hold both",
+           low=0, high=1000),
+    Option("drawn", "choice", "uniform", "how negatives are drawn from the items of training",
+           choices=("uniform", "popular")),
+    Option("order", "choice", "shuffled", "order of the examples of the training period",
+           choices=("shuffled", "time")),
+)  # fmt: skip
+
 _KNOWN = (
     TaskKind("text", ("tokens",), ("decoder",)),
     TaskKind("masked", ("tokens",), ("encoder",), MASKED, more=1),
@@ -64,6 +77,7 @@ _KNOWN = (
     TaskKind("truth", ("truth",), ("table",)),
     TaskKind("examples", ("examples",), ("mlp",)),
     TaskKind("images", ("images",), IMAGES, AUGMENT),
+    TaskKind("recommendation", ("ratings",), ("recommender",), RECOMMENDATION),
 )
 TASKS: Mapping[str, TaskKind] = MappingProxyType({task.name: task for task in _KNOWN})
 EXTERNAL = "external"  # the source of data that another trainer reads

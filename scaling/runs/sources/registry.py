@@ -19,6 +19,8 @@ OURS = {
     "labelled": "labelled:LABELLED",
     "markov-classes": "markov_classes:MARKOV_CLASSES",
     "markov": "markov:MARKOV",
+    "movielens": "movielens:MOVIELENS",
+    "ratings": "ratings:RATINGS",
     "external": "external:EXTERNAL",
     "zipf": "zipf:ZIPF",
     "walk": "walk:WALK",

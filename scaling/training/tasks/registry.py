@@ -29,6 +29,7 @@ OURS = {
     "examples": "drawn:DrawnExamples",
     "images": "images:Images",
 }
+OURS = {"text": "text:Text", "recommendation": "recommendation:Recommendation"}
 
 
 def class_of(name: str, folder: Path | None = None) -> type[Task] | type[Computed]:
