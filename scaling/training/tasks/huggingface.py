@@ -156,7 +156,7 @@ def _head(make: Any, dial: int) -> str:
         with torch.device("meta"):
             model = make(dial)[0]
         out = model.model.get_output_embeddings()
-        return next(name for name, layer in model.named_modules() if layer is out)
+        return str(next(name for name, layer in model.named_modules() if layer is out))
     except Exception:  # noqa: BLE001 - counting says what is wrong
         return ""
 

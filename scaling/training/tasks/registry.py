@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 GROUP = "scaling.tasks"
 CODE = "code"  # folder of a sweep that holds the modules of a user's own tasks
-OURS = {"text": "text:Text", "masked": "masked:Masked", "classify": "classify:Classify"}
+OURS = {
+    "text": "text:Text",
+    "masked": "masked:Masked",
+    "classify": "classify:Classify",
+    "truth": "known:Known",
+    "examples": "drawn:DrawnExamples",
+    "images": "images:Images",
+    "recommendation": "recommendation:Recommendation",
+}
 
 
 def class_of(name: str, folder: Path | None = None) -> type[Task] | type[Computed]:
