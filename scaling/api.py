@@ -436,7 +436,7 @@ def sources_of(
     ConfigError
         SC012 for a study without a source; others as in `read_inputs`.
     """
-    from scaling.count.tasks import foreign
+    from scaling.count.tasks import HF, foreign
     from scaling.errors import ConfigError, Fault
     from scaling.planning.inputs import read_inputs
     from scaling.runs.manifest import resolve
@@ -458,11 +458,14 @@ def sources_of(
                 "a study of a finished table needs no plan: scaling study FILE.toml fits it",
             )
         )
-    counted = None
-    if ":" in study.model.family:
+    counted, manifest = None, None
+    if study.model.family.startswith(HF):
+        manifest = resolve(study.data.source, study.data.options, base)
+        counted = _configured(study, manifest)
+    elif ":" in study.model.family:
         counted = _counted(study, base)
     inputs = read_inputs(study, base, tuned=tuned, counted=counted)
-    return resolve(study.data.source, study.data.options, base), inputs
+    return manifest or resolve(study.data.source, study.data.options, base), inputs
 
 
 def _foreign(study: Study, base: Path | None) -> Foreign:
@@ -475,6 +478,23 @@ def _foreign(study: Study, base: Path | None) -> Foreign:
         raise MissingExtraError.of("torch", "train", "use a task of your own") from None
     data, model = study.data, study.model
     return describe(data.task, data.options, model.options, base, data.source is None)
+
+
+def _configured(study: Study, manifest: Manifest) -> dict[str, Any]:
+    """Count the models of a type of Hugging Face once, on torch's meta device."""
+    from scaling.count.tasks import LANGUAGE, TASKS
+    from scaling.errors import ConfigError, Fault, MissingExtraError
+
+    task, family = study.data.task, study.model.family
+    if task not in LANGUAGE:
+        expected = " or ".join(LANGUAGE)
+        raise ConfigError(Fault("SC012", "[data] task", f'"{task}" of family {family}', expected))
+    try:
+        from scaling.training.tasks.huggingface import count_config
+    except ModuleNotFoundError:
+        raise MissingExtraError.of("torch", "train", "count a model of Hugging Face") from None
+    vocabulary = study.model.vocabulary or manifest.vocabulary + TASKS[task].more
+    return count_config(family, study.model.options, vocabulary, task)
 
 
 def _counted(study: Study, base: Path | None) -> dict[str, Any]:
