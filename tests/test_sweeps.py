@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from typer.testing import CliRunner  # noqa: E402
+from typer.testing import CliRunner
 
-from scaling.cli.app import app  # noqa: E402
+from scaling.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted((ROOT / "sweeps").glob("*.toml"))

@@ -39,6 +39,17 @@ class TaskKind:
     more: int = 0
 
 
+AUGMENT = (
+    Option("augment", "choice", "none", "what is done to training images",
+           choices=("none", "crop-flip", "randaugment", "mixup")),
+    Option("crops", "switch", True, "randaugment and mixup come after crops and flips"),
+    Option("padding", "integer", 4, "largest shift of a crop [pixels]", 0, 64),
+    Option("flips", "switch", True, "half of the images are mirrored"),
+    Option("operations", "integer", 2, "of randaugment on each image", 1, 14),
+    Option("magnitude", "integer", 9, "of randaugment", 0, 30),
+    Option("alpha", "number", 0.2, "of mixup: shares are drawn from Beta(alpha, alpha)", 0.01, 100),
+)  # fmt: skip
+IMAGES = ("vit", "resnet", "vgg", "mobilenet")
 MASKED = (
     Option("share", "number", 0.15, "share of the positions of a window that are chosen, and "
            "predicted", low=0.001, high=1),
@@ -46,12 +57,27 @@ MASKED = (
     Option("random", "number", 0.1, "share of the chosen that a random token replaces", low=0,
            high=1),
 )  # fmt: skip
+RECOMMENDATION = (
+    Option("target", "choice", "implicit", "whether (nats), or how much (squared error)",
+           choices=("implicit", "rating")),
+    Option("positive", "number", 0.5, "ratings from which on an example is a positive",
+           low=-1e6, high=1e6),
+    Option("negatives", "integer", 0, "drawn for each example; 0 where the data hold both",
+           low=0, high=1000),
+    Option("drawn", "choice", "uniform", "how negatives are drawn from the items of training",
+           choices=("uniform", "popular")),
+    Option("order", "choice", "shuffled", "order of the examples of the training period",
+           choices=("shuffled", "time")),
+)  # fmt: skip
+
 _KNOWN = (
     TaskKind("text", ("tokens",), ("decoder",)),
     TaskKind("masked", ("tokens",), ("encoder",), MASKED, more=1),
     TaskKind("classify", ("labelled",), ("encoder",), more=1),
     TaskKind("truth", ("truth",), ("table",)),
     TaskKind("examples", ("examples",), ("mlp",)),
+    TaskKind("images", ("images",), IMAGES, AUGMENT),
+    TaskKind("recommendation", ("ratings",), ("recommender",), RECOMMENDATION),
 )
 TASKS: Mapping[str, TaskKind] = MappingProxyType({task.name: task for task in _KNOWN})
 EXTERNAL = "external"  # the source of data that another trainer reads

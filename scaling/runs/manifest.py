@@ -50,6 +50,8 @@ class Manifest:
         Path of the data on the machine that planned; it decides nothing.
     bytes_per_token : float or None
         Bytes of text in a token of the validation part, where the text is known.
+    names : tuple of str
+        Of the classes, where they have names.
     """
 
     source: str
@@ -63,12 +65,15 @@ class Manifest:
     facts: Mapping[str, int] = field(default_factory=dict)
     where: str | None = None
     bytes_per_token: float | None = None
+    names: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form that stands in every point of a plan."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
         found["options"] = dict(self.options)
-        for name in ("facts", "where", "bytes_per_token"):  # absent where there is nothing to say
+        found["names"] = list(self.names)
+        # absent where there is nothing to say
+        for name in ("facts", "where", "bytes_per_token", "names"):
             if not found[name]:
                 del found[name]
         return found
@@ -101,6 +106,7 @@ def resolve(
     return Manifest(
         source, _digest(made), made.vocabulary, made.train_units, made.validation_units,
         made.detail, made.entropy, options, facts, where, made.bytes_per_token,
+        made.names,
     )  # fmt: skip
 
 

@@ -159,13 +159,10 @@ def test_the_exponent_of_a_teacher_is_four_over_its_dimensions(tmp_path):
     model = {"family": "mlp", "options": {"inputs": 8, "outputs": 1, "layers": 2}}
     overrides = {"sequences": 128, "weight_decay": 0.0, "lr": 0.01, "warmup_steps": 200}
     recipe = {"name": "bytes-small", "overrides": overrides}
-    sizes = [60, 150, 400, 1000]
-    records = trained(
-        tmp_path, study("examples", "teacher", TEACHER, model, sizes, [1e6], recipe)
-    )
+    sizes = [100, 220, 450, 1000]
+    records = trained(tmp_path, study("examples", "teacher", TEACHER, model, sizes, [1e6], recipe))
     frame = pd.DataFrame([{"N": r["point"]["N"], "loss": r["loss"]} for r in records])
     fit = sc.fit(frame, "power-N", fixed={"E": 0.0}, bootstrap=0)
-    print(frame, fit.params)
     assert fit.params["alpha"] == pytest.approx(4 / TEACHER["dimensions"], rel=0.2)
 
 

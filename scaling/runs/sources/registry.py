@@ -19,6 +19,8 @@ OURS = {
     "labelled": "labelled:LABELLED",
     "markov-classes": "markov_classes:MARKOV_CLASSES",
     "markov": "markov:MARKOV",
+    "movielens": "movielens:MOVIELENS",
+    "ratings": "ratings:RATINGS",
     "external": "external:EXTERNAL",
     "zipf": "zipf:ZIPF",
     "walk": "walk:WALK",
@@ -31,6 +33,12 @@ OURS = {
     "regression": "truth:REGRESSION",
     "parity-examples": "parity:PARITY_EXAMPLES",
     "teacher": "teacher:TEACHER",
+    "shapes": "shapes:SHAPES",
+    "fashion-mnist": "idx:FASHION_MNIST",
+    "mnist": "idx:MNIST",
+    "cifar-10": "cifar:CIFAR_10",
+    "cifar-100": "cifar:CIFAR_100",
+    "image-folder": "image_folder:IMAGE_FOLDER",
 }
 
 

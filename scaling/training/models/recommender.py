@@ -26,12 +26,13 @@ class Recommender(nn.Module):
     def __init__(self, shape: Mapping[str, int], scale: float = 0.1, dropout: float = 0.0) -> None:
         super().__init__()
         width = shape["width"]
-        self.users = nn.Embedding(shape["users"], width)
-        self.items = nn.Embedding(shape["items"], width)
+        # of one name, by which recipes give tables a rate of their own
+        tables = [nn.Embedding(shape[name], width) for name in ("users", "items")]
+        self.embedding = nn.ModuleList(tables)
         tower = {"inputs": 3 * width, "outputs": 1, "layers": shape["layers"],
                  "width": shape["hidden"], "biases": 1}  # fmt: skip
         self.tower = MLP(tower, dropout)
-        for table in (self.users, self.items):
+        for table in tables:
             nn.init.normal_(table.weight, std=scale)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ class Recommender(nn.Module):
         It is a logit where the question is whether, and a rating less its mean where it is how
         much: the head starts at zero.
         """
-        user, item = self.users(users), self.items(items)
+        user, item = self.embedding[0](users), self.embedding[1](items)
         out: Tensor = self.tower(torch.cat([user, item, user * item], dim=-1)).squeeze(-1)
         return out
 

@@ -27,6 +27,8 @@ OURS = {
     "classify": "classify:Classify",
     "truth": "known:Known",
     "examples": "drawn:DrawnExamples",
+    "images": "images:Images",
+    "recommendation": "recommendation:Recommendation",
 }
 
 
