@@ -17,7 +17,7 @@ from scaling.planning.planner import Planner
 from scaling.planning.resolve import Laid, lay, points
 from scaling.planning.sections import Study
 from scaling.planning.sizes import Sizes
-from scaling.planning.study import check_study, laid_over
+from scaling.planning.study import changed, check_study
 from scaling.runs.files import canonical_json
 from scaling.runs.manifest import Manifest
 
@@ -37,17 +37,10 @@ def pretraining(study: Study) -> Study:
     for part in ("pretrain", "variant", "tuning", "prior", "fit", "smoke"):
         whole.pop(part, None)
     changes = study.pretrain.model_dump(mode="python", exclude_unset=True)
-    data = changes.get("data", {})
-    if "source" in data:  # other data: neither options nor limits of the study's own
-        kept = {k: v for k, v in whole["data"].items() if k == "task"}
-        whole["data"] = {**kept, **data}
-    else:
-        whole["data"] = laid_over({k: v for k, v in whole["data"].items() if k != "unique"}, data)
-    if "task" in data:
+    whole["data"] = {k: v for k, v in whole["data"].items() if k != "unique"}
+    if "task" in changes.get("data", {}):
         whole.pop("task", None)
-    for part in ("task", "recipe"):
-        if part in changes:
-            whole[part] = laid_over(whole.get(part) or {}, changes[part])
+    whole = changed(whole, {k: changes[k] for k in ("data", "task", "recipe") if k in changes})
     whole["design"] = {"kind": "points", "points": [[1.0, study.pretrain.D]]}
     whole["engine"] = {**(whole.get("engine") or {}), "keep": True}
     return check_study(whole, name="[pretrain]")

@@ -199,7 +199,7 @@ def shrink(study: Study) -> Study:
     changes: dict[str, Any] = {"fit": [_quick(fit) for fit in study.fit], "smoke": {}}
     if study.smoke:
         whole = study.model_dump(mode="python", by_alias=True, exclude_unset=True)
-        own = laid_over({k: v for k, v in whole.items() if k != "smoke"}, study.smoke)
+        own = changed({k: v for k, v in whole.items() if k != "smoke"}, study.smoke)
         if "design" in study.smoke:
             own["design"] = study.smoke["design"]
         other = study.smoke.get("data", {})
@@ -225,6 +225,19 @@ def shrink(study: Study) -> Study:
 
 def _quick(fit: FitSection) -> FitSection:
     return fit.model_copy(update={"bootstrap": min(fit.bootstrap, 100)})
+
+
+def changed(study: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study's sections with others laid over them.
+
+    Another data source has options of its own, so nothing of the old one's stays but the task.
+    """
+    out = laid_over(study, changes)
+    data = changes.get("data")
+    if isinstance(data, Mapping) and "source" in data:
+        task = {k: v for k, v in (study.get("data") or {}).items() if k == "task"}
+        out["data"] = {**task, **data}
+    return out
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

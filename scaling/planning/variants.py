@@ -13,7 +13,7 @@ from scaling.errors import Fault, Message, PlanError
 from scaling.planning.costing.cost import joint
 from scaling.planning.plan import Plan
 from scaling.planning.sections import Study
-from scaling.planning.study import check_study, laid_over
+from scaling.planning.study import changed, check_study
 
 PARTS = ("data", "task", "model", "design", "recipe", "pretrain", "machine")
 
@@ -33,11 +33,10 @@ def variants_of(study: Study) -> Iterator[tuple[str | None, Study]]:
     for variant in study.variant:
         changes = variant.model_dump(mode="python", exclude_unset=True)
         own = {k: v for k, v in whole.items() if k != "variant"}
-        for part in PARTS:
-            if changes.get(part) is False:
-                own.pop(part, None)
-            elif part in changes:
-                own[part] = laid_over(own.get(part) or {}, changes[part])
+        if changes.get("pretrain") is False:
+            own.pop("pretrain", None)
+        parts = {part: changes[part] for part in PARTS if isinstance(changes.get(part), dict)}
+        own = changed(own, parts)
         yield variant.name, check_study(own, name=f"variant {variant.name}")
 
 
