@@ -20,11 +20,11 @@ $(BIN)/python:
 	@touch $@
 
 .venv/.test: $(INPUTS)
-	$(PIP) -e '.[train,pdf,test,trackers,parquet,ray,slurm]'
+	$(PIP) -e '.[train,pdf,test,trackers,parquet,ray,slurm,hf]'
 	@touch $@ .venv/.demo
 
 .venv/.lint: $(INPUTS)
-	$(PIP) -e '.[train,pdf,test,trackers,parquet,ray,slurm,lint]'
+	$(PIP) -e '.[train,pdf,test,trackers,parquet,ray,slurm,hf,lint]'
 	@touch $@ .venv/.test .venv/.demo
 
 .venv/.docs: $(INPUTS)

@@ -18,7 +18,7 @@ from scaling.cli.app import app
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "commands.md"
 COMMANDS = ["study", "sweep plan", "sweep run", "sweep status", "sweep logs", "sweep cancel",
-            "sweep suggest", "import", "check", "fit",
+            "sweep classes", "sweep suggest", "import", "check", "fit",
             "predict", "compare", "report", "data list", "data fetch", "laws list",
             "laws show", "bench", "doctor", "explain"]  # fmt: skip
 HEAVY = ["matplotlib", "numpy", "pandas", "scipy", "seaborn", "sympy", "torch"]

@@ -40,6 +40,7 @@ ONLY_IN = {
     "jinja2": ("reporting/html.py",),
     "typst": ("reporting/pdf.py",),
     "pooch": ("runs/public.py",),
+    "PIL": ("runs/sources/decoding.py",),
     "pyarrow": ("runs/formats/columnar.py",),
     "tensorboard": ("runs/importers/events.py", "training/trackers/tensorboard.py"),
     "wandb": ("runs/importers/wandb.py", "training/trackers/wandb.py"),
@@ -47,6 +48,9 @@ ONLY_IN = {
     "mlflow": ("training/trackers/mlflow.py",),
     "ray": ("training/engines/ray",),
     "submitit": ("training/engines/slurm",),
+    "tokenizers": ("runs/sources/tokenizer.py",),
+    "datasets": ("runs/sources/huggingface.py",),
+    "transformers": ("training/tasks/huggingface.py",),
     "sqlalchemy": (),
     "tensorflow": (),
 }

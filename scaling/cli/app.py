@@ -65,6 +65,7 @@ for _module in (
     "study",
     "plan",
     "sweep",
+    "classes",
     "following",
     "import_",
     "check",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,7 @@ def study(
     from scaling.fitting.analyse import combine
     from scaling.fitting.effective import asked
     from scaling.planning.study import read_study, shrink
+    from scaling.runs.costs import costs_of
 
     how = How.of(engine, workers, device, profile, track, deadline)
     checked = read_study(file)
@@ -70,6 +72,8 @@ def study(
     for read, found in made:
         show(read, found)
     fits = combine([found for _, found in made])
+    if checked.data.table is None and (costs := costs_of(out)):
+        fits = replace(fits, provenance={**fits.provenance, "costs": costs})
     fits.save(out / "fit.json")
     write_report(
         fits,

@@ -34,7 +34,9 @@ OPTIONS = (
     Option("segments", "integer", 2, "learned vectors for segments", low=0, high=1000),
     Option("transform", "switch", True, "the head has a square layer and a norm of its own"),
     Option("tied", "switch", True, "the head is the input embedding"),
-)
+    Option("classes", "integer", 0, "a head over the mean of all positions for so many classes, "
+           "in place of the one for tokens; 0 for none", low=0, high=1_000_000),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class EncoderShape:
         1 for biases, learned positions, a transform in the head, a tied head.
     segments : int
         Learned vectors for segments.
+    classes : int
+        Outputs of a head for classes, which takes the place of the one for tokens; 0 for none.
     """
 
     vocabulary: int
@@ -65,6 +69,7 @@ class EncoderShape:
     segments: int
     transform: int
     tied: int
+    classes: int = 0
 
 
 class Encoder(Ruled):
@@ -82,7 +87,7 @@ class Encoder(Ruled):
     def shape(self, dial: int, options: Mapping[str, Any]) -> dict[str, int]:
         """Return the shape at a value of the dial; its keys are those of `EncoderShape`."""
         settings = self.settings(options)
-        return {
+        shape = {
             "vocabulary": settings["vocabulary"],
             "context": settings["context"],
             **self.rules[settings["rule"]].core(dial, settings),
@@ -93,6 +98,9 @@ class Encoder(Ruled):
             "transform": int(settings["transform"]),
             "tied": int(settings["tied"]),
         }
+        if settings["classes"]:  # the other head is not there, and what it is like says nothing
+            shape |= {"transform": 0, "tied": 0, "classes": settings["classes"]}
+        return shape
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
         """Count a shape; the formulas stand in ``docs/counting.md``."""
@@ -100,7 +108,8 @@ class Encoder(Ruled):
         blocks = Blocks(s.layers, s.width, s.ffn, s.width, norm=s.norm, biases=bool(s.biases))
         table, square = s.vocabulary * s.width, s.transform * s.width**2
         transform = square + s.transform * (s.biases + s.norm) * s.width
-        head = table + transform + s.biases * s.vocabulary
+        outputs = s.classes or s.vocabulary
+        head = outputs * s.width + transform + s.biases * outputs
         groups = {
             "attention": blocks.attention,
             "mlp": blocks.mlp,
@@ -112,7 +121,8 @@ class Encoder(Ruled):
             "segments": s.segments * s.width,
         }
         attention = blocks.scores(s.layers * s.context)
-        forward = 2.0 * (blocks.matrices + square + table) + attention
+        read = table if not s.classes else s.classes * s.width / s.context  # once a sequence
+        forward = 2.0 * (blocks.matrices + square + read) + attention
         return Counts(
             body=blocks.matrices + blocks.norms + blocks.bias,
             head=head,

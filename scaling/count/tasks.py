@@ -39,6 +39,24 @@ class TaskKind:
     more: int = 0
 
 
+AUGMENT = (
+    Option("augment", "choice", "none", "what is done to training images",
+           choices=("none", "crop-flip", "randaugment", "mixup")),
+    Option("crops", "switch", True, "randaugment and mixup come after crops and flips"),
+    Option("padding", "integer", 4, "largest shift of a crop [pixels]", 0, 64),
+    Option("flips", "switch", True, "half of the images are mirrored"),
+    Option("operations", "integer", 2, "of randaugment on each image", 1, 14),
+    Option("magnitude", "integer", 9, "of randaugment", 0, 30),
+    Option("alpha", "number", 0.2, "of mixup: shares are drawn from Beta(alpha, alpha)", 0.01, 100),
+)  # fmt: skip
+IMAGES = ("vit", "resnet", "vgg", "mobilenet")
+MASKED = (
+    Option("share", "number", 0.15, "share of the positions of a window that are chosen, and "
+           "predicted", low=0.001, high=1),
+    Option("masked", "number", 0.8, "share of the chosen that the mask replaces", low=0, high=1),
+    Option("random", "number", 0.1, "share of the chosen that a random token replaces", low=0,
+           high=1),
+)  # fmt: skip
 RECOMMENDATION = (
     Option("target", "choice", "implicit", "whether (nats), or how much (squared error)",
            choices=("implicit", "rating")),
@@ -54,6 +72,11 @@ RECOMMENDATION = (
 
 _KNOWN = (
     TaskKind("text", ("tokens",), ("decoder",)),
+    TaskKind("masked", ("tokens",), ("encoder",), MASKED, more=1),
+    TaskKind("classify", ("labelled",), ("encoder",), more=1),
+    TaskKind("truth", ("truth",), ("table",)),
+    TaskKind("examples", ("examples",), ("mlp",)),
+    TaskKind("images", ("images",), IMAGES, AUGMENT),
     TaskKind("recommendation", ("ratings",), ("recommender",), RECOMMENDATION),
 )
 TASKS: Mapping[str, TaskKind] = MappingProxyType({task.name: task for task in _KNOWN})

@@ -26,8 +26,6 @@ from scaling.fitting import objectives
 from scaling.fitting.data import Data
 from scaling.fitting.effective_alone import fitted_alone
 from scaling.fitting.effective_cells import (
-    BEYOND,
-    Cells,
     Reference,
     as_rows,
     band,
@@ -38,7 +36,8 @@ from scaling.fitting.effective_cells import (
 from scaling.fitting.effective_curve import Curve, Runs, nearest
 from scaling.fitting.effective_joint import multiplier, transfer
 from scaling.fitting.effective_result import FORMS, Effective, Treatment, Verdict
-from scaling.fitting.effective_text import between, interval_kind, many, sentence
+from scaling.fitting.effective_text import interval_kind, sentence
+from scaling.fitting.effective_told import about_cells, about_reference, about_slopes
 from scaling.fitting.estimate import estimate
 from scaling.fitting.inputs import (
     data_of,
@@ -56,9 +55,6 @@ from scaling.runs.table import RunsTable, clusters
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
-FAR = float(np.log(3.0))  # beyond the reference's data, from which extrapolation is warned of
-FEW_CLUSTERS = 6  # of one group, below which its intervals are said to be too narrow
-WIDE = 2.0  # of the reference's beta: interval over estimate
 
 
 @dataclass(frozen=True)
@@ -119,7 +115,7 @@ def effective_data(
     gathered = {name: _gathered(table, chosen, name, rows) for name, rows in members.items()}
     reference = _reference(table, ask.reference, gathered.pop(ask.reference), chosen)
     treatments: list[Treatment] = []
-    messages = _about(reference)
+    messages = about_reference(reference)
     for stream, (name, runs) in enumerate(gathered.items(), start=1):
         kept, told = _shared_sizes(reference, runs, name)
         if not len(kept):
@@ -227,28 +223,6 @@ def _shared_sizes(reference: Reference, runs: Runs, name: str) -> tuple[Runs, li
     return snapped, [Message("SC445", text)]
 
 
-def _about(reference: Reference) -> list[Message]:
-    """What limits the reference's curve."""
-    runs, found = reference.runs, reference.found
-    text = f"The reference's curve is a {reference.curve.title}, of {len(runs)} runs."
-    messages = [Message("SC440", text, "info")]
-    beta = found.columns().get("beta")
-    if beta is not None and len(beta) > 1:
-        tail = 50.0 * (1.0 - reference.level)
-        best = found.params["beta"]
-        spread = spread_about(best, beta, reference.factor, log=False)
-        lo, hi = np.percentile(spread, [tail, 100.0 - tail])
-        if hi - lo > WIDE * best:
-            text = (
-                f"The exponent of the reference's curve is not pinned down ({lo:.2f} to {hi:.2f}): "
-                "effective data outside its own range of data are guesses."
-            )
-            messages.append(Message("SC446", text))
-    if not found.certificate["converged"]:
-        messages.append(Message("SC408", "The fit of the reference's curve did not converge."))
-    return messages
-
-
 def _treatment(
     reference: Reference, runs: Runs, name: str, form: str, options: Options, stream: int
 ) -> Treatment:
@@ -256,14 +230,14 @@ def _treatment(
     cells = turned(reference, runs, stream)
     rows = as_rows(reference, cells)
     mean = mean_ratio(reference, cells)
-    messages = _limits(reference, cells, rows, mean, runs, name)
+    messages = about_cells(reference, cells, rows, mean, runs, name)
     made: dict[str, Any] = {"multiplier": {}, "transfer": {}}
     if form == "multiplier":
         start = float(np.clip(np.median(cells.log_ratio), -5.0, 5.0))
         made["multiplier"], told = multiplier(reference, runs, start, options)
         verdict = judged(made["multiplier"]["interval"])
         if made["multiplier"]["constant"] is False:
-            told.append(Message("SC443", _changing(name, made["multiplier"])))
+            told.append(Message("SC443", about_slopes(name, made["multiplier"])))
     else:
         verdict = judged(mean["interval"])
         made["transfer"], told = transfer(reference, runs, cells, verdict, options)
@@ -282,18 +256,6 @@ def _treatment(
     return replace(out, sentence=sentence(out, form, options.interval, kind))
 
 
-def _changing(name: str, found: dict[str, Any]) -> str:
-    """Say how the multiplier changes."""
-    parts = [
-        f"by {slope['slope']:+.2f} ({between(slope['interval'])}) per ln {variable}"
-        for variable, slope in found["slopes"].items()
-    ]
-    return (
-        f"One multiplier does not describe {name}: ln m changes {' and '.join(parts)} "
-        f"(p = {found['p']:.2g}). Read the multiplier of each cell."
-    )
-
-
 def judged(interval: Sequence[float] | None) -> Verdict:
     """Return on which side of 1 an interval of a factor lies."""
     if interval is None:
@@ -301,48 +263,6 @@ def judged(interval: Sequence[float] | None) -> Verdict:
     if interval[0] > 1.0:
         return "helps"
     return "hurts" if interval[1] < 1.0 else "no evidence"
-
-
-def _limits(
-    reference: Reference,
-    cells: Cells,
-    rows: Sequence[dict[str, Any]],
-    mean: dict[str, Any],
-    runs: Runs,
-    name: str,
-) -> list[Message]:
-    """What a reader must know of the cells."""
-    messages = []
-    reach = [row["reach"] for row in rows]
-    low, high = (np.log(r / cells.D) for r in reference.ranges(cells.N))
-    beyond = np.maximum(cells.log_ratio - high, low - cells.log_ratio)
-    far = np.isfinite(beyond) & (beyond > FAR)
-    outside = reach.count("above") + reach.count("below")
-    if outside:
-        text = (
-            f"In {outside} of {len(rows)} cells of {name} the effective data lie outside the "
-            "reference's range at that size: they are extrapolated, and labelled."
-        )
-        messages.append(Message("SC441", text, "warning" if far.any() else "info"))
-    lost = reach.count("unbounded")
-    if lost:
-        text = (
-            f"In {lost} of {len(rows)} cells {name} lies below the reference's fitted floor: no "
-            "amount of the reference's data gives that, and the effective data have a lower bound "
-            "only."
-        )
-        messages.append(Message("SC442", text))
-    if mean["cut"]:
-        text = (
-            f"{mean['cut']} of {len(rows)} cells of {name} count in the mean as {BEYOND:g} times "
-            f"beyond the reference's data and no more; the mean is {mean['bound'] or 'cut both'}"
-        )
-        messages.append(Message("SC442", text + (" this." if mean["bound"] else " ways.")))
-    few = len(np.unique(runs.labels))
-    if few < FEW_CLUSTERS and len(cells.draws):
-        text = f"{name} has {many(few, 'independent run')}: its intervals are too narrow."
-        messages.append(Message("SC412", text))
-    return messages
 
 
 def _curve_block(reference: Reference) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def make_plan(
     before = None
     if first is not None and len(laid):
         before = plan_first(study, laid, *first)
-        asked = replace(planner.asked, starts=starts(before, dict.fromkeys(laid.members.texts)))
+        used = {laid.members.texts[k] for k in laid.members.of[laid.rows].tolist()}
+        asked = replace(planner.asked, starts=starts(before, dict.fromkeys(sorted(used))))
     else:
         asked = planner.asked
     ordered, laid, repeated = _ordered(planner, asked, laid, "" if stage == "main" else "/tuning")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling.errors import Fault, PlanError
 from scaling.planning import designs
@@ -14,9 +16,12 @@ from scaling.planning.plan import Plan
 from scaling.planning.planner import Planner
 from scaling.planning.resolve import Laid, lay, points
 from scaling.planning.sections import Study
+from scaling.planning.sizes import Sizes
 from scaling.planning.study import check_study, laid_over
 from scaling.runs.files import canonical_json
 from scaling.runs.manifest import Manifest
+
+HEAD = frozenset({"classes", "transform", "tied"})  # of a shape: what belongs to its head alone
 
 
 def pretraining(study: Study) -> Study:
@@ -69,7 +74,7 @@ def plan_first(study: Study, laid: Laid, first: Study, manifest: Manifest, input
     """
     assert study.pretrain is not None
     planner = Planner(first, manifest, inputs)
-    sizes = np.unique(laid.N)
+    sizes = _sizes(laid, planner.asked.sizes)
     nothing = np.full(len(sizes), np.nan)
     cells = designs.Cells(
         sizes,
@@ -93,6 +98,23 @@ def plan_first(study: Study, laid: Laid, first: Study, manifest: Manifest, input
     return Plan(tuple(found_points), (), (), (), total, None, planner.cost, first)
 
 
+def body_of(shape: Mapping[str, Any]) -> str:
+    """Canonical JSON of what a shape says of the body: heads may differ between the stages."""
+    return canonical_json({k: v for k, v in shape.items() if k not in HEAD})
+
+
+def _sizes(laid: Laid, sizes: Sizes) -> NDArray[np.float64]:
+    """N of the models of the first stage that have the bodies of those laid out, in order.
+
+    N itself differs where the heads do.
+    """
+    members = laid.members
+    wanted = {body_of(members.shapes[k]) for k in np.unique(members.of[laid.rows]).tolist()}
+    family, options = sizes.family, sizes.options
+    same = [body_of(family.shape(dial, options)) in wanted for dial in sizes.dials]
+    return sizes.N[same] if any(same) else np.unique(laid.N)
+
+
 def starts(first: Plan, wanted: Mapping[str, Any]) -> dict[str, str]:
     """Id of the run that each shape starts from, by the shape's canonical JSON.
 
@@ -101,10 +123,12 @@ def starts(first: Plan, wanted: Mapping[str, Any]) -> dict[str, str]:
     PlanError
         SC012 if a shape has none: the two stages build different models.
     """
-    found = {canonical_json(dict(p.shape)): p.id for p in first}
+    bodies = {body_of(p.shape): p.id for p in first}
+    found = {}
     for text in wanted:
-        if text not in found:
-            other = next(iter(found), "none")
+        found[text] = bodies.get(body_of(json.loads(text)), "")
+        if not found[text]:
+            other = next(iter(bodies), "none")
             raise PlanError(
                 Fault(
                     "SC012",

@@ -292,8 +292,17 @@ def _unique(asked: Asked) -> int:
         if asked.unique < unit:
             expected = f"at least the {unit} of one sequence"
             raise PlanError(Fault("SC012", "[data] unique", f"{asked.unique:g}", expected))
+        if asked.unique < _classes(asked):
+            found = f"{asked.unique:g} images of {_classes(asked)} classes"
+            raise PlanError(Fault("SC333", "[data] unique", found, "one image of each class"))
         there = min(there, round(asked.unique))
     return max(1, there // unit * unit)
+
+
+def _classes(asked: Asked) -> int:
+    """Classes of images, of each of which a run must see one; 0 for other data."""
+    facts = asked.manifest.facts
+    return int(facts["classes"]) if "image" in facts else 0
 
 
 def _unit(asked: Asked) -> int:
@@ -312,6 +321,10 @@ def _reasons(asked: Asked, settings: Settings, batch: NDArray[np.int64]) -> dict
     }
     for i in np.flatnonzero((warmup >= steps) & (steps >= MIN_STEPS)):
         why[int(i)] = f"warms up for {warmup[i]} of its {steps[i]} steps: {asked.recipe.name}"
+    if asked.epochs is not None and _classes(asked):
+        own = steps * batch / asked.epochs
+        for i in np.flatnonzero((own < _classes(asked)) & (steps >= MIN_STEPS)):
+            why[int(i)] = f"{own[i]:.3g} images cannot show all {_classes(asked)} classes"
     if asked.most_epochs is not None:
         most, name = asked.most_epochs * unique, "epochs" if asked.epochs else "max_epochs"
         for i in np.flatnonzero((steps * batch > most) & (steps >= MIN_STEPS)):

@@ -10,6 +10,7 @@ from scaling.fitting.result import Fits
 from scaling.reporting import decisions, sections
 from scaling.reporting.answer import answer, answer_without_surface
 from scaling.reporting.context import Context, note_of, without_paths
+from scaling.reporting.costs import costs_sections
 from scaling.reporting.document import Block, Document, Paragraph, Section, Verdict
 from scaling.reporting.effective import effective_sections, effective_verdicts
 
@@ -64,6 +65,7 @@ def build(
         body += decisions.sensitivity_section(fit, context.subject(fit))
     for fit in fits.fits:
         body += sections.evidence_sections(fit, context)
+    body += costs_sections(fits.provenance.get("costs") or [])
     body.append(sections.notes_section(fits))
     body.append(sections.method_section(context))
     body.append(sections.provenance_section(context))

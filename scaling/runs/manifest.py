@@ -48,6 +48,10 @@ class Manifest:
         What a model's shape must agree with, by the name of the family's option.
     where : str or None
         Path of the data on the machine that planned; it decides nothing.
+    bytes_per_token : float or None
+        Bytes of text in a token of the validation part, where the text is known.
+    names : tuple of str
+        Of the classes, where they have names.
     """
 
     source: str
@@ -60,12 +64,16 @@ class Manifest:
     options: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, int] = field(default_factory=dict)
     where: str | None = None
+    bytes_per_token: float | None = None
+    names: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form that stands in every point of a plan."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
         found["options"] = dict(self.options)
-        for name in ("facts", "where"):  # absent where there is nothing to say
+        found["names"] = list(self.names)
+        # absent where there is nothing to say
+        for name in ("facts", "where", "bytes_per_token", "names"):
             if not found[name]:
                 del found[name]
         return found
@@ -97,7 +105,8 @@ def resolve(
     facts = {name: int(value) for name, value in made.facts.items()}
     return Manifest(
         source, _digest(made), made.vocabulary, made.train_units, made.validation_units,
-        made.detail, made.entropy, options, facts, where,
+        made.detail, made.entropy, options, facts, where, made.bytes_per_token,
+        made.names,
     )  # fmt: skip
 
 
@@ -144,6 +153,14 @@ def arrays(manifest: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
             )
         )
     return made.train, made.validation
+
+
+def bytes_per_token(manifest: Mapping[str, Any]) -> float | None:
+    """Bytes of text in a token of the validation part; None where there is no text behind it."""
+    known = manifest.get("bytes_per_token")
+    if known is None and manifest["source"] == "stdlib":  # older than the field, and all bytes
+        return 1.0
+    return None if known is None else float(known)
 
 
 def load(manifest: Mapping[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:

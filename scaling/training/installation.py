@@ -165,6 +165,7 @@ def extra_checks(track: Collection[str] = ()) -> Iterator[Check]:
     from scaling.training.trackers.base import NEEDS
 
     yield _extra("typst", ["typst"], "pdf")
+    yield _extra("transformers", ["transformers", "datasets", "tokenizers"], "hf")
     for name, needs in NEEDS.items():
         yield _extra(name, needs, "trackers", name not in track)
 

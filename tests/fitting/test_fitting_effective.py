@@ -1,10 +1,13 @@
 """Effective data: what was simulated is found, with intervals that cover, and limits are told."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import scaling as sc
+from scaling.errors import ScalingError
 from scaling.fitting import effective as module
+from scaling.fitting.intervals import resample
 from tests.effective_runs import DATA, loss_of, times, transferred, treated_runs
 
 ONE = (4e6,)
@@ -91,7 +94,9 @@ def test_rectified_law_beside_the_power_law():
 
 
 @pytest.mark.parametrize(
-    ("worth", "form"), [(times(1.8), "multiplier"), (transferred(2e5, 0.3), "transfer")]
+    ("worth", "form"),
+    [(times(1.8), "multiplier"), (transferred(2e5, 0.3), "transfer")],
+    ids=["multiplier", "transfer"],
 )
 def test_intervals_cover(alone, worth, form):
     inside, cells = [], []
@@ -211,18 +216,12 @@ def test_another_response_and_no_size(alone):
 def test_several_groups_and_another_column(alone):
     table = treated_runs(times(1.8), sizes=ONE, names=("plain", "flip"))
     more = table[table.group == "flip"].assign(group="mixup", loss=lambda t: 1.03 * t.loss)
-    table = sc_concat(table, more).rename(columns={"group": "augmentation"})
+    table = pd.concat([table, more], ignore_index=True).rename(columns={"group": "augmentation"})
     made = sc.effective(table, reference="plain", group="augmentation", bootstrap=30)
     assert [t.group for t in made.treatments] == ["flip", "mixup"]
     frame = made.to_frame()
     assert list(frame.group.unique()) == ["flip", "mixup"]
     assert {"N", "D_F", "D_E", "ratio", "ratio_lo", "ratio_hi", "D_T_lo", "reach"} <= set(frame)
-
-
-def sc_concat(*parts):
-    import pandas as pd
-
-    return pd.concat(parts, ignore_index=True)
 
 
 def test_without_bootstrap_nothing_is_judged(alone):
@@ -240,8 +239,6 @@ def test_it_is_the_same_every_time(alone):
 
 
 def test_draws_are_made_within_each_group():
-    from scaling.fitting.intervals import resample
-
     labels, strata = np.arange(12), np.repeat([0, 1], [9, 3])
     weights = resample(labels, 0, 200, 0, strata)
     assert (weights[:, 9:].sum(axis=1) == 3).all()
@@ -272,16 +269,10 @@ def test_draws_are_made_within_each_group():
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(change, options, code, words):
     table = change(treated_runs(times(1.8), sizes=ONE))
-    with pytest.raises(sc_error()) as caught:
+    with pytest.raises(ScalingError) as caught:
         sc.effective(table, **{"reference": "none", "bootstrap": 5, **options})
     assert f"[{code}]" in str(caught.value)
     assert words in str(caught.value)
-
-
-def sc_error():
-    from scaling.errors import ScalingError
-
-    return ScalingError
 
 
 def test_the_truth_is_what_it_says():

@@ -37,6 +37,10 @@ class Made:
         by the name of the family's option.
     digest : str or None
         sha256 that stands for the data, where it is not that of the arrays themselves.
+    bytes_per_token : float or None
+        Bytes of text in a token of the validation part, where the text is known.
+    names : tuple of str
+        Of the classes, where they have names.
     """
 
     train: Arrays
@@ -48,6 +52,8 @@ class Made:
     entropy: float | None = None
     facts: Mapping[str, int] = field(default_factory=dict)
     digest: str | None = None
+    bytes_per_token: float | None = None
+    names: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -12,10 +12,33 @@ from scaling.runs.sources.base import Source
 GROUP = "scaling.sources"
 OURS = {
     "stdlib": "stdlib:STDLIB",
+    "stdlib-split": "stdlib:STDLIB_SPLIT",
+    "tokens": "tokens:TOKENS",
+    "text": "text:TEXT",
+    "huggingface": "huggingface:HUGGINGFACE",
+    "labelled": "labelled:LABELLED",
+    "markov-classes": "markov_classes:MARKOV_CLASSES",
     "markov": "markov:MARKOV",
     "movielens": "movielens:MOVIELENS",
     "ratings": "ratings:RATINGS",
     "external": "external:EXTERNAL",
+    "zipf": "zipf:ZIPF",
+    "walk": "walk:WALK",
+    "hmm": "hmm:HMM_SOURCE",
+    "hierarchy": "hierarchy:HIERARCHY",
+    "oracle": "truth:ORACLE",
+    "hutter": "truth:HUTTER",
+    "additive": "truth:ADDITIVE",
+    "parity": "truth:PARITY",
+    "regression": "truth:REGRESSION",
+    "parity-examples": "parity:PARITY_EXAMPLES",
+    "teacher": "teacher:TEACHER",
+    "shapes": "shapes:SHAPES",
+    "fashion-mnist": "idx:FASHION_MNIST",
+    "mnist": "idx:MNIST",
+    "cifar-10": "cifar:CIFAR_10",
+    "cifar-100": "cifar:CIFAR_100",
+    "image-folder": "image_folder:IMAGE_FOLDER",
 }
 
 

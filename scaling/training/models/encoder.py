@@ -81,12 +81,20 @@ class Encoder(nn.Module):
     pre : bool
     dropout : float
         Share of attention weights, and of what each half of a block adds, that is dropped.
+    embedding_sd : float, optional
+        Standard deviation of the embeddings at the start; one over the root of the width if None.
     """
 
-    def __init__(self, shape: Mapping[str, int], pre: bool = True, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        shape: Mapping[str, int],
+        pre: bool = True,
+        dropout: float = 0.0,
+        embedding_sd: float | None = None,
+    ) -> None:
         super().__init__()
         width, bias = shape["width"], bool(shape["biases"])
-        self.pre = pre
+        self.pre, self.embedding_sd = pre, embedding_sd
         self.embedding = nn.Embedding(shape["vocabulary"], width)
         self.positions = nn.Embedding(shape["context"], width) if shape["positions"] else None
         self.segments = nn.Embedding(shape["segments"], width) if shape["segments"] else None
@@ -110,7 +118,8 @@ class Encoder(nn.Module):
                     module, 0.0 if name.endswith(("proj", "down")) else module.in_features**-0.5
                 )
             elif isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+                std = self.embedding_sd or module.embedding_dim**-0.5
+                nn.init.normal_(module.weight, std=std)
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, T), T up to the context, to the states that the head reads, (B, T, d).
@@ -136,6 +145,43 @@ class Encoder(nn.Module):
         return logits
 
 
-def build(shape: Mapping[str, int], *, pre: bool = True, dropout: float = 0.0) -> Encoder:
+class Classifier(Encoder):
+    """An encoder whose states are averaged over the positions and read by a head for classes.
+
+    Its body has the names of `Encoder`, so that it can go on from one; its head starts at zero.
+
+    Parameters
+    ----------
+    shape, pre, dropout, embedding_sd
+        As of `Encoder`; ``classes`` of the shape is not 0.
+    """
+
+    def __init__(
+        self,
+        shape: Mapping[str, int],
+        pre: bool = True,
+        dropout: float = 0.0,
+        embedding_sd: float | None = None,
+    ) -> None:
+        super().__init__({**shape, "transform": 0, "tied": 0}, pre, dropout, embedding_sd)
+        del self.head
+        self.classifier = nn.Linear(shape["width"], shape["classes"], bias=bool(shape["biases"]))
+        for parameter in self.classifier.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T) to logits (B, classes)."""
+        logits: Tensor = self.classifier(self.hidden(tokens).mean(dim=1))
+        return logits
+
+
+def build(
+    shape: Mapping[str, int],
+    *,
+    pre: bool = True,
+    dropout: float = 0.0,
+    embedding_sd: float | None = None,
+) -> Encoder:
     """Return the model of a shape of the family ``encoder``."""
-    return Encoder(shape, pre, dropout)
+    made = Classifier if shape.get("classes") else Encoder
+    return made(shape, pre, dropout, embedding_sd)

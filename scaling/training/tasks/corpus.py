@@ -23,6 +23,7 @@ from scaling.runs.manifest import load
 from scaling.training.tasks.base import host_to
 
 RESIDENT = 0.25  # share of the free device memory that data may take
+MEMORY = 2**31  # most bytes that a process on a CPU copies; larger files stay memory-mapped
 
 
 class Corpus:
@@ -39,7 +40,8 @@ class Corpus:
     device : torch.device
     resident : bool, optional
         Whether all training tokens lie on the device; by their size if None. Else a batch is
-        gathered on the host, in pinned memory, and copied while the device computes.
+        gathered from where they are (files are memory-mapped) on the host, in pinned memory, and
+        copied while the device computes.
     """
 
     def __init__(
@@ -54,33 +56,48 @@ class Corpus:
         train, held_out = load(data)
         self.context, self.device = context, device
         self.windows = (len(train) - 1) // context
-        tokens = torch.from_numpy(train.copy())
         if resident is None:
-            resident = _fits(tokens, device)
+            resident = _fits(train, device)
         self.resident = resident
-        self.train = tokens.to(device) if resident else tokens
-        self.offsets = torch.arange(context + 1, device=self.train.device)
-        self.validation = self._fixed(torch.from_numpy(held_out.copy()), sequences).to(device)
+        self.mapped = None if resident else train
+        self.train = _tensor(train[:]).to(device) if resident else torch.zeros(0)
+        self.mask = MASKS.get(train.dtype.str.lstrip("<"))
+        self.validation = self._fixed(held_out, sequences).to(device)
 
-    def _fixed(self, tokens: Tensor, sequences: int) -> Tensor:
-        """Validation windows (S, T + 1) at one stride over the held-out part."""
+    def _fixed(self, tokens: NDArray[Any], sequences: int) -> Tensor:
+        """Validation windows (S, T + 1) at one stride over the held-out part, int64."""
         last = len(tokens) - self.context - 1
         sequences = min(sequences, last // self.context)
-        starts = torch.arange(sequences) * (last // sequences)
-        return tokens[starts[:, None] + torch.arange(self.context + 1)]
+        starts = np.arange(sequences) * (last // sequences)
+        found = tokens[starts[:, None] + np.arange(self.context + 1)]
+        return torch.from_numpy(found.astype(np.int64))
 
     def gather(self, windows: NDArray[np.int64]) -> Tensor:
         """Tokens of these windows, shape (..., T + 1), int64, on the device."""
+        if self.mapped is not None:
+            places = (windows * self.context)[..., None] + np.arange(self.context + 1)
+            return host_to(self.device, torch.from_numpy(self.mapped[places].astype(np.int64)))
         starts = torch.from_numpy(windows * self.context).to(self.train.device)
-        found = self.train[starts[..., None] + self.offsets]
-        if not self.resident:
-            found = host_to(self.device, found)
-        return found.long()
+        offsets = torch.arange(self.context + 1, device=self.train.device)
+        found = self.train[starts[..., None] + offsets].long()
+        return found if self.mask is None else found & self.mask
 
 
-def _fits(tokens: Tensor, device: torch.device) -> bool:
+# Unsigned types that few operations know: they lie on the device as signed ones of their width.
+MASKS = {"u2": 2**16 - 1, "u4": 2**32 - 1}
+
+
+def _tensor(tokens: NDArray[Any]) -> Tensor:
+    """Copy tokens, in the bits that they have."""
+    kind = tokens.dtype.str.lstrip("<|")
+    signed = tokens.view(kind.replace("u", "i")) if kind in MASKS else tokens
+    return torch.from_numpy(np.array(signed))
+
+
+def _fits(tokens: NDArray[Any], device: torch.device) -> bool:
+    """Whether tokens may lie on the device; in memory all may but those of large files."""
     if device.type != "cuda":
-        return True
+        return tokens.nbytes <= MEMORY
     free, _ = torch.cuda.mem_get_info(device)
     return tokens.nbytes <= RESIDENT * free
 

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 GROUP = "scaling.tasks"
 CODE = "code"  # folder of a sweep that holds the modules of a user's own tasks
+OURS = {
+    "text": "text:Text",
+    "masked": "masked:Masked",
+    "classify": "classify:Classify",
+    "truth": "known:Known",
+    "examples": "drawn:DrawnExamples",
+    "images": "images:Images",
+}
 OURS = {"text": "text:Text", "recommendation": "recommendation:Recommendation"}
 
 

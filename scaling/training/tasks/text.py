@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from scaling.runs.manifest import bytes_per_token
 from scaling.training.tasks.base import Batch, Point, Task, seed_of
 from scaling.training.tasks.corpus import corpus_of
 from scaling.training.tasks.decoder import Decoder
@@ -80,6 +81,16 @@ class Text(Sequences):
         logits = full(model(batch[:, :-1]))
         losses = F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten(), reduction="none")
         return losses.view(len(batch), -1).mean(dim=1)
+
+    def metrics(self, seen: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Bits per byte, where the text behind the tokens is known.
+
+        The bytes of a token are those of the whole validation part, on average.
+        """
+        size = bytes_per_token(self.point["data"])
+        if size is None:
+            return {}
+        return {"bits_per_byte": float(seen["loss"].mean()) / math.log(2) / size}
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> Tensor:
         """Mean cross-entropy [nats per token], reduced in float32 or better."""

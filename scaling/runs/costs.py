@@ -1,0 +1,71 @@
+"""What the points of a sweep took, by group: FLOP, seconds and how fast they were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling.runs.records import PRETRAIN
+
+STAGES = ("tuning", PRETRAIN)  # what came first, each in a folder of its own
+
+
+def costs_of(out: Path) -> list[dict[str, Any]]:
+    """Add up what the records of a sweep say, group by group, and the stages that came first.
+
+    Parameters
+    ----------
+    out : Path
+        Sweep folder with a ``records.jsonl``.
+
+    Returns
+    -------
+    list of dict
+        ``group, points, C`` [FLOP spent], ``training_seconds, compile_seconds,
+        evaluation_seconds`` [s of one device each] and ``flops_per_second`` (of training; None
+        where it took no time), ``devices`` (their names). Empty without records.
+    """
+    found = [_added(group, own) for group, own in _by_group(out).items()]
+    for stage in STAGES:
+        own = [record for records in _by_group(out / stage).values() for record in records]
+        if own:
+            found.append(_added(stage, own))
+    return found
+
+
+def _by_group(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for record in _records(folder):
+        groups.setdefault(str(record["point"]["group"]), []).append(record)
+    return groups
+
+
+def _records(folder: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        record = json.loads(line)
+        if "effort" in record and "point" in record:
+            yield record
+
+
+def _added(group: str, records: list[dict[str, Any]]) -> dict[str, Any]:
+    def total(name: str) -> float:
+        return round(sum(float(r["effort"].get(name) or 0.0) for r in records), 3)
+
+    training, spent = total("active_seconds"), sum(float(r["C_spent"]) for r in records)
+    devices: Mapping[str, None] = dict.fromkeys(str(r["provenance"]["device"]) for r in records)
+    return {
+        "group": group,
+        "points": len(records),
+        "C": spent,
+        "training_seconds": training,
+        "compile_seconds": total("compile_seconds"),
+        "evaluation_seconds": total("evaluation_seconds"),
+        "flops_per_second": float(f"{spent / training:.4g}") if training > 0.0 else None,
+        "devices": sorted(devices),
+    }
