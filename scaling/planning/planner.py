@@ -132,6 +132,14 @@ class Planner:
             raise PlanError(Fault("SC012", "[data] options tokens", found, expected))
         return options
 
+    @property
+    def _most_epochs(self) -> float | None:
+        """How often data may repeat: what comes in the order of time comes once."""
+        most = self.design.max_epochs
+        if self.task is None or self.settings.get("order") != "time":
+            return most
+        return 1.0 if most is None else min(most, 1.0)
+
     @cached_property
     def asked(self) -> Asked:
         """What all points share."""
@@ -142,7 +150,7 @@ class Planner:
             self.recipe,
             self.manifest,
             self.study.data.task,
-            self.design.max_epochs,
+            self._most_epochs,
             self.study.data.unique,
             self.design.epochs,
             self.settings,

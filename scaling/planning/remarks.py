@@ -12,6 +12,8 @@ from scaling.errors import Fault, Message, PlanError, counted, listed
 from scaling.laws.cost import SIX_ND
 from scaling.planning.planner import Planner, Stage
 from scaling.planning.resolve import Laid, Point
+from scaling.runs.labels import base_of, labels_of
+from scaling.runs.manifest import arrays
 from scaling.runs.sources.registry import source_of
 
 LEAST_TUNED = 3
@@ -27,6 +29,8 @@ def check_task(planner: Planner) -> None:
     ------
     PlanError
         SC012.
+    ConfigError
+        SC012 for ratings of which all are positives, or none is.
     """
     task, data = planner.task, planner.study.data
     if task is None:
@@ -42,6 +46,9 @@ def check_task(planner: Planner) -> None:
     if kind != EXTERNAL and planner.inputs.family is None and family not in task.families:
         expected = f"{listed(task.families)}, which task {data.task} trains"
         raise PlanError(Fault("SC012", "[model] family", f'"{family}"', expected))
+    if kind == "ratings" and "target" in planner.settings:
+        ratings = arrays(planner.manifest.as_dict())[0]["ratings"]
+        base_of(labels_of(ratings, planner.settings), planner.settings)  # or it says what is wrong
 
 
 def check_trunks(planner: Planner) -> None:

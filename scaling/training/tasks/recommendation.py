@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling import count
-from scaling.errors import ConfigError, Fault
 from scaling.runs.files import canonical_json
+from scaling.runs.labels import base_of, labels_of
 from scaling.runs.manifest import arrays
 from scaling.training.models.registry import build
 from scaling.training.tasks.base import Batch, Point, Task, seed_of
@@ -268,20 +268,15 @@ def period(
         SC012 if all examples are positives, or none is.
     """
     train, held_out = arrays(data)
-    implicit = options["target"] == "implicit"
-    negatives = int(options["negatives"]) if implicit else 0
+    negatives = int(options["negatives"]) if options["target"] == "implicit" else 0
     pool = np.unique(train["items"]) if options["drawn"] == "uniform" else train["items"]
-    labels = _labels(train["ratings"], options)
-    base = float(labels.mean(dtype=np.float64)) / (negatives + 1)
-    if implicit and not 0.0 < base < 1.0:
-        found = "every example is a positive" if base else "no example is a positive"
-        mend = "negatives = 1 or more, or a higher positive" if base else "a lower positive"
-        raise ConfigError(Fault("SC012", "[task] negatives", found, "both", mend))
+    labels = labels_of(train["ratings"], options)
+    base = base_of(labels, options)
     rows = len(held_out["users"])
     count = max(1, min(rows, most // (negatives + 1)))
     which = np.arange(count) * rows // count
     users, items = (held_out[name][which] for name in ("users", "items"))
-    answers = _labels(held_out["ratings"][which], options)
+    answers = labels_of(held_out["ratings"][which], options)
     if negatives:
         rng = np.random.default_rng([0, HELD_OUT])  # of no point: all are measured on the same
         others = pool[rng.integers(len(pool), size=count * negatives)]
@@ -290,12 +285,6 @@ def period(
         answers = np.concatenate([answers, np.zeros(count * negatives, dtype=np.float32)])
     first = _pairs(train["users"], train["items"], labels, device)
     return Period(first, _pairs(users, items, answers, device), pool, base)
-
-
-def _labels(ratings: NDArray[np.float32], options: Mapping[str, Any]) -> NDArray[np.float32]:
-    if options["target"] == "rating":
-        return ratings
-    return (ratings >= float(options["positive"])).astype(np.float32)
 
 
 def _pairs(
