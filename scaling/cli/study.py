@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from scaling.cli.sweep import Deadline, Device, EngineName, How, ProfileName, Tr
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
-    from scaling.planning.sections import DataSection, FitSection
+    from scaling.planning.sections import DataSection, FitSection, Study
     from scaling.runs.table import RunsTable
 
 
@@ -47,7 +47,6 @@ def study(
     from scaling.fitting.effective import asked
     from scaling.planning.study import read_study, shrink
     from scaling.plans import plan_of
-    from scaling.runs.costs import costs_of
 
     how = How.of(engine, workers, device, profile, track, deadline)
     checked = read_study(file)
@@ -72,8 +71,8 @@ def study(
     for read, found in made:
         show(read, found)
     fits = combine([found for _, found in made])
-    if checked.data.table is None and (costs := costs_of(out)):
-        fits = replace(fits, provenance={**fits.provenance, "costs": costs})
+    if checked.data.table is None:
+        fits = replace(fits, provenance={**fits.provenance, **_history(out, checked)})
     fits.save(out / "fit.json")
     write_report(
         fits,
@@ -84,6 +83,21 @@ def study(
     )
     if any(not item.identified for item in fits.fits):
         raise typer.Exit(4)
+
+
+def _history(out: Path, checked: Study) -> dict[str, Any]:
+    """What a report says of how the runs came about: their cost, and the rate that was tuned."""
+    import json
+
+    from scaling.cli.stages import tuned_in
+    from scaling.runs.costs import costs_of
+
+    tuned = tuned_in(out, checked)
+    found = {"costs": costs_of(out)}
+    if tuned is not None:
+        settled = json.loads(tuned.read_text(encoding="utf-8"))
+        found["tuned"] = {k: v for k, v in settled.items() if k != "section"}
+    return found
 
 
 def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable, Fits]:

@@ -137,7 +137,9 @@ def _fault(error: Mapping[str, Any], path: Sequence[str], name: str, text: str) 
         known = _known_keys([p for p in path[:-1] if not p.isdigit()])
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         mend = f'did you mean "{near[0]}"?' if near else ""
-        return Fault("SC011", where, f'unknown key "{clip(key)}"', listed(known), mend)
+        return Fault(
+            "SC011", where, f'unknown key "{clip(key)}"', listed(known, limit=len(known)), mend
+        )
     found = "missing" if error["type"] == "missing" else clip(repr(error.get("input")), 40)
     return Fault("SC012", where, found, str(error["msg"]).replace("Input should be ", ""))
 

@@ -13,6 +13,7 @@ from scaling.reporting.context import Context, note_of, without_paths
 from scaling.reporting.costs import costs_sections
 from scaling.reporting.document import Block, Document, Paragraph, Section, Verdict
 from scaling.reporting.effective import effective_sections, effective_verdicts
+from scaling.reporting.rate import rate_sections
 
 DEFAULT_TITLE = "Scaling-law report"
 
@@ -65,6 +66,7 @@ def build(
         body += decisions.sensitivity_section(fit, context.subject(fit))
     for fit in fits.fits:
         body += sections.evidence_sections(fit, context)
+    body += rate_sections(fits.provenance.get("tuned"))
     body += costs_sections(fits.provenance.get("costs") or [])
     body.append(sections.notes_section(fits))
     body.append(sections.method_section(context))

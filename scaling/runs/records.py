@@ -275,7 +275,8 @@ def write_results(out: Path, points: Iterable[Point]) -> dict[str, Any]:
             continue
         counts[record["status"]] += 1
         lines.append(json.dumps(record, separators=(",", ":")) + "\n")
-        rows.append((result_row(point, record), record.get("metrics") or {}))
+        own = {k: record[k] for k in ("loss_unit",) if k in record}
+        rows.append((result_row(point, record), {**own, **(record.get("metrics") or {})}))
     more = _columns(metrics for _, metrics in rows)
     writer.writerow([*RESULT_COLUMNS, *more])
     writer.writerows([*row, *(_spelt(metrics.get(name)) for name in more)] for row, metrics in rows)
@@ -285,11 +286,12 @@ def write_results(out: Path, points: Iterable[Point]) -> dict[str, Any]:
 
 
 def _columns(every: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Names of the further figures of records that are numbers, in the order they are met."""
+    """Names of the further columns: the unit of the loss, and figures in the order they are met."""
     names: dict[str, None] = {}
     for metrics in every:
         for name, value in metrics.items():
-            if isinstance(value, int | float) and name not in RESULT_COLUMNS:
+            plain = isinstance(value, int | float) or name == "loss_unit"
+            if plain and name not in RESULT_COLUMNS:
                 names.setdefault(name)
     return list(names)
 

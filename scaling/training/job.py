@@ -77,10 +77,9 @@ def _computed(point: Point, desk: Desk) -> None:
     found = task.outcome()
     effort = Effort(active=time.monotonic() - began)
     loss, error = found["loss"], found.get("loss_se")
-    metrics = dict(found.get("metrics") or {})
-    desk.keep(
-        point, Outcome("done", int(point["steps"]), loss, error, effort=effort, metrics=metrics)
-    )
+    outcome = Outcome("done", int(point["steps"]), loss, error, effort=effort)
+    outcome.metrics, outcome.loss_unit = dict(found.get("metrics") or {}), task.loss_unit
+    desk.keep(point, outcome)
 
 
 def _alone(point: Point, desk: Desk) -> None:

@@ -60,6 +60,7 @@ class Outcome:
     curve: list[list[Any]] = field(default_factory=list)
     effort: Effort = field(default_factory=Effort)
     metrics: dict[str, Any] = field(default_factory=dict)
+    loss_unit: str = ""
 
 
 @dataclass
@@ -260,6 +261,7 @@ def outcome(
         _curve(trainer, model, loss),
         replace(trainer.effort),
         trainer.measured[model] if done and trainer.measured else {},
+        trainer.task.loss_unit,
     )
 
 

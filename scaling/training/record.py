@@ -100,6 +100,7 @@ def make_record(
         "max_grad_norm": outcome.max_grad_norm,
         "spikes": outcome.spikes,
         "first_bad_step": outcome.first_bad_step,
+        **({"loss_unit": outcome.loss_unit} if outcome.loss_unit else {}),
         **({"metrics": outcome.metrics} if outcome.metrics else {}),
         "C_spent": per_step * own,
         "trunk_steps": trunk_steps,

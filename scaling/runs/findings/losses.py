@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scaling.errors import Message
+from scaling.runs.columns import COLUMNS
 from scaling.runs.findings.view import Array, View
 
 TOO_MUCH = 12.0  # nats per token: more than the logarithm of any vocabulary
@@ -35,6 +36,8 @@ def levels(view: View) -> Iterator[Message]:
         return
     loss = view.numbers("loss")
     reading = view.table.columns["loss"]
+    if reading.unit != COLUMNS["loss"].unit:
+        return
     median, top = float(np.nanmedian(loss)), float(np.nanmax(loss))
     if median > TOO_MUCH:
         text = f"The median loss is {median:.4g}, too much for nats per token: a perplexity?"

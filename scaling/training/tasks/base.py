@@ -53,11 +53,14 @@ class Task:
         Whether batches are made on the device. Else the next one is prepared while it computes.
     at_once : int
         Examples of one pass of an evaluation.
+    loss_unit : str
+        Unit of the loss, where it is not nats per token.
     """
 
     divisible: bool = True
     resident: bool = True
     at_once: int = AT_ONCE
+    loss_unit: str = "a loss per example"
 
     def __init__(self, point: Point, device: torch.device, folder: Path | None = None) -> None:
         self.point, self.device, self.folder = point, device, folder
@@ -185,7 +188,14 @@ class Computed:
     Parameters
     ----------
     point : mapping
+
+    Attributes
+    ----------
+    loss_unit : str
+        Unit of the loss, where it is not nats per token.
     """
+
+    loss_unit: str = "a loss per example"
 
     def __init__(self, point: Point) -> None:
         self.point = point

@@ -27,6 +27,8 @@ Part = tuple[Tensor, Tensor]
 class Classify(Task):
     """Classes of sequences; the loss is in nats per sequence, and D counts their tokens."""
 
+    loss_unit = "nats per sequence"
+
     def __init__(self, point: Point, device: torch.device, folder: Path | None = None) -> None:
         super().__init__(point, device, folder)
         data = {name: value for name, value in point["data"].items() if name != "unique"}

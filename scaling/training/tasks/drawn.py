@@ -24,6 +24,11 @@ from scaling.training.tasks.text import full
 class DrawnExamples(Task):
     """Cross-entropy [nats] on examples of classes, squared error on examples of numbers."""
 
+    @property
+    def loss_unit(self) -> str:  # type: ignore[override]
+        """Unit of the loss."""
+        return "nats per example" if self.classes else "squared error"
+
     # batches are drawn by numpy on the host while the device computes
     resident = False
 

@@ -27,6 +27,8 @@ DROPS = ("vit", "vgg", "mobilenet")
 class Images(Task):
     """Classification of images for one point; the loss is in nats per image."""
 
+    loss_unit = "nats per image"
+
     def __init__(self, point: Point, device: torch.device, folder: Path | None = None) -> None:
         super().__init__(point, device, folder)
         self.pictures = pictures_of(point["data"], device)

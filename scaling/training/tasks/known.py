@@ -7,9 +7,23 @@ from typing import Any
 from scaling.training.tasks.base import Computed
 from scaling.training.tasks.truth import loss, truth
 
+UNITS = {
+    "oracle": "",  # a law of language models
+    "hutter": "error rate",
+    "additive": "nats per example",
+    "parity": "squared error",
+    "regression": "squared error",
+}
+
 
 class Known(Computed):
     """The loss of a table of N entries that has seen D examples of a source of kind ``truth``."""
+
+    @property
+    def loss_unit(self) -> str:  # type: ignore[override]
+        """Unit of the loss: that of the source."""
+        found = UNITS[str(self.point["data"]["source"])]
+        return "error rate" if self.options.get("measure") == "error" else found
 
     def outcome(self) -> dict[str, Any]:
         """Loss and its standard error; in the record also what is known of the source."""

@@ -29,6 +29,8 @@ class Masked(Sequences):
     a random token, the rest what they are. D counts all tokens of the windows.
     """
 
+    loss_unit = "nats per chosen token"
+
     @property
     def chosen(self) -> int:
         """Positions chosen in a window, at least one."""

@@ -100,6 +100,11 @@ class Recommendation(Task):
 
     at_once = AT_ONCE
 
+    @property
+    def loss_unit(self) -> str:  # type: ignore[override]
+        """Unit of the loss."""
+        return "nats per example" if self.implicit else "squared error"
+
     def __init__(self, point: Point, device: torch.device, folder: Path | None = None) -> None:
         super().__init__(point, device, folder)
         self.implicit = self.options["target"] == "implicit"

@@ -27,6 +27,8 @@ EVALUATION_LOGITS = 2**21  # most logits at once in an evaluation
 class Sequences(Task):
     """Base of the tasks on windows of a stream of tokens."""
 
+    loss_unit = ""
+
     def __init__(self, point: Point, device: torch.device, folder: Path | None = None) -> None:
         super().__init__(point, device, folder)
         self.corpus = corpus_of(point, device)

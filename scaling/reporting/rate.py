@@ -1,0 +1,63 @@
+"""The section on the learning rate, where a study tuned it: the law, its optima, its check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scaling.errors import Message
+from scaling.reporting import numbers
+from scaling.reporting.context import note_of
+from scaling.reporting.document import Block, Paragraph, Section, Table
+
+HEADING = "Learning rate"
+
+
+def rate_sections(tuned: Mapping[str, Any] | None) -> list[Section]:
+    """Return the section, or none where no rate was tuned.
+
+    Parameters
+    ----------
+    tuned : mapping or None
+        A settled tuning stage in the form ``scaling/tuning@1``.
+    """
+    if not tuned:
+        return []
+    low, high = tuned["p_interval"]
+    text = (
+        f"The best rate follows lr = k N^p with k = {numbers.quantity(tuned['k'], 3)} and "
+        f"p = {tuned['p']:.2f} ({low:.2f} to {high:.2f}, {tuned['level']:.0%}: weighted least "
+        f"squares in logs of the optima below), under the recipe {tuned['recipe']}."
+    )
+    optima = Table(
+        "Best rate by size",
+        ("N", "D", "best rate", "SE of ln rate"),
+        tuple(
+            (
+                numbers.quantity(o["N"], 3),
+                numbers.quantity(o["D"], 3),
+                numbers.quantity(o["lr"], 3),
+                numbers.quantity(o["se"], 2),
+            )
+            for o in tuned["optima"]
+        ),
+        ("right",) * 4,
+    )
+    blocks: list[Block] = [Paragraph(text), optima]
+    check = tuned.get("check")
+    if check:
+        blocks.append(Paragraph(_checked(check)))
+    blocks += [note_of(Message.from_dict(dict(m))) for m in tuned.get("messages", [])]
+    return [Section(HEADING, tuple(blocks))]
+
+
+def _checked(check: Mapping[str, Any]) -> str:
+    """Say how the law did at the size that it had not seen."""
+    predicted = numbers.quantity(check["predicted"], 3)
+    span = f"{numbers.quantity(check['lo'], 2)} to {numbers.quantity(check['hi'], 2)}"
+    text = f"At N = {numbers.quantity(check['N'], 3)}, which it had not seen, it gives {predicted} "
+    text += f"({span})"
+    if check["found"] is None:
+        return f"{text}; the best of the rates tried there is the last one."
+    said = "agrees" if check["agrees"] else "does not agree"
+    return f"{text}, and {numbers.quantity(check['found'], 3)} was best: the law {said}."
