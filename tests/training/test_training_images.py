@@ -31,6 +31,10 @@ FAMILIES = {
     "mobilenet": {},
 }
 KINDS = ("none", "crop-flip", "randaugment", "mixup")
+OPTIMIZER = {
+    "name": "adamw", "lr": 0.01, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1, "clip": 1.0,
+    "warmup_steps": 3, "decay_steps": 20,
+}  # fmt: skip
 STUDY = {
     "schema": 1,
     "data": {"task": "images", "source": "shapes", "options": SHAPES},
@@ -383,3 +387,27 @@ def test_a_point_goes_on_where_it_was_cut_off(swept, tmp_path):
     ((loss, _),) = other.evaluate()
     assert loss == whole["loss"]
     assert timeless(whole)["metrics"] == other.measured[0]
+
+
+def test_batch_norm_is_not_divided_over_devices(tmp_path):
+    """Its statistics are those of the images that one device sees."""
+    from scaling.training import driver
+
+    api.plan(STUDY).write(tmp_path)
+    with pytest.raises(TrainingError) as caught:
+        driver.run(tmp_path, engine="local", device="cpu", setup={"devices": 2})
+    assert caught.value.code == "SC312"
+    assert "batch norm" in str(caught.value)
+
+
+def test_batch_norm_is_not_passed_in_parts():
+    """Where memory runs out a point of such a network is too big, and is not shrunk."""
+    from scaling.training import loop
+
+    one = point_of(steps=30, optimizer={**OPTIMIZER}, batch=12)
+    with pytest.raises(loop.TooBig):
+        loop.shrink(Trainer(one, CPU, Setup()))
+    vit = point_of(family="vit", steps=30, optimizer={**OPTIMIZER}, batch=12)
+    trainer = Trainer(vit, CPU, Setup())
+    loop.shrink(trainer)
+    assert trainer.micro == 6

@@ -28,8 +28,8 @@ OURS = {
     "truth": "known:Known",
     "examples": "drawn:DrawnExamples",
     "images": "images:Images",
+    "recommendation": "recommendation:Recommendation",
 }
-OURS = {"text": "text:Text", "recommendation": "recommendation:Recommendation"}
 
 
 def class_of(name: str, folder: Path | None = None) -> type[Task] | type[Computed]:
