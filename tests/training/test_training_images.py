@@ -186,6 +186,24 @@ def test_images_on_the_host_give_the_same_batches(monkeypatch):
         assert torch.equal(part, other)
 
 
+def test_folders_beyond_memory_train_alike(tmp_path):
+    """Images that are decoded when they are needed give the batches of images that are kept."""
+    from tests.runs.image_files import class_folders
+
+    class_folders(tmp_path / "train", {"cat": 12, "dog": 12})
+    class_folders(tmp_path / "val", {"cat": 3, "dog": 3}, seed=1)
+    found = []
+    for memory in (2048.0, 0.0):
+        options = {"path": str(tmp_path), "image": 32, "memory": memory}
+        point = point_of(settings={"augment": "crop-flip"})
+        point["data"] = resolve("image-folder", options).as_dict()
+        one = task.Images(point, CPU)
+        assert one.resident == (memory > 0)
+        found.append((*one.batch(3), *one.validation(torch.tensor([5, 1]))))
+    for kept, decoded in zip(*found, strict=True):
+        assert torch.equal(kept, decoded)
+
+
 def test_mixup_mixes_images_and_labels_alike():
     one = made(settings={"augment": "mixup", "crops": False, "alpha": 1.0}, sequences=200)
     plain = made(sequences=200)
