@@ -93,7 +93,7 @@ def _history(out: Path, checked: Study) -> dict[str, Any]:
     from scaling.runs.costs import costs_of
 
     tuned = tuned_in(out, checked)
-    found = {"costs": costs_of(out)}
+    found: dict[str, Any] = {"costs": costs_of(out)}
     if tuned is not None:
         settled = json.loads(tuned.read_text(encoding="utf-8"))
         found["tuned"] = {k: v for k, v in settled.items() if k != "section"}

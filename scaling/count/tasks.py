@@ -50,6 +50,7 @@ AUGMENT = (
     Option("alpha", "number", 0.2, "of mixup: shares are drawn from Beta(alpha, alpha)", 0.01, 100),
 )  # fmt: skip
 IMAGES = ("vit", "resnet", "vgg", "mobilenet")
+BATCH_NORM = ("resnet", "vgg", "mobilenet")  # images of a batch see each other
 MASKED = (
     Option("share", "number", 0.15, "share of the positions of a window that are chosen, and "
            "predicted", low=0.001, high=1),

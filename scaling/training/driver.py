@@ -13,7 +13,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from scaling.count.tasks import untrained
+from scaling.count.tasks import BATCH_NORM, untrained
 from scaling.errors import (
     ConfigError,
     Fault,
@@ -233,6 +233,11 @@ def _check_devices(points: Points, settings: Mapping[str, Any], device: str, eng
         expected = f"at most the {counted(len(gpus), 'GPU')} of this machine"
         raise TrainingError(Fault("SC312", "[engine] devices", found, expected))
     for point in points:
+        if devices_of(point, settings) > 1 and point["family"] in BATCH_NORM:
+            found = f"{counted(devices, 'device')} for a network with batch norm"
+            expected = "one: its result would depend on how a batch is divided"
+            mend = "set devices = 1 in [engine], or train the family vit"
+            raise TrainingError(Fault("SC312", f"point {point['id']}", found, expected, mend))
         if point["sequences"] % devices_of(point, settings):
             found = f"{counted(point['sequences'], 'sequence')} a step for {devices} devices"
             mend = "[engine] devices that divide the batch of every point"

@@ -32,6 +32,10 @@ FAMILIES = {
     "mobilenet": {},
 }
 KINDS = ("none", "crop-flip", "randaugment", "mixup")
+OPTIMIZER = {
+    "name": "adamw", "lr": 0.01, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1, "clip": 1.0,
+    "warmup_steps": 3, "decay_steps": 20,
+}  # fmt: skip
 STUDY = {
     "schema": 1,
     "data": {"task": "images", "source": "shapes", "options": SHAPES},
@@ -181,6 +185,24 @@ def test_images_on_the_host_give_the_same_batches(monkeypatch):
     assert not one.resident
     for part, other in zip(expected, one.batch(3), strict=True):
         assert torch.equal(part, other)
+
+
+def test_folders_beyond_memory_train_alike(tmp_path):
+    """Images that are decoded when they are needed give the batches of images that are kept."""
+    from tests.runs.image_files import class_folders
+
+    class_folders(tmp_path / "train", {"cat": 12, "dog": 12})
+    class_folders(tmp_path / "val", {"cat": 3, "dog": 3}, seed=1)
+    found = []
+    for memory in (2048.0, 0.0):
+        options = {"path": str(tmp_path), "image": 32, "memory": memory}
+        point = point_of(settings={"augment": "crop-flip"})
+        point["data"] = resolve("image-folder", options).as_dict()
+        one = task.Images(point, CPU)
+        assert one.resident == (memory > 0)
+        found.append((*one.batch(3), *one.validation(torch.tensor([5, 1]))))
+    for kept, decoded in zip(*found, strict=True):
+        assert torch.equal(kept, decoded)
 
 
 def test_mixup_mixes_images_and_labels_alike():
@@ -384,3 +406,27 @@ def test_a_point_goes_on_where_it_was_cut_off(swept, tmp_path):
     ((loss, _),) = other.evaluate()
     assert loss == whole["loss"]
     assert timeless(whole)["metrics"] == other.measured[0]
+
+
+def test_batch_norm_is_not_divided_over_devices(tmp_path):
+    """Its statistics are those of the images that one device sees."""
+    from scaling.training import driver
+
+    api.plan(STUDY).write(tmp_path)
+    with pytest.raises(TrainingError) as caught:
+        driver.run(tmp_path, engine="local", device="cpu", setup={"devices": 2})
+    assert caught.value.code == "SC312"
+    assert "batch norm" in str(caught.value)
+
+
+def test_batch_norm_is_not_passed_in_parts():
+    """Where memory runs out a point of such a network is too big, and is not shrunk."""
+    from scaling.training import loop
+
+    one = point_of(steps=30, optimizer={**OPTIMIZER}, batch=12)
+    with pytest.raises(loop.TooBig):
+        loop.shrink(Trainer(one, CPU, Setup()))
+    vit = point_of(family="vit", steps=30, optimizer={**OPTIMIZER}, batch=12)
+    trainer = Trainer(vit, CPU, Setup())
+    loop.shrink(trainer)
+    assert trainer.micro == 6

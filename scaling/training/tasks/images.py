@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scaling.count.tasks import BATCH_NORM
 from scaling.training.models import images as models
 from scaling.training.tasks.augment import Augment
 from scaling.training.tasks.base import Batch, Point, Task, seed_of
 from scaling.training.tasks.classes import class_metrics
 from scaling.training.tasks.pictures import Balanced, balanced, channels_last, pictures_of
 
-PLAIN = ("vit",)  # families without batch norm: examples of a batch do not see each other
 DROPS = ("vit", "vgg", "mobilenet")
 
 
@@ -42,7 +42,7 @@ class Images(Task):
     @property
     def divisible(self) -> bool:  # type: ignore[override]
         """Whether no batch norm sees several images."""
-        return self.point["family"] in PLAIN
+        return self.point["family"] not in BATCH_NORM
 
     @property
     def resident(self) -> bool:  # type: ignore[override]
