@@ -103,7 +103,7 @@ def untrained(point: Mapping[str, Any]) -> Fault | None:
     extra = sorted(set(point["shape"]) - DECODER) if family == "decoder" else []
     shown = f"family {family}" + (f" with {', '.join(extra)}" if extra else "")
     if point["data"]["source"] == EXTERNAL:
-        expected = "a source that is read here: scaling data sources lists them"
+        expected = "a source that is read here: `scaling data sources` lists them"
         return Fault("SC308", where, f'"external" data for {shown}', expected, mend)
     if foreign(task):
         return None
