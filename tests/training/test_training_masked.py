@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 
 from scaling import api, count  # noqa: E402
+from scaling.errors import TrainingError  # noqa: E402
 from scaling.runs.manifest import resolve  # noqa: E402
 from scaling.runs.records import read_record  # noqa: E402
 from scaling.training.models.encoder import Classifier, Encoder, build  # noqa: E402
@@ -331,6 +332,18 @@ def test_several_shards_are_gathered_across_their_ends(tmp_path):
         starts = task.numbers(step) * 16
         assert task.batch(step).tolist() == [tokens[s : s + 17].tolist() for s in starts]
     assert "bits_per_byte" not in task.metrics({"loss": torch.tensor([1.0])})
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_ids_that_the_source_did_not_see_are_refused(monkeypatch, resident):
+    from scaling.training.tasks.corpus import Corpus
+
+    tokens = np.arange(400, dtype=np.uint16) % 10
+    tokens[170] = 11
+    monkeypatch.setattr("scaling.training.tasks.corpus.load", lambda _: (tokens, tokens[:100]))
+    with pytest.raises(TrainingError, match="token 170 is 11") as caught:
+        Corpus({"vocabulary": 10}, 16, 4, CPU, resident=resident).gather(np.array([3, 10]))
+    assert caught.value.code == "SC331"
 
 
 def test_bits_per_byte_where_the_text_is_known():

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scaling.errors import Fault, TrainingError
 from scaling.runs.files import canonical_json
 from scaling.runs.manifest import load
 from scaling.training.tasks.base import host_to
@@ -59,8 +60,13 @@ class Corpus:
         if resident is None:
             resident = _fits(train, device)
         self.resident = resident
+        self.vocabulary = int(data.get("vocabulary", 0))
         self.mapped = None if resident else train
-        self.train = _tensor(train[:]).to(device) if resident else torch.zeros(0)
+        self.train = torch.zeros(0)
+        if resident:
+            whole = train[:]
+            _refuse_beyond(whole, None, self.vocabulary)
+            self.train = _tensor(whole).to(device)
         self.mask = MASKS.get(train.dtype.str.lstrip("<"))
         self.validation = self._fixed(held_out, sequences).to(device)
 
@@ -76,7 +82,9 @@ class Corpus:
         """Tokens of these windows, shape (..., T + 1), int64, on the device."""
         if self.mapped is not None:
             places = (windows * self.context)[..., None] + np.arange(self.context + 1)
-            return host_to(self.device, torch.from_numpy(self.mapped[places].astype(np.int64)))
+            own = self.mapped[places]
+            _refuse_beyond(own, places, self.vocabulary)
+            return host_to(self.device, torch.from_numpy(own.astype(np.int64)))
         starts = torch.from_numpy(windows * self.context).to(self.train.device)
         offsets = torch.arange(self.context + 1, device=self.train.device)
         found = self.train[starts[..., None] + offsets].long()
@@ -85,6 +93,23 @@ class Corpus:
 
 # Unsigned types that few operations know: they lie on the device as signed ones of their width.
 MASKS = {"u2": 2**16 - 1, "u4": 2**32 - 1}
+
+
+def _refuse_beyond(tokens: NDArray[Any], places: NDArray[np.int64] | None, vocabulary: int) -> None:
+    """Refuse ids that the source did not see: of large files it looks at a part.
+
+    Raises
+    ------
+    TrainingError
+        SC331 with the place in the stream and the value.
+    """
+    if not vocabulary or not tokens.size or tokens.max() < vocabulary:
+        return
+    first = int((tokens >= vocabulary).argmax())
+    place = first if places is None else int(places.flat[first])
+    found, expected = f"token {place} is {int(tokens.flat[first])}", f"ids below {vocabulary}"
+    mend = "raise vocabulary in [data] options, or name the right format"
+    raise TrainingError(Fault("SC331", "the training tokens", found, expected, mend))
 
 
 def _tensor(tokens: NDArray[Any]) -> Tensor:
