@@ -14,14 +14,9 @@ if TYPE_CHECKING:
     from scaling.fitting.effective_result import Effective
     from scaling.fitting.result import Allocation, Fit, Fits
     from scaling.laws import Law
-    from scaling.planning.inputs import Inputs
     from scaling.planning.plan import Plan
-    from scaling.planning.planner import Stage
-    from scaling.planning.sections import Study
     from scaling.reporting import Report
-    from scaling.runs.manifest import Manifest
     from scaling.training.summary import Summary
-    from scaling.training.tasks.foreign import Foreign
 
 
 def read(
@@ -386,106 +381,12 @@ def plan(
         With code, place and mend, if the study or its design cannot be used.
     """
     from scaling.planning.study import check_study, read_study, shrink
+    from scaling.plans import plan_of
 
     found = isinstance(study, Mapping)
     checked = check_study(study) if isinstance(study, Mapping) else read_study(study)
     folder = (None if base is None else Path(base)) if found else Path(str(study)).parent
     return plan_of(shrink(checked) if smoke else checked, folder)
-
-
-def plan_of(
-    study: Study, base: Path | None = None, *, stage: Stage = "main", tuned: Path | None = None
-) -> Plan:
-    """Plan a checked study on this machine's data.
-
-    Parameters
-    ----------
-    study : Study
-    base : Path, optional
-        Folder of the study file, where files that it names are looked for first.
-    stage : {"main", "tune", "check"}
-        The design, the tuning stage, or its check.
-    tuned : Path, optional
-        Result of the tuning stage.
-    """
-    from scaling.count.tasks import foreign
-    from scaling.planning.make import make_plan
-    from scaling.planning.pretrain import pretraining
-    from scaling.planning.variants import joined, variants_of
-
-    plans: list[Plan] = []
-    code: dict[str, str] = {}
-    for name, own in variants_of(study):
-        first = None
-        if own.pretrain is not None and stage == "main":
-            before = pretraining(own)
-            first = (before, *sources_of(before, base, tuned))
-        plans.append(make_plan(own, *sources_of(own, base, tuned), stage=stage, group=name,
-                               first=first))  # fmt: skip
-        code.update(_foreign(own, base).code if foreign(own.data.task) else {})
-    return joined(study, plans).with_code(code)
-
-
-def sources_of(
-    study: Study, base: Path | None = None, tuned: Path | None = None
-) -> tuple[Manifest, Inputs]:
-    """Resolve the data of a study and read the files that it names.
-
-    Raises
-    ------
-    ConfigError
-        SC012 for a study without a source; others as in `read_inputs`.
-    """
-    from scaling.count.tasks import foreign
-    from scaling.errors import ConfigError, Fault
-    from scaling.planning.inputs import read_inputs
-    from scaling.runs.manifest import resolve
-
-    if foreign(study.data.task):
-        found = _foreign(study, base)
-        inputs = read_inputs(study, base, tuned=tuned, counted=found.counted)
-        if found.manifest is not None:
-            return found.manifest, inputs
-        assert study.data.source is not None
-        return resolve(study.data.source, study.data.options, base), inputs
-    if study.data.source is None:
-        raise ConfigError(
-            Fault(
-                "SC012",
-                "[data] source",
-                "missing",
-                "a source to train on",
-                "a study of a finished table needs no plan: scaling study FILE.toml fits it",
-            )
-        )
-    counted = None
-    if ":" in study.model.family:
-        counted = _counted(study, base)
-    inputs = read_inputs(study, base, tuned=tuned, counted=counted)
-    return resolve(study.data.source, study.data.options, base), inputs
-
-
-def _foreign(study: Study, base: Path | None) -> Foreign:
-    """Make the data of a task that is not ours, and count its models."""
-    from scaling.errors import MissingExtraError
-
-    try:
-        from scaling.training.tasks.foreign import describe
-    except ModuleNotFoundError:
-        raise MissingExtraError.of("torch", "train", "use a task of your own") from None
-    data, model = study.data, study.model
-    return describe(data.task, data.options, model.options, base, data.source is None)
-
-
-def _counted(study: Study, base: Path | None) -> dict[str, Any]:
-    """Count a user's model once for every value of its dial, on torch's meta device."""
-    from scaling.errors import MissingExtraError
-
-    try:
-        from scaling.training.counting import count_models
-    except ModuleNotFoundError:
-        raise MissingExtraError.of("torch", "train", "count a model of your own") from None
-    return count_models(study.model.family, study.model.options, base)
 
 
 def run(
@@ -523,6 +424,7 @@ def run(
     """
     from dataclasses import replace
 
+    from scaling.plans import stages_of
     from scaling.training import driver
     from scaling.training.trackers.base import check_trackers
     from scaling.training.trackers.feed import tracked
@@ -547,14 +449,6 @@ def run(
             if summary.stopped is not None:
                 break
     return replace(summary, messages=(*summary.messages, *told.messages))
-
-
-def stages_of(planned: Plan, out: Path) -> list[tuple[Path, Plan]]:
-    """Folders and plans of a study in the order of their running."""
-    from scaling.runs.records import PRETRAIN
-
-    own = [(out, planned)]
-    return own if planned.before is None else [(out / PRETRAIN, planned.before), *own]
 
 
 def report(

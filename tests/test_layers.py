@@ -23,8 +23,9 @@ MAY_IMPORT = {
     "planning": BASE | {"fitting", "laws", "count", "runs"},
     "training": BASE | {"count", "runs"},
     "reporting": BASE | {"fitting", "laws", "runs"},
-    "api": BASE | LIBRARY,
-    "cli": BASE | LIBRARY | {"api", "codes"},
+    "plans": BASE | LIBRARY - {"reporting"},
+    "api": BASE | LIBRARY | {"plans"},
+    "cli": BASE | LIBRARY | {"api", "plans", "codes"},
     "__init__": {"api", "fitting", "laws", "planning", "reporting"},
     "__main__": {"cli"},
 }

@@ -56,10 +56,10 @@ def bench(
 
     scaling bench study.toml --coordinates
     """
-    from scaling.api import plan_of
     from scaling.errors import ConfigError, Fault
     from scaling.planning.costing.calibration import Calibration
     from scaling.planning.study import read_study
+    from scaling.plans import plan_of
     from scaling.runs.files import check_writable, write_atomic
     from scaling.training.bench import measure
     from scaling.training.driver import refuse_unknown

@@ -50,12 +50,12 @@ def coordinates(file: Path, device: str | None, *, as_json: bool, dry_run: bool)
 
 def _points(file: Path) -> tuple[Any, list[dict[str, Any]]]:
     """Points of the study's own recipe that differ in width alone."""
-    from scaling.api import plan_of, sources_of
     from scaling.errors import ConfigError, Fault
     from scaling.planning.planner import Planner
     from scaling.planning.recipes.tuning import coordinate_widths
     from scaling.planning.sections import DesignSection
     from scaling.planning.study import read_study
+    from scaling.plans import plan_of, sources_of
 
     study = read_study(file)
     if study.model.family != "decoder" or (study.model.rule or "width") != "width":

@@ -1,4 +1,4 @@
-"""``scaling data list|fetch``."""
+"""``scaling data list|fetch|sources``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from scaling.cli.app import data_app
 from scaling.cli.common import DryRun, follow_up, print_json, talk
+from scaling.errors import wrapped
 
 if TYPE_CHECKING:
     from scaling.runs.public import DataSet
@@ -41,6 +42,43 @@ def list_data(cache: Cache = None, as_json: AsJson = False) -> None:
     if folder and not Path(folder).is_dir():
         talk(f"SCALING_DATA_DIR names no folder: {folder}")
     talk("\nscaling data fetch NAME downloads one, checks it and says whom to cite.")
+
+
+@data_app.command("sources")
+def sources(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="One source, with its options.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what a study can train on: the data sources, and which tasks read them.
+
+    scaling data sources shapes
+    """
+    from scaling.count.tasks import TASKS
+    from scaling.runs.sources.registry import names, source_of
+
+    found = [source_of(one) for one in ([name] if name else names())]
+    readers = {s.name: [t.name for t in TASKS.values() if s.kind in t.reads] for s in found}
+    if as_json:
+        rows = [
+            {"name": s.name, "kind": s.kind, "tasks": readers[s.name],
+             "options": [vars(o) for o in s.options]}
+            for s in found
+        ]  # fmt: skip
+        print_json({"schema": "scaling/sources@1", "sources": rows})
+        return
+    for source in found:
+        tasks = ", ".join(readers[source.name]) or "none here: it is only planned"
+        typer.echo(f"{source.name:<16} {source.kind:<9} task: {tasks}")
+        for option in source.options if name else ():
+            default = "needed" if option.default is None else f"default {option.default!r}"
+            text = f"{option.name} ({default}): {option.text}"
+            if option.kind != "text":
+                text += f"; {option.expected}"
+            typer.echo("\n".join(wrapped(f"  {text}", "    ")))
+    if not name:
+        talk("\nscaling data sources NAME shows the options of one.")
 
 
 @data_app.command("fetch")

@@ -97,8 +97,8 @@ def plan(
 
     scaling sweep plan --flops 1e10:1e11:3 --params 4e3:6e4:6
     """
-    from scaling.api import plan_of
     from scaling.errors import ConfigError, Fault, wrapped
+    from scaling.plans import plan_of
 
     if budget_flops is not None and budget_gpu_hours is not None:
         both = "and --budget-gpu-hours"
@@ -167,11 +167,11 @@ def _outlook(
     planned: Plan, study: Study, base: Path | None, wanted: bool | None
 ) -> tuple[Outlook | None, list[Message]]:
     """Simulate the plan and look for additions, if that is wanted or can be done at once."""
-    from scaling.api import sources_of
     from scaling.errors import Message, PlanError
     from scaling.planning.additions import for_plan
     from scaling.planning.planner import Planner
     from scaling.planning.preflight import preflight
+    from scaling.plans import sources_of
 
     if wanted is False or (wanted is None and planned.prior is None):
         return None, []

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from scaling.cli.common import talk, tell
 from scaling.cli.planned import duration
+from scaling.count import FAMILIES
 from scaling.runs.records import read_record
 from scaling.training.grouping import own_compute
 from scaling.training.pace import Pace, Paces
@@ -113,6 +114,14 @@ class Board:
         point = pace.point
         return float(max(0.0, self.own[point["id"]] - (1.0 - pace.share) * point["C"]))
 
+    @property
+    def units(self) -> str:
+        """What D counts, in the plural: tokens, or examples where any point counts them."""
+        families = {str(p.get("family")) for p in self.points.values()}
+        of_examples = {name for name, family in FAMILIES.items() if family.unit == "example"}
+        others = any(name in of_examples or ":" in name for name in families)
+        return "examples" if others else "tokens"
+
     def headline(self) -> str:
         """Points, how they ended, speed of all workers together, and the time left."""
         with self.lock:
@@ -121,7 +130,7 @@ class Board:
             tokens = sum(pace.tokens_per_second or 0.0 for pace in running)
             flops = sum(pace.flops_per_second or 0.0 for pace in running)
             if tokens > 0.0:
-                parts += [f"{brief(tokens)} tokens/s", f"{brief(flops, ' ')}FLOP/s"]
+                parts += [f"{brief(tokens)} {self.units}/s", f"{brief(flops, ' ')}FLOP/s"]
             if len(self.states) < len(self.points):
                 left = self.eta()
                 parts += [] if left is None else [f"{about(left)} left"]
@@ -153,7 +162,9 @@ class Board:
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         names = [name for name in WIDTHS if not left_out.get(name, False)]
         for name in names:
-            table.add_column(name, justify="right", no_wrap=True, min_width=WIDTHS[name])
+            own = name == "tokens/s" and self.units != "tokens"
+            shown = "ex./s" if own else name
+            table.add_column(shown, justify="right", no_wrap=True, min_width=WIDTHS[name])
         for row in rows:
             table.add_row(*(row[name] for name in names))
         return table
@@ -187,7 +198,7 @@ class Board:
         if event["loss"] is not None:
             parts.append(f"loss {event['loss']:.4f}")
         if event["status"] == "done" and event.get("seconds"):
-            parts.append(f"{brief(p['D'] / event['seconds'])} tokens/s")
+            parts.append(f"{brief(p['D'] / event['seconds'])} {self.units}/s")
         return f"[{self.headline()}] {' '.join(parts)}"
 
 

@@ -35,7 +35,7 @@ def tuned_in(out: Path | None, study: Study) -> Path | None:
 
 def write_plan(planned: Plan, out: Path, base: Path | None) -> list[Any]:
     """Write a plan, and that of its tuning stage where one comes first; return what to say."""
-    from scaling.api import plan_of
+    from scaling.plans import plan_of
 
     if planned.study.tuning is not None and tuned_in(out, planned.study) is None:
         _write(plan_of(planned.study, base, stage="tune"), out / "tuning", base)
@@ -63,7 +63,7 @@ def prepare(study: Study, base: Path | None, out: Path, run: Run) -> Plan:
     Exit
         With code 1 if the tuned law fails its check.
     """
-    from scaling.api import plan_of
+    from scaling.plans import plan_of
 
     tuned = tuned_in(out, study)
     if study.tuning is not None and tuned is None:
@@ -119,9 +119,9 @@ def due(folder: Path) -> Study | None:
 
 def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
     """Train the tuning runs, settle the law of the rate, check it, and keep it."""
-    from scaling.api import plan_of
     from scaling.errors import PlanError
     from scaling.planning.recipes.tuning import check_rate, settle
+    from scaling.plans import plan_of
     from scaling.runs.files import write_atomic
 
     planned = plan_of(study, base, stage="tune")

@@ -40,13 +40,13 @@ def study(
 
     scaling study sweeps/quickstart.toml -o out/quickstart
     """
-    from scaling.api import plan_of
     from scaling.cli.fit import show
     from scaling.cli.report import write_report
     from scaling.cli.stages import prepare, pretrain, rehearse, tuned_in
     from scaling.fitting.analyse import combine
     from scaling.fitting.effective import asked
     from scaling.planning.study import read_study, shrink
+    from scaling.plans import plan_of
     from scaling.runs.costs import costs_of
 
     how = How.of(engine, workers, device, profile, track, deadline)

@@ -120,9 +120,9 @@ def _study(file: Path, out: Path | None, smoke: bool) -> tuple[Any, Path]:
 
 
 def _rehearse(file: Path, out: Path | None, smoke: bool, as_json: bool) -> None:
-    from scaling.api import plan_of
     from scaling.cli.stages import due, rehearse, tuned_in
     from scaling.planning.study import kept_study
+    from scaling.plans import plan_of
     from scaling.runs.records import load_plan, read_record
     from scaling.training.grouping import own_compute
 

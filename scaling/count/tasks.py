@@ -81,6 +81,8 @@ _KNOWN = (
     TaskKind("recommendation", ("ratings",), ("recommender",), RECOMMENDATION),
 )
 TASKS: Mapping[str, TaskKind] = MappingProxyType({task.name: task for task in _KNOWN})
+HF = "hf:"  # begins the family of a model type of Hugging Face transformers
+LANGUAGE = ("text", "masked")  # tasks that train such a family
 EXTERNAL = "external"  # the source of data that another trainer reads
 
 
@@ -102,13 +104,15 @@ def untrained(point: Mapping[str, Any]) -> Fault | None:
     extra = sorted(set(point["shape"]) - DECODER) if family == "decoder" else []
     shown = f"family {family}" + (f" with {', '.join(extra)}" if extra else "")
     if point["data"]["source"] == EXTERNAL:
-        expected = "a source that is read here: scaling data sources lists them"
+        expected = "a source that is read here: `scaling data sources` lists them"
         return Fault("SC308", where, f'"external" data for {shown}', expected, mend)
     if foreign(task):
         return None
     if extra:
         expected = "a decoder of " + ", ".join(sorted(DECODER))
         return Fault("SC308", where, shown, expected, mend)
+    if family.startswith(HF) and task in LANGUAGE:
+        return None
     if family not in TASKS[task].families:
         expected = f"{listed(TASKS[task].families)}, which task {task} trains"
         return Fault("SC308", where, shown, expected, mend)

@@ -30,7 +30,8 @@ class UserFamily:
     sizes : sequence of mapping
         One row a size: ``dial`` (integer argument that makes the model), ``body``, ``head`` and
         ``embedding`` (parameters [count]) and ``forward`` (FLOP per unit of D of all matrix
-        products, head and full attention included).
+        products, head and full attention included), and optionally ``shape`` (what a shape holds
+        beside the dial).
 
     Raises
     ------
@@ -71,7 +72,7 @@ class UserFamily:
         return tuple(self._rows)
 
     def shape(self, dial: int, options: Mapping[str, Any]) -> dict[str, int]:
-        """Return the shape, which is the dial alone.
+        """Return the shape: the dial, and what the table says beside it.
 
         Raises
         ------
@@ -79,8 +80,7 @@ class UserFamily:
             SC012 if the table has no such dial.
         """
         read(self.options, options)
-        self._row(dial)
-        return {"dial": dial}
+        return {"dial": dial, **self._row(dial).get("shape", {})}
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
         """Return the counts that the table gives; there are no groups beyond the parts."""
@@ -120,7 +120,7 @@ def _faults(unit: str, per_sequence: int, sizes: Sequence[Mapping[str, Any]]) ->
 
 def _wrong(row: Any) -> str:
     """Say what is wrong with a row; empty if nothing is."""
-    if not isinstance(row, Mapping) or set(row) != set(KEYS):
+    if not isinstance(row, Mapping) or set(row) - {"shape"} != set(KEYS):
         keys = ", ".join(map(str, row)) if isinstance(row, Mapping) else repr(row)
         return f"has {clip(keys)} instead of " + ", ".join(KEYS)
     for name in KEYS[:-1]:

@@ -96,7 +96,7 @@ def _answers(context: Context) -> tuple[list[Verdict], list[Block]]:
         if not context.fits_of(group) and (found := context.allocations_of(group)):
             named = next((a for a in found if a.a is not None), found[0])
             add(*answer_without_surface(context, named))
-    if not verdicts:
+    if not verdicts and not context.fits.effective:
         about = [Message.from_dict(m) for m in context.fits.table.get("messages", [])]
         notes = tuple(note_of(m) for m in about if m.severity != "info")
         text = "No answer: nothing was fitted."

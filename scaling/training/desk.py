@@ -124,12 +124,13 @@ class Desk:
 
     def commit(self, trainer: Trainer, model: int, found: Outcome) -> None:
         """Keep what became of a point, and say so; of several processes the first does."""
-        point = trainer.points[model]
+        point, weights = trainer.points[model], {}
+        if self.setup.keep and found.status == "done":
+            weights = trainer.weights(model)  # of parts that several processes hold
         if self.rank:
             return
-        if self.setup.keep and found.status == "done":
-            files = PointFiles.of(self.out, point["id"])
-            save_weights(files.folder / WEIGHTS, trainer.weights(model))
+        if weights:
+            save_weights(PointFiles.of(self.out, point["id"]).folder / WEIGHTS, weights)
         record = keep(
             self.out,
             point,

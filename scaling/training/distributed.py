@@ -186,6 +186,14 @@ class Sharded(Replicated):
             if isinstance(module, FSDPModule):
                 module.reshard()
 
+    def weights(self, model: int) -> dict[str, Tensor]:
+        """Weights by name, gathered from all processes."""
+        del model
+        values = self.averaged or [p.detach() for p in self.flats]
+        found = {self.names[p]: value for p, value in zip(self.flats, values, strict=True)}
+        whole = {k: v.full_tensor() if isinstance(v, DTensor) else v for k, v in found.items()}
+        return {name: value.cpu() for name, value in whole.items()}
+
     def flattened(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """Nothing is flat here: a tensor for each name is what this trainer has."""
         return state

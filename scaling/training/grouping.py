@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from scaling.count.tasks import HF
 from scaling.runs.files import canonical_json
 from scaling.training.engines.base import Job, Kind, Places, devices_of
 from scaling.training.schedule import averages, decay_start
@@ -19,6 +20,8 @@ def stackable(point: Point) -> str | None:
     """Key of the points that `point` can share a stack with; None if it shares one with none."""
     o = point["optimizer"]
     if o["name"] != "adamw" or point["init"].get("dropout") or point["task"] != "text":
+        return None
+    if point["family"].startswith(HF):  # a stack is of our own decoders
         return None
     same = {k: v for k, v in o.items() if k not in OWN}
     start = {k: v for k, v in point["init"].items() if not k.startswith("seed_")}

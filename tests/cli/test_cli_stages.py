@@ -165,7 +165,7 @@ def test_a_stage_without_a_check_is_settled_at_once(tmp_path):
 def test_a_planned_folder_knows_that_its_rates_are_due(tmp_path):
     out = tmp_path / "out"
     study = study_of()
-    from scaling.api import plan_of
+    from scaling.plans import plan_of
 
     assert write_plan(plan_of(study), out, None) == []
     assert len(load_plan(out / "tuning")) == 15
@@ -180,7 +180,7 @@ def test_a_planned_folder_knows_that_its_rates_are_due(tmp_path):
 
 
 def test_a_study_that_was_spoilt_in_its_folder_is_named(tmp_path):
-    from scaling.api import plan_of
+    from scaling.plans import plan_of
 
     out = tmp_path / "out"
     write_plan(plan_of(study_of()), out, None)

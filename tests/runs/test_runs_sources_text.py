@@ -397,7 +397,8 @@ def test_labelled_texts(tmp_path):
     manifest = resolve("labelled", table(tmp_path / "x.jsonl"))
     train, validation = arrays(manifest.as_dict())
     assert manifest.facts == {"classes": 2, "context": 24}
-    assert (manifest.train_tokens, manifest.validation_tokens) == (48, 12)
+    assert (manifest.train_tokens, manifest.validation_tokens) == (48 * 24, 12 * 24)
+    assert manifest.names == ("a", "b")
     assert train["tokens"].shape == (48, 24)
     assert validation["labels"].tolist() == [0, 1] * 6
     first = words(0, 5).encode()[:24].ljust(24, b"\0")

@@ -16,6 +16,7 @@ from scaling.runs.manifest import arrays, resolve  # noqa: E402
 from scaling.runs.records import load_plan, read_record  # noqa: E402
 from scaling.training.job import run_point  # noqa: E402
 from scaling.training.setup import Setup  # noqa: E402
+from scaling.training.tasks import classes  # noqa: E402
 from scaling.training.tasks import images as task  # noqa: E402
 from scaling.training.tasks.augment import Augment  # noqa: E402
 from scaling.training.tasks.pictures import Balanced, Pictures, balanced, channels_last  # noqa: E402
@@ -311,7 +312,7 @@ def test_a_start_of_equal_logits_is_the_ceiling():
 def test_the_report_of_classes_by_hand():
     labels = np.array([0, 0, 0, 1, 1, 2])
     predicted = np.array([0, 0, 1, 1, 0, 0])
-    first, second, third, fourth = task.report(labels, predicted, 4, ("a", "b"))
+    first, second, third, fourth = classes.report(labels, predicted, 4, ("a", "b"))
     assert first["name"] == "a"
     assert first["precision"] == pytest.approx(2 / 4)
     assert first["recall"] == pytest.approx(2 / 3)

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 import scaling as sc  # noqa: E402
 from scaling import api  # noqa: E402
+from scaling.count.tasks import TASKS  # noqa: E402
 from scaling.errors import ScalingError  # noqa: E402
 from scaling.options import read  # noqa: E402
 from scaling.runs.manifest import resolve  # noqa: E402
@@ -19,6 +20,7 @@ from scaling.runs.sources.registry import source_of  # noqa: E402
 from scaling.training.desk import Desk  # noqa: E402
 from scaling.training.job import run_job  # noqa: E402
 from scaling.training.tasks.drawn import DrawnExamples  # noqa: E402
+from scaling.training.tasks.registry import OURS, class_of  # noqa: E402
 from scaling.training.tasks.truth import MODULES, loss  # noqa: E402
 from tests.training.conftest import timeless  # noqa: E402
 
@@ -159,10 +161,8 @@ def test_the_exponent_of_a_teacher_is_four_over_its_dimensions(tmp_path):
     model = {"family": "mlp", "options": {"inputs": 8, "outputs": 1, "layers": 2}}
     overrides = {"sequences": 128, "weight_decay": 0.0, "lr": 0.01, "warmup_steps": 200}
     recipe = {"name": "bytes-small", "overrides": overrides}
-    sizes = [60, 110, 220, 430, 850, 1700]
-    records = trained(
-        tmp_path, study("examples", "teacher", TEACHER, model, sizes, [1.5e6], recipe)
-    )
+    sizes = [100, 220, 450, 1000]
+    records = trained(tmp_path, study("examples", "teacher", TEACHER, model, sizes, [1e6], recipe))
     frame = pd.DataFrame([{"N": r["point"]["N"], "loss": r["loss"]} for r in records])
     fit = sc.fit(frame, "power-N", fixed={"E": 0.0}, bootstrap=0)
     assert fit.params["alpha"] == pytest.approx(4 / TEACHER["dimensions"], rel=0.2)
@@ -186,3 +186,9 @@ def test_a_small_decoder_comes_down_to_the_entropy(tmp_path, source, options):
     )
     floor = record["point"]["data"]["entropy"]
     assert floor - 4 * record["loss_se"] < record["loss"] < 1.02 * floor
+
+
+def test_every_task_that_can_be_planned_can_be_made():
+    assert set(OURS) == set(TASKS)
+    for name in OURS:
+        assert class_of(name).__module__.startswith("scaling.training.tasks")

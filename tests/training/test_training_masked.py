@@ -13,7 +13,7 @@ from scaling.runs.manifest import resolve  # noqa: E402
 from scaling.runs.records import read_record  # noqa: E402
 from scaling.training.models.encoder import Classifier, Encoder, build  # noqa: E402
 from scaling.training.tasks.base import divided  # noqa: E402
-from scaling.training.tasks.classes import class_report  # noqa: E402
+from scaling.training.tasks.classes import class_metrics  # noqa: E402
 from scaling.training.tasks.classify import Classify  # noqa: E402
 from scaling.training.tasks.masked import Masked  # noqa: E402
 from scaling.training.tasks.text import Text  # noqa: E402
@@ -238,7 +238,9 @@ def test_a_classifier_comes_near_the_best_that_can_be():
     found = task.metrics(seen)
     best = resolve("markov-classes", CLASSES).entropy
     assert best < seen["loss"].mean() < 0.2 * math.log(3)
-    assert found["error"] == pytest.approx((seen["found"] != seen["label"]).double().mean().item())
+    assert found["error"] == pytest.approx(
+        (seen["predicted"] != seen["label"]).double().mean().item()
+    )
     assert found["error"] < 0.08
     assert sum(row["support"] for row in found["classes"]) == task.checks
 
@@ -280,14 +282,19 @@ def test_fewer_unique_examples_are_the_first_of_all():
 def test_report_of_classes_by_hand():
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
     found = torch.tensor([0, 0, 1, 1, 0, 1])
-    report = class_report(labels, found, 4)
+    point = {"shape": {"classes": 4}, "data": {"names": ["a", "b", "c", "d"]}}
+    report = class_metrics(point, {"label": labels, "predicted": found})
     assert report["accuracy"] == pytest.approx(0.5)
     assert report["error"] == pytest.approx(0.5)
-    rows = report["classes"]
-    assert rows[0] == {"class": 0, "precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "support": 3}
-    assert rows[1] == {"class": 1, "precision": 1 / 3, "recall": 0.5, "f1": 0.4, "support": 2}
-    assert rows[2] == {"class": 2, "precision": None, "recall": 0.0, "f1": 0.0, "support": 1}
-    assert rows[3] == {"class": 3, "precision": None, "recall": None, "f1": None, "support": 0}
+    assert report["error_se"] == pytest.approx((0.25 / 6) ** 0.5)
+    columns = ("name", "precision", "recall", "f1", "support")
+    assert [row["class"] for row in report["classes"]] == [0, 1, 2, 3]
+    assert [tuple(row[name] for name in columns) for row in report["classes"]] == [
+        ("a", 2 / 3, 2 / 3, 2 / 3, 3),
+        ("b", 1 / 3, 0.5, 0.4, 2),
+        ("c", None, 0.0, 0.0, 1),
+        ("d", None, None, None, 0),
+    ]
 
 
 # ----------------------------------------------------------------------- shards and their bits

@@ -69,7 +69,9 @@ class Labelled:
         detail += f"{listed(classes, 6).removeprefix('one of ')}; {length} tokens each"
         facts = {"classes": len(classes), "context": length}
         sizes = (train["tokens"].size, validation["tokens"].size)
-        return Made(train, validation, *sizes, vocabulary, detail, facts=facts)
+        return Made(
+            train, validation, *sizes, vocabulary, detail, facts=facts, names=tuple(classes)
+        )
 
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -42,6 +42,11 @@ OURS = {
 }
 
 
+def names() -> list[str]:
+    """Names of all sources."""
+    return [*sorted(OURS), *sorted(entry.name for entry in entry_points(group=GROUP))]
+
+
 def source_of(name: str) -> Source:
     """Return the source called `name`.
 

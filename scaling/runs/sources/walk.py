@@ -1,6 +1,6 @@
 """A random walk on a random graph: sequences without any power law, whose entropy is known.
 
-After Barkeshli, Alfarano and Gromov (2026), who find that transformers scale on such data.
+After Barkeshli et al. (2026), who find that transformers scale on such data.
 """
 
 from __future__ import annotations

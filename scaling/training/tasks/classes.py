@@ -1,44 +1,75 @@
-"""What a classifier does for each class."""
+"""What a classifier does, on the whole and for each class."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 
-def class_report(labels: Tensor, found: Tensor, classes: int) -> dict[str, Any]:
-    """Accuracy, error and a report of each class.
+def class_metrics(point: Mapping[str, Any], seen: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Accuracy, error with its standard error, and a report of each class.
 
     Parameters
     ----------
-    labels, found : Tensor
-        True and predicted classes, shape (n,), integers below `classes`.
-    classes : int
+    point : mapping
+        Its shape says how many classes there are; its data may name them.
+    seen : mapping
+        ``label`` and ``predicted``, integers of shape (n,).
 
     Returns
     -------
     dict
-        ``accuracy`` and ``error`` = 1 - accuracy, and ``classes``: for each class its number,
-        precision (right among those predicted), recall (right among those that are), F1 (their
-        harmonic mean) and support (how many there are). What would be 0/0 is None; F1 is 0
-        where a class exists or was predicted, and never rightly.
+        ``accuracy``, ``error``, ``error_se`` (binomial), and ``classes`` as `report` gives it.
     """
-    table = torch.bincount(labels * classes + found, minlength=classes**2)
-    table = table.view(classes, classes).double()  # rows are what is, columns what was predicted
-    right, support, predicted = table.diagonal(), table.sum(dim=1), table.sum(dim=0)
-    rows = []
-    for number in range(classes):
-        hit, real, said = float(right[number]), float(support[number]), float(predicted[number])
-        rows.append(
-            {
-                "class": number,
-                "precision": hit / said if said else None,
-                "recall": hit / real if real else None,
-                "f1": 2 * hit / (said + real) if said + real else None,
-                "support": int(real),
-            }
-        )
-    accuracy = float(right.sum() / len(labels))
-    return {"accuracy": accuracy, "error": 1.0 - accuracy, "classes": rows}
+    labels, predicted = seen["label"].numpy(), seen["predicted"].numpy()
+    wrong = float((labels != predicted).mean())
+    classes, names = int(point["shape"]["classes"]), point["data"].get("names", ())
+    return {
+        "accuracy": 1.0 - wrong,
+        "error": wrong,
+        "error_se": math.sqrt(wrong * (1.0 - wrong) / len(labels)),
+        "classes": report(labels, predicted, classes, names),
+    }
+
+
+def report(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int, names: Any = ()
+) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and support of each class.
+
+    Parameters
+    ----------
+    labels, predicted : ndarray of int64
+        Shape (n,).
+    classes : int
+    names : sequence of str
+        Of the classes; may be empty.
+
+    Returns
+    -------
+    list of dict
+        ``class, name, precision, recall, f1, support``; None where there is nothing to divide by.
+    """
+    matrix = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(matrix, (labels, predicted), 1)
+    right, support, called = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    return [
+        {
+            "class": k,
+            "name": names[k] if k < len(names) else str(k),
+            "precision": _share(right[k], called[k]),
+            "recall": _share(right[k], support[k]),
+            "f1": _share(2 * right[k], called[k] + support[k]),
+            "support": int(support[k]),
+        }
+        for k in range(classes)
+    ]
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None

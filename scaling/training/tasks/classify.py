@@ -17,7 +17,7 @@ from scaling.runs.files import canonical_json
 from scaling.runs.manifest import arrays
 from scaling.training.models.encoder import Encoder, build
 from scaling.training.tasks.base import Batch, Point, Task, seed_of
-from scaling.training.tasks.classes import class_report
+from scaling.training.tasks.classes import class_metrics
 from scaling.training.tasks.order import Stream
 from scaling.training.tasks.text import full
 
@@ -74,11 +74,11 @@ class Classify(Task):
         tokens, labels = batch
         logits = full(model(tokens))
         losses = F.cross_entropy(logits, labels, reduction="none")
-        return {"loss": losses, "label": labels, "found": logits.argmax(dim=1)}
+        return {"loss": losses, "label": labels, "predicted": logits.argmax(dim=1)}
 
     def metrics(self, seen: Mapping[str, Tensor]) -> dict[str, Any]:
         """Accuracy, error, and a report of each class."""
-        return class_report(seen["label"], seen["found"], int(self.point["shape"]["classes"]))
+        return class_metrics(self.point, seen)
 
 
 @lru_cache(maxsize=2)

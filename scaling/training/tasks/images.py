@@ -18,6 +18,7 @@ from scaling.count.tasks import BATCH_NORM
 from scaling.training.models import images as models
 from scaling.training.tasks.augment import Augment
 from scaling.training.tasks.base import Batch, Point, Task, seed_of
+from scaling.training.tasks.classes import class_metrics
 from scaling.training.tasks.pictures import Balanced, balanced, channels_last, pictures_of
 
 DROPS = ("vit", "vgg", "mobilenet")
@@ -130,19 +131,9 @@ class Images(Task):
         Returns
         -------
         dict
-            ``accuracy``, ``error``, ``error_se`` (binomial), and ``classes`` as `report` gives it.
+            As `scaling.training.tasks.classes.class_metrics` gives it.
         """
-        labels, predicted = seen["label"].numpy(), seen["predicted"].numpy()
-        wrong = float((labels != predicted).mean())
-        return {
-            "accuracy": 1.0 - wrong,
-            "error": wrong,
-            "error_se": math.sqrt(wrong * (1.0 - wrong) / len(labels)),
-            "classes": report(
-                labels, predicted, int(self.point["shape"]["classes"]),
-                self.point["data"].get("names", ()),
-            ),
-        }  # fmt: skip
+        return class_metrics(self.point, seen)
 
 
 def losses(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -161,41 +152,3 @@ def losses(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
 def mean_loss(model: nn.Module, batch: Batch) -> Tensor:
     """Mean cross-entropy [nats per image]."""
     return losses(model, batch)[0].mean()
-
-
-def report(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int, names: Any = ()
-) -> list[dict[str, Any]]:
-    """Precision, recall, F1 and support of each class.
-
-    Parameters
-    ----------
-    labels, predicted : ndarray of int64
-        Shape (n,).
-    classes : int
-    names : sequence of str
-        Of the classes; may be empty.
-
-    Returns
-    -------
-    list of dict
-        ``class, name, precision, recall, f1, support``; None where there is nothing to divide by.
-    """
-    matrix = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(matrix, (labels, predicted), 1)
-    right, support, called = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    return [
-        {
-            "class": k,
-            "name": names[k] if k < len(names) else str(k),
-            "precision": _share(right[k], called[k]),
-            "recall": _share(right[k], support[k]),
-            "f1": _share(2 * right[k], called[k] + support[k]),
-            "support": int(support[k]),
-        }
-        for k in range(classes)
-    ]
-
-
-def _share(part: int, whole: int) -> float | None:
-    return float(part / whole) if whole else None

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scaling.training.models.encoder import Encoder, build
+from scaling.count.tasks import HF
+from scaling.training.models.encoder import build
 from scaling.training.tasks.base import Batch, host_to, seed_of
 from scaling.training.tasks.text import Sequences, full
 
@@ -80,8 +81,10 @@ class Masked(Sequences):
         inputs = tokens.scatter(1, places, torch.where(shown < 0, targets, shown))
         return inputs, places, targets
 
-    def build(self) -> Encoder:
-        """Build the encoder of the point's shape."""
+    def build(self) -> nn.Module:
+        """Build the model of the point's shape: our encoder, or one of Hugging Face."""
+        if self.point["family"].startswith(HF):
+            return self.of_transformers()
         return build(self.point["shape"], **self.start)
 
     def each(self, model: nn.Module, batch: Batch) -> Tensor:

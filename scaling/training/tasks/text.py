@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from scaling.count.tasks import HF
 from scaling.runs.manifest import bytes_per_token
 from scaling.training.tasks.base import Batch, Point, Task, seed_of
 from scaling.training.tasks.corpus import corpus_of
@@ -45,6 +46,13 @@ class Sequences(Task):
         """Sequences of a step."""
         return int(self.point["sequences"])
 
+    def of_transformers(self) -> torch.nn.Module:
+        """Build a model of Hugging Face; of the point's start only the dropout concerns it."""
+        from scaling.training.tasks.huggingface import build
+
+        own = self.point
+        return build(own["family"], own["shape"], own["task"], float(self.start.get("dropout", 0)))
+
     def numbers(self, step: int) -> NDArray[np.int64]:
         """Windows of one step (0-based), shape (sequences,)."""
         return self.order(step * self.size, self.size)
@@ -71,8 +79,10 @@ class Sequences(Task):
 class Text(Sequences):
     """Next-token prediction for one point; the loss is in nats per token."""
 
-    def build(self) -> Decoder:
-        """Build the decoder of the point's shape."""
+    def build(self) -> torch.nn.Module:
+        """Build the model of the point's shape: our decoder, or one of Hugging Face."""
+        if self.point["family"].startswith(HF):
+            return self.of_transformers()
         return Decoder(self.point["shape"], **self.start)
 
     def each(self, model: torch.nn.Module, batch: Batch) -> Tensor:
