@@ -77,7 +77,7 @@ def study(
     write_report(
         fits,
         _targets(out, pdf),
-        checked.model_dump(mode="json", by_alias=True),
+        checked.model_dump(mode="json", by_alias=True, exclude_unset=True),
         checked.report.title,
         checked.study.target_flops,
     )

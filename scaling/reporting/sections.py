@@ -383,12 +383,25 @@ def method_section(context: Context) -> Section:
 
 def _settings(study: Mapping[str, Any]) -> str:
     """Write what a study sets, as its TOML file would."""
-    lines = []
-    for table in ("data", "model", "design", "recipe"):
-        given = {k: v for k, v in (study.get(table) or {}).items() if v not in (None, [], {})}
+    lines: list[str] = []
+
+    def add(head: str, table: Mapping[str, Any] | None) -> None:
+        given = {k: v for k, v in (table or {}).items() if not _empty(v)}
         if given:
-            lines += [f"[{table}]", *(f"{k} = {_toml(v)}" for k, v in given.items()), ""]
+            lines.extend([head, *(f"{k} = {_toml(v)}" for k, v in given.items()), ""])
+
+    for name in ("data", "task", "model", "design", "recipe", "tuning", "pretrain", "machine"):
+        add(f"[{name}]", study.get(name))
+    for variant in study.get("variant") or []:
+        add("[[variant]]", variant)
     return "\n".join(lines).strip()
+
+
+def _empty(value: Any) -> bool:
+    """Whether a key says nothing: a table of nothing says as much as none."""
+    if isinstance(value, Mapping):
+        return all(_empty(v) for v in value.values())
+    return value is None or value == []
 
 
 def _toml(value: Any) -> str:
@@ -397,7 +410,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+        own = ", ".join(f"{k} = {_toml(v)}" for k, v in value.items() if not _empty(v))
+        return f"{{ {own} }}"
     return json.dumps(value, ensure_ascii=False)
 
 
