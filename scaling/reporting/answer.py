@@ -135,7 +135,7 @@ def _headline(context: Context, row: dict[str, Any]) -> str:
     loss = _loss(row["loss"], row["lo"], row["hi"])
     return (
         f"{where}, train {size} parameters on {data} {context.unit('D')}; "
-        f"predicted loss {loss}{_suffix(context.unit('loss'))}."
+        f"predicted {context.response} {loss}{_suffix(context.unit('loss'))}."
     )
 
 
@@ -204,7 +204,7 @@ def prediction_table(context: Context, fit: Fit, table: Columns) -> Table:
             f"N* [{context.unit('N')}]",
             f"D* [{context.unit('D')}]",
             "D*/N*",
-            f"loss{_bracket(context.unit('loss'))}",
+            context.response_label,
             "inside the runs",
         ),
         rows=tuple(rows),
@@ -212,10 +212,6 @@ def prediction_table(context: Context, fit: Fit, table: Columns) -> Table:
         note=f"{cost_label(fit.cost)}; N counts: {convention}; {intervals}. Above 1×, rows are "
         "extrapolations.",
     )
-
-
-def _bracket(unit: str) -> str:
-    return f" [{unit}]" if unit else ""
 
 
 def _with_interval(x: Any, lo: Any, hi: Any, *, loss: bool = False) -> str:
@@ -264,12 +260,12 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
     loss = _loss(row["loss"], row["lo"], row["hi"])
     unit = context.unit(name)
     headline = (
-        f"At {name} = {numbers.quantity(row[name])} {unit} the predicted loss is "
+        f"At {name} = {numbers.quantity(row[name])} {unit} the predicted {context.response} is "
         f"{loss}{_suffix(context.unit('loss'))}."
     )
     sure = _sure_fit(fit)
     if numbers.finite(float(row["lo"])):
-        sure = f"{sure[:-1]}: loss {numbers.interval(row['lo'], row['hi'])}."
+        sure = f"{sure[:-1]}: {context.response} {numbers.interval(row['lo'], row['hi'])}."
     verdict = Verdict(_judge(notes), context.subject(fit), headline, sure, serious)
     rows = tuple(
         (
@@ -280,8 +276,8 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
         for i in range(len(grid))
     )
     block = Table(
-        titled(f"Predicted loss along {name}", context.subject(fit)),
-        (f"{name} [{unit}]", "× largest run", f"loss{_bracket(context.unit('loss'))}"),
+        titled(f"Predicted {context.response} along {name}", context.subject(fit)),
+        (f"{name} [{unit}]", "× largest run", context.response_label),
         rows,
         ("right",) * 3,
         f"The law reads {name} alone, so it says nothing about how to divide compute.",

@@ -95,10 +95,6 @@ def colours() -> ListedColormap:
     return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, VIRIDIS_END, COLOURS)))
 
 
-def _loss_label(unit: str) -> str:
-    return f"loss [{label(unit)}]" if unit else "loss"
-
-
 def plain_log_ticks(ax: Axes, low: float, high: float) -> None:
     """Tick a log axis that spans less than a decade with plain numbers."""
     ax.set_yscale("log")
@@ -131,7 +127,7 @@ def draw_isoflop(data: IsoflopData, ax: Axes) -> Marks:
         ax.set_xscale("log")
     ax.margins(x=0.09)
     ax.set_xlabel("N [parameters]")
-    ax.set_ylabel(_loss_label(data.unit))
+    ax.set_ylabel(label(data.axis))
     _isoflop_legend(ax, any(len(item.slice_loss) for item in data.budgets))
     return marks
 
@@ -252,7 +248,7 @@ def draw_frontier(data: FrontierData, ax: Axes) -> Marks:
         va="top",
     )
     ax.set_xlabel("C [FLOP]")
-    ax.set_ylabel(_loss_label(data.unit))
+    ax.set_ylabel(label(data.axis))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
     return {"runs": list(range(len(data.tips)))}
 

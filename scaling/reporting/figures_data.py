@@ -110,7 +110,7 @@ class IsoflopData:
     """Loss against N at each budget, from the smallest."""
 
     budgets: tuple[IsoflopBudget, ...]
-    unit: str
+    axis: str
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the drawn points and curves in long form."""
@@ -147,7 +147,7 @@ def _slice(fit: Fit | None, runs: Runs | None, sizes: Array) -> Array:
     return fit.law.loss({name: fit.params[name] for name in fit.law.names}, values)
 
 
-def isoflop_data(allocation: Allocation, fit: Fit | None, unit: str = "") -> IsoflopData:
+def isoflop_data(allocation: Allocation, fit: Fit | None, axis: str = "loss") -> IsoflopData:
     """Collect what an isoFLOP figure shows.
 
     Parameters
@@ -156,8 +156,8 @@ def isoflop_data(allocation: Allocation, fit: Fit | None, unit: str = "") -> Iso
         By the isoflop approach, with curves and minima.
     fit : Fit or None
         A fit of the same group, for its rows and, if it is a surface, for the dashed slices.
-    unit : str
-        Unit of the loss.
+    axis : str
+        What is drawn upwards, with its unit.
     """
     runs = None if fit is None else runs_of(fit)
     minima = {m.budget: m for m in allocation.minima}
@@ -182,7 +182,7 @@ def isoflop_data(allocation: Allocation, fit: Fit | None, unit: str = "") -> Iso
                 tips=() if runs is None else tips_of(runs, keep),
             )
         )
-    return IsoflopData(tuple(found), unit)
+    return IsoflopData(tuple(found), axis)
 
 
 def _members(runs: Runs, budget: float) -> NDArray[np.bool_]:
@@ -213,7 +213,7 @@ class FrontierData:
     E: float | None
     limit: float
     target: float | None
-    unit: str
+    axis: str
     tips: tuple[str, ...]
 
     def columns(self) -> dict[str, list[Any]]:
@@ -249,7 +249,7 @@ def optimum(fit: Fit, compute: Array, level: float = 0.95) -> dict[str, Array] |
 
 
 def frontier_data(
-    fit: Fit, *, level: float = 0.95, target: float | None = None, unit: str = ""
+    fit: Fit, *, level: float = 0.95, target: float | None = None, axis: str = "loss"
 ) -> FrontierData | None:
     """Collect loss against compute, or None where the law says nothing about compute."""
     runs = runs_of(fit)
@@ -274,7 +274,7 @@ def frontier_data(
         E=float(offset) if offset else None,
         limit=float(np.nanmax(compute)),
         target=target,
-        unit=unit,
+        axis=axis,
         tips=tips_of(runs),
     )
 
