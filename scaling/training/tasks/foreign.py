@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any
 from torch import Tensor
 
 from scaling.errors import ConfigError, Fault, ScalingError
+from scaling.runs.files import sha256_text
 from scaling.runs.manifest import Manifest
 from scaling.training.counting import count_made
 from scaling.training.tasks.base import Computed, Task
+from scaling.training.tasks.code import code_of, joined
 from scaling.training.tasks.examples import Examples, digest
 from scaling.training.tasks.registry import class_of
 
@@ -30,12 +31,18 @@ class Foreign:
         Counts of its models, as `scaling.planning.inputs` takes them; None where the study names
         a family of ours.
     code : mapping of str to str
-        Text of its module by file name, which the sweep folder keeps; empty for a package's.
+        Text of its module, and of those beside it that it imports, by file name: the sweep
+        folder keeps them. Empty for a package's.
     """
 
     manifest: Manifest | None
     counted: Mapping[str, Any] | None
     code: Mapping[str, str]
+
+    @property
+    def hash(self) -> str:
+        """sha256 over the code."""
+        return sha256_text(joined(self.code))
 
 
 def describe(
@@ -64,11 +71,12 @@ def describe(
         found = f"{name} is {type(kind).__name__}"
         expected = "a class made from scaling.training.tasks.Examples, Task or Computed"
         raise ConfigError(Fault("SC321", "[data] task", found, expected))
-    code = _code(kind, base or Path())
+    module, _, member = name.partition(":")
+    code = code_of(module, base or Path()) if member else {}
     manifest, counted, example = None, None, None
     if own:
         train, held_out = _data(kind, name, data)
-        manifest = _manifest(name, data, train, held_out, "".join(code.values()))
+        manifest = _manifest(name, data, train, held_out, joined(code))
         example = tuple(part[:1] for part in train)
     if "dials" in model:
         if not issubclass(kind, Examples) or example is None:
@@ -108,14 +116,3 @@ def _manifest(
     return Manifest(
         name, digest(train, held_out, code), 0, there, kept, detail, None, dict(options)
     )
-
-
-def _code(kind: type[Any], base: Path) -> dict[str, str]:
-    """Text of the module, where it is the user's own file and not an installed package."""
-    try:
-        path = Path(inspect.getfile(kind)).resolve()
-    except (TypeError, OSError):
-        return {}
-    if path.parent != base.resolve():
-        return {}
-    return {path.name: path.read_text(encoding="utf-8")}
