@@ -275,3 +275,21 @@ def _value(value):
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + "}"
     return json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("    def each(", "    def every(", "missing"),
+        (".mean(dim=1)", ".mean()", "shape ()"),
+        ("(x[:2000], y[:2000])", "(x[:0], y[:0])", "0 examples"),
+        ("import torch\n", "import torch\n\nraise RuntimeError('no')\n", "sines.py:"),
+    ],
+)
+def test_what_would_fail_in_training_fails_in_planning(own, old, new, said):
+    assert old in CODE
+    (own / "sines.py").write_text(CODE.replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        api.plan(small(own), base=own)
+    assert caught.value.code == "SC321"
+    assert said in str(caught.value)

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scaling.errors import ConfigError, Fault, ScalingError
 from scaling.runs.files import sha256_text
 from scaling.runs.manifest import Manifest
 from scaling.training.counting import count_made
-from scaling.training.tasks.base import Computed, Task
+from scaling.training.tasks.base import Batch, Computed, Task
 from scaling.training.tasks.code import code_of, joined
 from scaling.training.tasks.examples import Examples, digest
 from scaling.training.tasks.registry import class_of
+
+
+TRIED = 2  # examples that a loss is asked of
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def describe(
             raise ConfigError(Fault("SC321", "[data] task", found, "a class made from Examples"))
         inputs = kind.inputs(example)
         counted = count_made(lambda dial: (kind.network(dial, data), inputs), name, model)
+        _try_loss(kind, name, min(model["dials"]), data, tuple(part[:TRIED] for part in train))
     return Foreign(manifest, counted, code)
 
 
@@ -104,7 +109,42 @@ def _data(kind: type[Any], name: str, options: Mapping[str, Any]) -> Any:
             raise ConfigError(
                 Fault("SC321", where, f"{len(part)} parts of lengths {lengths}", expected)
             )
+        if max(lengths) < TRIED:
+            found, least = f"a part of {max(lengths)} examples", f"at least {TRIED} in both parts"
+            raise ConfigError(Fault("SC321", where, found, least))
     return train, held_out
+
+
+def _try_loss(
+    kind: type[Examples], name: str, dial: int, options: Mapping[str, Any], batch: Batch
+) -> None:
+    """Ask for the losses of a few examples, which nothing has asked for before training.
+
+    Raises
+    ------
+    ConfigError
+        SC321 if there is no loss, or not one an example.
+    """
+    where, expected = f"{name}.each", "a tensor of one loss an example"
+    if kind.each is Task.each:
+        if kind.loss is not Task.loss and kind.examine is not Task.examine:
+            return
+        raise ConfigError(Fault("SC321", where, "missing", expected))
+    task = object.__new__(kind)
+    task.point = {"task": name, "data": {"options": options}, "shape": {"dial": dial}, "seed": 0}
+    task.device, task.folder = torch.device("cpu"), None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            found = task.each(kind.network(dial, options), batch)
+    except (KeyError, AttributeError):  # it wants more of a point than there is before a plan
+        return
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(Fault("SC321", where, said, expected)) from error
+    if not isinstance(found, Tensor) or found.shape != (TRIED,):
+        said = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        text = f"{said} of {TRIED} examples"
+        raise ConfigError(Fault("SC321", where, text, f"{expected}: shape ({TRIED},)"))
 
 
 def _manifest(
