@@ -126,5 +126,5 @@ def whole(known: Sequence[Option], given: Mapping[str, Any]) -> dict[str, Any]:
 def _unknown(name: str, names: Sequence[str], where: str, of: str) -> Fault:
     near = difflib.get_close_matches(name, names, 1)
     mend = f'did you mean "{near[0]}"?' if near else ""
-    expected = listed(names, limit=len(names)) or "none: it has no options"
+    expected = listed(names, limit=len(names)) if names else "none: it has no options"
     return Fault("SC011", f"{where} {clip(name)}", f"{of} has no such option", expected, mend)

@@ -5,6 +5,7 @@ Planning knows no torch and reads no data; what it needs of both is made here.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +35,23 @@ def plan_of(
     """
     from scaling.count.tasks import foreign
     from scaling.planning.make import make_plan
+    from scaling.planning.planner import recipe_of
     from scaling.planning.pretrain import pretraining
-    from scaling.planning.variants import joined, variants_of
+    from scaling.planning.variants import check_tuned, joined, variants_of
 
     plans: list[Plan] = []
     code: dict[str, str] = {}
-    for name, own in variants_of(study):
+    variants = list(variants_of(study))
+    check_tuned(study, variants)
+    if stage != "main":  # one law of the rate for all of them
+        variants = [(None, study.model_copy(update={"variant": []}))]
+    for name, own in variants:
         first = None
         if own.pretrain is not None and stage == "main":
             before = pretraining(own)
-            first = (before, *sources_of(before, base, tuned))
+            tuned_too = recipe_of(before).name == recipe_of(own).name  # else it has its own rate
+            rate = tuned if tuned_too else None
+            first = (before, *sources_of(before, base, rate))
         plans.append(make_plan(own, *sources_of(own, base, tuned), stage=stage, group=name,
                                first=first))  # fmt: skip
         code.update(_foreign(own, base).code if foreign(own.data.task) else {})
@@ -71,7 +79,8 @@ def sources_of(
         if found.manifest is not None:
             return found.manifest, inputs
         assert study.data.source is not None
-        return resolve(study.data.source, study.data.options, base), inputs
+        own = resolve(study.data.source, study.data.options, base)
+        return (replace(own, code=found.hash) if found.code else own), inputs
     if study.data.source is None:
         raise ConfigError(
             Fault(

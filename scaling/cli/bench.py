@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,6 @@ from scaling.errors import wrapped
 if TYPE_CHECKING:
     from scaling.planning.sections import Study
 
-HEAD = ("shape", "N", "sequences", "ms/step", "tokens/s", "MFU", "memory")
 TOLD = ("width", "layers", "depth", "heads")
 
 
@@ -76,21 +76,26 @@ def bench(
         Calibration.read(out)  # refuses what is not ours
         known = json.loads(out.read_text(encoding="utf-8"))
     study = read_study(file)
-    wanted = _one_of_each(plan_of(_unpriced(study), file.parent))
+    planned = plan_of(_unpriced(study), file.parent)
+    wanted = _one_of_each(planned)
     if dry_run:
         talk(f"{min(shapes, len(wanted))} of {len(wanted)} shapes would be measured into {out}")
         return
     refuse_unknown(wanted)
+    _refuse_computed(wanted, file.parent)
     check_writable(out)
-    result = measure(
-        wanted,
-        device or study.engine.device,
-        seconds,
-        workers=workers or study.engine.workers,
-        shapes=shapes,
-        known=known,
-        listener=_say,
-    )
+    with TemporaryDirectory() as folder:
+        planned.write_code(folder)
+        result = measure(
+            wanted,
+            device or study.engine.device,
+            seconds,
+            workers=workers or study.engine.workers,
+            shapes=shapes,
+            known=known,
+            listener=_say,
+            folder=Path(folder),
+        )
     if result == known:
         talk(f"{out} holds these shapes; --force measures them anew")
     else:
@@ -116,13 +121,29 @@ def _unpriced(study: Study) -> Study:
 
 
 def _one_of_each(points: Any) -> list[dict[str, Any]]:
-    """One point of each shape: a plan may hold 100,000 points of a few hundred."""
+    """One point of each shape: a plan may hold 100,000 points of a few hundred.
+
+    What a point starts from changes nothing of its speed, and is not there yet.
+    """
     from dataclasses import asdict
 
     found: dict[Any, Any] = {}
     for p in points:
         found.setdefault((p.family, tuple(sorted(p.shape.items())), p.sequences), p)
-    return [asdict(p) for p in found.values()]
+    afresh = [{k: v for k, v in p.init.items() if k != "from"} for p in found.values()]
+    return [{**asdict(p), "init": init} for p, init in zip(found.values(), afresh, strict=True)]
+
+
+def _refuse_computed(points: Sequence[Mapping[str, Any]], base: Path) -> None:
+    """Refuse tasks whose losses are computed: they take no steps."""
+    from scaling.errors import ConfigError, Fault
+    from scaling.training.tasks.base import Computed
+    from scaling.training.tasks.registry import class_of
+
+    for task in sorted({str(p["task"]) for p in points}):
+        if issubclass(class_of(task, base), Computed):
+            found = f'"{task}" computes its losses without steps'
+            raise ConfigError(Fault("SC012", "[data] task", found, "a task that is trained"))
 
 
 def _say(key: str, entry: Mapping[str, Any] | None, done: int, count: int) -> None:
@@ -141,7 +162,7 @@ def _table(calibration: Mapping[str, Any], points: list[dict[str, Any]]) -> list
     """The measured shapes of this study in 80 columns, and what their MFU is of."""
     from scaling.training.bench import distinct
 
-    rows: list[tuple[str, ...]] = [HEAD]
+    rows: list[tuple[str, ...]] = [_head(points)]
     for key, point in distinct(points).items():
         entry = calibration["shapes"].get(key)
         if entry is not None:
@@ -152,6 +173,17 @@ def _table(calibration: Mapping[str, Any], points: list[dict[str, Any]]) -> list
         for row in rows
     ]
     return [*lines, *wrapped(_of_what(calibration), "  ")]
+
+
+def _head(points: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Names of the columns: D counts tokens, or images, or examples."""
+    from scaling import count
+    from scaling.count.tasks import LANGUAGE
+
+    family, task = str(points[0]["family"]), str(points[0]["task"])
+    unit = "token" if task in LANGUAGE else "unit"
+    unit = count.FAMILIES[family].unit if family in count.FAMILIES else unit
+    return ("shape", "N", "sequences", "ms/step", f"{unit}s/s", "MFU", "memory")
 
 
 def _cells(point: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[str, ...]:

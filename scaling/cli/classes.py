@@ -29,7 +29,11 @@ def classes(
 
     scaling sweep classes out/fashion-mnist
     """
-    record = _record(_folder(out), point)
+    from scaling.runs.records import load_plan
+
+    folder = _folder(out)
+    record = _record(folder, point)
+    planned = next(p for p in load_plan(folder) if p["id"] == record["id"])
     metrics = record["metrics"]
     rows = metrics["classes"]
     if as_json:
@@ -37,13 +41,12 @@ def classes(
             {
                 "schema": SCHEMA,
                 **{name: record[name] for name in ("id", "loss")},
-                **{name: record["point"][name] for name in ("group", "N", "D", "seed")},
+                **{name: planned[name] for name in ("group", "N", "D", "seed")},
                 **{name: metrics[name] for name in ("accuracy", "error", "error_se")},
                 "classes": rows,
             }
         )
         return
-    planned = record["point"]
     talk(
         f"point {record['id']} of {planned['group']}: N {planned['N']}, D {planned['D']}, "
         f"loss {record['loss']:.4f}, error {metrics['error']:.4f} ± {metrics['error_se']:.4f}"

@@ -50,6 +50,7 @@ def coordinates(file: Path, device: str | None, *, as_json: bool, dry_run: bool)
 
 def _points(file: Path) -> tuple[Any, list[dict[str, Any]]]:
     """Points of the study's own recipe that differ in width alone."""
+    from scaling.count.tasks import foreign
     from scaling.errors import ConfigError, Fault
     from scaling.planning.planner import Planner
     from scaling.planning.recipes.tuning import coordinate_widths
@@ -58,8 +59,11 @@ def _points(file: Path) -> tuple[Any, list[dict[str, Any]]]:
     from scaling.plans import plan_of, sources_of
 
     study = read_study(file)
-    if study.model.family != "decoder" or (study.model.rule or "width") != "width":
+    other = study.model.family != "decoder" or (study.model.rule or "width") != "width"
+    if other or foreign(study.data.task):
         found = f"family {study.model.family}, rule {study.model.rule or 'width'}"
+        if foreign(study.data.task):
+            found = f"models of the task {study.data.task}"
         mend = "check the recipe on such a study; what it shows is a matter of widths"
         raise ConfigError(Fault("SC012", "[model]", found, "decoders of one depth", mend))
     planner = Planner(study, *sources_of(study, file.parent))
@@ -68,5 +72,7 @@ def _points(file: Path) -> tuple[Any, list[dict[str, Any]]]:
     nearest = [min(range(len(dials)), key=lambda i: abs(dials[i] - width)) for width in widths]
     points = [[float(planner.sizes.N[i]), LONG] for i in sorted(set(nearest))]
     design = DesignSection(kind="points", points=points)
-    planned = plan_of(study.model_copy(update={"design": design, "tuning": None}), file.parent)
+    changes = {"design": design, "tuning": None, "variant": [], "pretrain": None}
+    alone = study.model_copy(update=changes)
+    planned = plan_of(alone, file.parent)
     return study, [asdict(point) for point in planned]

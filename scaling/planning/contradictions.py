@@ -93,6 +93,9 @@ def _design(study: Study, design: DesignSection, name: str) -> Iterator[Fault]:
             yield Fault("SC012", f"{where} {key}", "missing", expected)
     if design.epochs is not None and design.max_epochs is not None:
         yield Fault("SC012", where, "has epochs and max_epochs", "one of the two")
+    if design.epochs is not None and design.trunks:
+        found = "has epochs and trunks: runs of other lengths see other data and share nothing"
+        yield Fault("SC012", where, found, "one of the two")
     if design.budget_flops is not None and design.budget_gpu_hours is not None:
         yield Fault("SC012", where, "has budget_flops and budget_gpu_hours", "one of the two")
     for key in ("points", "extra"):

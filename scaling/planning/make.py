@@ -91,7 +91,8 @@ def make_plan(
     if stage == "main":
         asked_for = {p.id: float(n) for p, n in zip(ordered, laid.cells.N, strict=True)}
         believed = planner.ground.optimum
-        messages += cautions(study, ordered, left_out, asked_for, believed)
+        found = cautions(study, ordered, left_out, asked_for, believed)
+        messages += [m for m in found if m.code != "SC203" or not planner.computed]
         messages += stages(planner)
         messages += planner.choice.messages(planner.prior) if design.kind == "optimal" else []
     messages += [*more, *about_cost(planner, laid), *about_recipe(planner, laid)]

@@ -148,6 +148,11 @@ class Plan:
             writer.writerow(["" if value is None else value for value in row])
         return out.getvalue()
 
+    def write_code(self, out: str | Path) -> None:
+        """Write the code of the user's own tasks to where workers look for it."""
+        for name, text in self.code.items():
+            write_atomic(Path(out) / "code" / name, text)
+
     def write(self, out: str | Path) -> list[Message]:
         """Write ``plan.jsonl``, ``plan.csv`` and ``study.json`` under `out`.
 
@@ -166,8 +171,7 @@ class Plan:
         write_atomic(path, text)
         write_atomic(folder / "plan.csv", self.to_csv())
         study = self.study.model_dump(mode="json", by_alias=True)
-        for name, text in self.code.items():
-            write_atomic(folder / "code" / name, text)
+        self.write_code(folder)
         write_atomic(folder / "study.json", json.dumps(study, indent=1) + "\n")
         return messages
 

@@ -47,6 +47,11 @@ class Planner:
         return count.TASKS.get(self.study.data.task)
 
     @property
+    def computed(self) -> bool:
+        """Whether losses are computed without steps, so that no recipe matters."""
+        return self.task is not None and self.task.reads == ("truth",)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Options of the task, with their defaults.
 
@@ -70,18 +75,7 @@ class Planner:
     @cached_property
     def recipe(self) -> recipes.Recipe:
         """The recipe, with its rate as tuned where it was."""
-        section = self.study.recipe
-        recipe = recipes.get(
-            section.name,
-            section.overrides,
-            schedule=section.schedule,
-            optimizer=section.optimizer,
-        )
-        design = self.study.design
-        if design is not None and design.trunks:
-            recipe = recipe.for_trunks()
-        if design is not None and design.vary is not None:
-            recipe = recipe.varying(design.vary)
+        recipe = recipe_of(self.study)
         return recipe if self.inputs.tuned is None else recipe.with_tuning(self.inputs.tuned)
 
     @cached_property
@@ -305,3 +299,19 @@ class Planner:
             np.array([c.seed for c in own], dtype=np.int64),
             np.array([c.factor for c in own], dtype=np.float64),
         )
+
+
+def recipe_of(study: Study) -> recipes.Recipe:
+    """Return the recipe of a study as its design needs it, untuned."""
+    section, design = study.recipe, study.design
+    recipe = recipes.get(
+        section.name,
+        section.overrides,
+        schedule=section.schedule,
+        optimizer=section.optimizer,
+    )
+    if design is not None and design.trunks:
+        recipe = recipe.for_trunks()
+    if design is not None and design.vary is not None:
+        recipe = recipe.varying(design.vary)
+    return recipe

@@ -149,6 +149,8 @@ def about_belief(planner: Planner) -> list[Message]:
 
 def about_cost(planner: Planner, laid: Laid) -> list[Message]:
     """Say what seconds and compute rest on."""
+    if planner.computed:
+        return []
     times = planner.pricing.times(laid)
     found = planner.pricing.concerns() + ([] if times is None else times.messages())
     if times is None or np.isnan(times.seconds).any():
@@ -176,7 +178,7 @@ def _unpriced(planner: Planner) -> str:
 
 def about_recipe(planner: Planner, laid: Laid) -> list[Message]:
     """Say where the recipe is used outside what it was made for."""
-    if laid.settings is None:
+    if laid.settings is None or planner.computed:
         return []
     if not planner.of_tokens and planner.recipe.of_tokens:
         text = f"The batch of {planner.recipe.name} is counted in tokens, and D counts "
@@ -226,4 +228,6 @@ def rules(planner: Planner) -> list[str]:
         "N = body + head; C = 3 x the forward matrix products, head and full attention included; "
         "C_6nd = 6 N D"
     )
+    if planner.computed:
+        return [*grows, "losses are computed: no model is trained, and the recipe has no part in them"]
     return [counts, *grows, *planner.recipe.rules()]

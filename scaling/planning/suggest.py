@@ -117,7 +117,8 @@ def _study(source: Path) -> tuple[Study | None, Planner | None]:
     if study is None:
         return None, None
     try:
-        manifest = Manifest(**load_plan(source)[0]["data"])
+        data = load_plan(source)[0]["data"]
+        manifest = Manifest(**{k: v for k, v in data.items() if k != "unique"})
     except (ValueError, TypeError, KeyError, IndexError):
         where, found = str(source / "plan.jsonl"), "is not what `scaling sweep plan` writes"
         raise ConfigError(Fault("SC012", where, found, "a plan", "plan again")) from None

@@ -12,6 +12,7 @@ from dataclasses import replace
 from scaling.errors import Fault, Message, PlanError
 from scaling.planning.costing.cost import joint
 from scaling.planning.plan import Plan
+from scaling.planning.planner import recipe_of
 from scaling.planning.sections import Study
 from scaling.planning.study import changed, check_study
 
@@ -38,6 +39,26 @@ def variants_of(study: Study) -> Iterator[tuple[str | None, Study]]:
         parts = {part: changes[part] for part in PARTS if isinstance(changes.get(part), dict)}
         own = changed(own, parts)
         yield variant.name, check_study(own, name=f"variant {variant.name}")
+
+
+def check_tuned(study: Study, variants: Sequence[tuple[str | None, Study]]) -> None:
+    """Refuse variants of another recipe where the rate is tuned: it is tuned for one.
+
+    Raises
+    ------
+    PlanError
+        SC012.
+    """
+    if study.tuning is None and study.recipe.tuned is None:
+        return
+    tuned = recipe_of(study).name
+    for name, own in variants:
+        if recipe_of(own).name != tuned:
+            found = f"recipe {recipe_of(own).name}, and the rate is tuned for {tuned}"
+            expected = "the recipe of the study in all variants"
+            mend = "a study of its own for the other recipe, or no [tuning]"
+            where = f"variant {name} [recipe]"
+            raise PlanError(Fault("SC012", where, found, expected, mend))
 
 
 def joined(study: Study, plans: Sequence[Plan]) -> Plan:

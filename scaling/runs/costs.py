@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling.runs.records import PRETRAIN
+from scaling.errors import ConfigError
+from scaling.runs.records import PRETRAIN, load_plan
 
 STAGES = ("tuning", PRETRAIN)  # what came first, each in a folder of its own
 
@@ -37,9 +38,19 @@ def costs_of(out: Path) -> list[dict[str, Any]]:
 
 def _by_group(folder: Path) -> dict[str, list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
+    named = _groups(folder)
     for record in _records(folder):
-        groups.setdefault(str(record["point"]["group"]), []).append(record)
+        group = named.get(record["id"], record["point"]["group"])
+        groups.setdefault(str(group), []).append(record)
     return groups
+
+
+def _groups(folder: Path) -> dict[str, str]:
+    """Group of each point as the plan has it now: a record keeps that of when it was trained."""
+    try:
+        return {point["id"]: point["group"] for point in load_plan(folder)}
+    except ConfigError:
+        return {}
 
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:
@@ -53,9 +64,14 @@ def _records(folder: Path) -> Iterator[dict[str, Any]]:
             yield record
 
 
+def _devices(record: Mapping[str, Any]) -> int:
+    return int(record["provenance"].get("devices") or 1)
+
+
 def _added(group: str, records: list[dict[str, Any]]) -> dict[str, Any]:
     def total(name: str) -> float:
-        return round(sum(float(r["effort"].get(name) or 0.0) for r in records), 3)
+        each = (float(r["effort"].get(name) or 0.0) * _devices(r) for r in records)
+        return round(sum(each), 3)
 
     training, spent = total("active_seconds"), sum(float(r["C_spent"]) for r in records)
     devices: Mapping[str, None] = dict.fromkeys(str(r["provenance"]["device"]) for r in records)

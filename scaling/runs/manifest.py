@@ -52,6 +52,8 @@ class Manifest:
         Bytes of text in a token of the validation part, where the text is known.
     names : tuple of str
         Of the classes, where they have names.
+    code : str or None
+        sha256 of the code of a user's own task that reads the source.
     """
 
     source: str
@@ -66,6 +68,7 @@ class Manifest:
     where: str | None = None
     bytes_per_token: float | None = None
     names: tuple[str, ...] = ()
+    code: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form that stands in every point of a plan."""
@@ -73,7 +76,7 @@ class Manifest:
         found["options"] = dict(self.options)
         found["names"] = list(self.names)
         # absent where there is nothing to say
-        for name in ("facts", "where", "bytes_per_token", "names"):
+        for name in ("facts", "where", "bytes_per_token", "names", "code"):
             if not found[name]:
                 del found[name]
         return found

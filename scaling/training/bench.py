@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import IO, Any
 
 from scaling.errors import ConfigError, Fault, MissingExtraError, TrainingError
@@ -110,6 +111,7 @@ def measure(
     shapes: int | None = None,
     known: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Time the training step and the evaluation of the shapes of a plan.
 
@@ -128,6 +130,8 @@ def measure(
         A calibration made before under the same conditions, to which shapes are added.
     listener : callable, optional
         Called with (shape key, its entry or None if it did not fit, shapes measured, of how many).
+    folder : Path, optional
+        Folder that holds the code of the user's own tasks, as a sweep folder does.
 
     Returns
     -------
@@ -156,7 +160,7 @@ def measure(
         _same_conditions(known, {"workers": count})
         if not wanted:
             return dict(known)
-    crew = _Crew(device, count)
+    crew = _Crew(device, count, folder)
     try:
         crew.open()
         conditions = {**crew.about, "workers": count}
@@ -243,7 +247,8 @@ def _same_conditions(known: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 class _Member:
     """A measuring process and the shape that it has."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, folder: Path | None) -> None:
+        self.folder = None if folder is None else str(folder)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self.began = time.perf_counter()
         self.process = subprocess.Popen(
@@ -262,7 +267,8 @@ class _Member:
 
     def ask(self, key: str, point: Mapping[str, Any], seconds: float) -> None:
         self.key = key
-        self.input.write(json.dumps({"point": point, "seconds": seconds}).encode() + b"\n")
+        job = {"point": point, "seconds": seconds, "folder": self.folder}
+        self.input.write(json.dumps(job).encode() + b"\n")
         self.input.flush()
 
     def answer(self) -> dict[str, Any]:
@@ -283,14 +289,14 @@ class _Member:
 class _Crew:
     """Processes that measure at once and work until the last of them is done."""
 
-    def __init__(self, device: str, count: int) -> None:
-        self.device, self.count = device, count
+    def __init__(self, device: str, count: int, folder: Path | None) -> None:
+        self.device, self.count, self.folder = device, count, folder
         self.members: list[_Member] = []
         self.about: dict[str, Any] = {}
 
     def open(self) -> None:
         """Start all processes and wait until they are ready."""
-        self.members = [_Member(self.device) for _ in range(self.count)]
+        self.members = [_Member(self.device, self.folder) for _ in range(self.count)]
         with selectors.DefaultSelector() as selector:
             for member in self.members:
                 selector.register(member.output, selectors.EVENT_READ, member)

@@ -58,7 +58,7 @@ def main() -> None:
             bench.work()
             continue
         try:
-            answer = {"event": "measured", **bench.measure(job["point"], job["seconds"])}
+            answer = {"event": "measured", **bench.measure(job["point"], job["seconds"], job.get("folder"))}
         except torch.OutOfMemoryError:
             answer = {"event": "too-big"}
         channel.write(json.dumps(answer) + "\n")
@@ -83,6 +83,7 @@ class Bench:
     def __init__(self, device: Any) -> None:
         self.device = device
         self.trainer: Any = None
+        self.folder: Path | None = None
         self.first = True
 
     def about(self) -> dict[str, Any]:
@@ -108,7 +109,9 @@ class Bench:
         for _ in range(CHECK_EVERY):
             self.trainer.train_step()
 
-    def measure(self, point: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    def measure(
+        self, point: Mapping[str, Any], seconds: float, folder: str | None = None
+    ) -> dict[str, Any]:
         """Measure the shape of a point.
 
         Parameters
@@ -117,6 +120,8 @@ class Bench:
             A point of a plan.
         seconds : float
             Time to spend on its steps [s].
+        folder : str, optional
+            With the code of the user's own tasks.
 
         Returns
         -------
@@ -127,6 +132,7 @@ class Bench:
             takes.
         """
         extra: dict[str, Any] = {}
+        self.folder = None if folder is None else Path(folder)
         if self.first:
             self.first = False
             once, _ = self._build(point)
@@ -152,6 +158,7 @@ class Bench:
 
     def _build(self, point: Mapping[str, Any]) -> tuple[float, Any]:
         """Build the model and take the first steps; return the seconds and a look at memory."""
+        from scaling.training.setup import Setup
         from scaling.training.trainer import Trainer
 
         self.trainer = None
@@ -159,7 +166,7 @@ class Bench:
         _give_back()
         peak = _peak(self.device)
         began = time.perf_counter()
-        self.trainer = Trainer({**point, "steps": ENDLESS}, self.device)
+        self.trainer = Trainer({**point, "steps": ENDLESS}, self.device, Setup(folder=self.folder))
         for _ in range(WARM_UP):
             self.trainer.train_step()
         self._wait()

@@ -114,7 +114,7 @@ def make_record(
         "point": dict(point),
         "provenance": {
             **provenance(device),
-            "dtype": _dtype(device, setup or Setup()),
+            "dtype": _dtype(device, (setup or Setup()).of_point(point)),
             "micro_batch": micro,
             "compiled": compiled,
             "stacked": stacked,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from scaling.training import optimizers
 from scaling.training.checkpoint import MOMENTS, Checkpoints
@@ -19,6 +20,7 @@ from scaling.training.tasks.registry import task_of
 from scaling.training.watch import Watch
 
 Point = Mapping[str, Any]
+RENEWED = 32  # batches that statistics of averaged weights are taken of
 
 
 @dataclass
@@ -213,20 +215,56 @@ class Trainer:
     def evaluate(self) -> list[tuple[float, float]]:
         """Validation loss and standard error of each model, of averaged weights where asked."""
         self.model.eval()
-        kept = [flat.data.clone() for flat in self.flats] if self.averaged else []
-        for mean, flat in zip(self.averaged, self.flats, strict=False):
-            flat.data.copy_(mean)
-        self.renewed()
         fast, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, False
-        seen = self.seen()
+        with self._averages():
+            seen = self.seen()
         found = [summary(one["loss"]) for one in seen]
         self.measured = [self.task.metrics(one) for one in seen]
         torch.backends.cuda.matmul.allow_tf32 = fast
-        for old, flat in zip(kept, self.flats, strict=False):
-            flat.data.copy_(old)
-        self.renewed()
         self.model.train()
         return found
+
+    @contextmanager
+    def _averages(self) -> Iterator[None]:
+        """Give the model its averaged weights for a while, where there are any."""
+        if not self.averaged:
+            self.renewed()
+            yield
+            return
+        kept = [flat.data.clone() for flat in self.flats]
+        buffers = {name: value.clone() for name, value in self.buffers().items()}
+        for mean, flat in zip(self.averaged, self.flats, strict=True):
+            flat.data.copy_(mean)
+        self.renewed()
+        self._renew_statistics()
+        try:
+            yield
+        finally:
+            for old, flat in zip(kept, self.flats, strict=True):
+                flat.data.copy_(old)
+            for name, value in self.buffers().items():
+                value.copy_(buffers[name])
+            self.renewed()
+
+    @torch.no_grad()
+    def _renew_statistics(self) -> None:
+        """Take the statistics of batch norm anew, of the last batches under these weights.
+
+        Those that training has kept are of other weights (Izmailov et al. 2018, sec. 3.2).
+        """
+        norms = [m for m in self.model.modules() if isinstance(m, _BatchNorm)]
+        moments = [norm.momentum for norm in norms]
+        training = self.model.training
+        self.model.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over batches
+            norm.train()
+        for step in range(max(0, self.step - RENEWED), self.step) if norms else ():
+            self.task.loss(self.model, self.load(step))
+        for norm, momentum in zip(norms, moments, strict=True):
+            norm.momentum = momentum
+        self.model.train(training)
 
     def seen(self) -> list[dict[str, Tensor]]:
         """What the task sees of each validation example, for each model."""
@@ -235,13 +273,9 @@ class Trainer:
     def weights(self, model: int) -> dict[str, Tensor]:
         """Weights and buffers of a model by name, as it is evaluated, on the host."""
         del model
-        kept = [flat.data.clone() for flat in self.flats] if self.averaged else []
-        for mean, flat in zip(self.averaged, self.flats, strict=False):
-            flat.data.copy_(mean)
-        found = {k: v.detach().to("cpu", copy=True) for k, v in self.model.state_dict().items()}
-        for old, flat in zip(kept, self.flats, strict=False):
-            flat.data.copy_(old)
-        return found
+        with self._averages():
+            state = self.model.state_dict()
+            return {k: v.detach().to("cpu", copy=True) for k, v in state.items()}
 
     # ------------------------------------------------------------------------------------- state
 

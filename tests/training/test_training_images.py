@@ -430,3 +430,48 @@ def test_batch_norm_is_not_passed_in_parts():
     trainer = Trainer(vit, CPU, Setup())
     loop.shrink(trainer)
     assert trainer.micro == 6
+
+
+def test_averaged_weights_have_statistics_of_their_own(cpu):
+    from scaling.training.setup import Setup
+
+    study = {
+        "schema": 1,
+        "data": {
+            "task": "images",
+            "source": "shapes",
+            "options": {"images": 640, "validation_images": 100},
+        },
+        "model": {"family": "resnet"},
+        "design": {"kind": "grid", "params": [4.5e4], "data": [800]},
+        "recipe": {
+            "name": "adamw-plain",
+            "schedule": "average",
+            "overrides": {"sequences": 32, "lr": 0.003, "warmup_steps": 5},
+        },
+    }
+    (point,) = api.plan(study)
+    trainer = Trainer(point.as_dict(), cpu, Setup())
+    for _ in range(point.steps):
+        trainer.train_step()
+    flats = [flat.detach().clone() for flat in trainer.flats]
+    buffers = {name: value.clone() for name, value in trainer.buffers().items()}
+    found = trainer.evaluate()
+    kept = trainer.weights(0)
+    assert all(torch.equal(a, b) for a, b in zip(flats, trainer.flats, strict=True))
+    assert all(torch.equal(buffers[name], value) for name, value in trainer.buffers().items())
+    # the weights that are kept give the loss that was found, with the statistics they carry
+    name = next(name for name in buffers if name.endswith("running_mean"))
+    assert not torch.equal(kept[name], buffers[name])
+    trainer.model.load_state_dict(kept)
+    trainer.averaged = []
+    assert trainer.evaluate() == found
+    # statistics are means over batches: those of one batch alone differ
+    first = next(m for m in trainer.model.modules() if isinstance(m, torch.nn.Conv2d))
+    outs = []
+    hook = first.register_forward_hook(lambda _m, _i, out: outs.append(out.mean(dim=(0, 2, 3))))
+    with torch.no_grad():
+        for step in range(point.steps):
+            trainer.model(trainer.task.batch(step)[0])
+    hook.remove()
+    torch.testing.assert_close(kept[name], torch.stack(outs).mean(dim=0), rtol=1e-4, atol=1e-5)

@@ -167,7 +167,7 @@ def test_a_computed_task(own, cpu):
         exact = 1.0 + 10.0 / point["N"] ** 0.5 + 20.0 / point["D"] ** 0.5
         assert (record["status"], record["loss"], record["loss_se"]) == ("done", exact, None)
     lines = (own / "out" / "results.csv").read_text().splitlines()
-    assert lines[0].endswith(",C_spent,doubled")
+    assert lines[0].endswith(",C_spent,loss_unit,doubled")
     assert all(float(line.split(",")[-1]) % 2 == 0 for line in lines[1:])
 
 
@@ -275,3 +275,21 @@ def _value(value):
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + "}"
     return json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("    def each(", "    def every(", "missing"),
+        (".mean(dim=1)", ".mean()", "shape ()"),
+        ("(x[:2000], y[:2000])", "(x[:0], y[:0])", "0 examples"),
+        ("import torch\n", "import torch\n\nraise RuntimeError('no')\n", "sines.py:"),
+    ],
+)
+def test_what_would_fail_in_training_fails_in_planning(own, old, new, said):
+    assert old in CODE
+    (own / "sines.py").write_text(CODE.replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        api.plan(small(own), base=own)
+    assert caught.value.code == "SC321"
+    assert said in str(caught.value)

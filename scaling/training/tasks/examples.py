@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from scaling.errors import Fault, TrainingError
 from scaling.runs.files import canonical_json
 from scaling.training.tasks.base import Batch, Point, Task, seed_of
+from scaling.training.tasks.code import code_of, joined
 from scaling.training.tasks.order import Stream
 from scaling.training.tasks.registry import CODE
 
@@ -69,10 +70,9 @@ class Examples(Task):
         return _kept(self.data, options, self.device, self.point["data"]["hash"], self._code())
 
     def _code(self) -> str:
-        """Text of the task's module, where the sweep folder keeps it."""
-        module = str(self.point["task"]).partition(":")[0]
-        path = (self.folder or Path()) / CODE / f"{module}.py"
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        """Text of the task's code, where the sweep folder keeps it."""
+        module, _, member = str(self.point["task"]).partition(":")
+        return joined(code_of(module, (self.folder or Path()) / CODE)) if member else ""
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """Examples of a step, or the share of one of several processes."""

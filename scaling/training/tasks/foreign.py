@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scaling.errors import ConfigError, Fault, ScalingError
+from scaling.runs.files import sha256_text
 from scaling.runs.manifest import Manifest
 from scaling.training.counting import count_made
-from scaling.training.tasks.base import Computed, Task
+from scaling.training.tasks.base import Batch, Computed, Task
+from scaling.training.tasks.code import code_of, joined
 from scaling.training.tasks.examples import Examples, digest
 from scaling.training.tasks.registry import class_of
+
+
+TRIED = 2  # examples that a loss is asked of
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,18 @@ class Foreign:
         Counts of its models, as `scaling.planning.inputs` takes them; None where the study names
         a family of ours.
     code : mapping of str to str
-        Text of its module by file name, which the sweep folder keeps; empty for a package's.
+        Text of its module, and of those beside it that it imports, by file name: the sweep
+        folder keeps them. Empty for a package's.
     """
 
     manifest: Manifest | None
     counted: Mapping[str, Any] | None
     code: Mapping[str, str]
+
+    @property
+    def hash(self) -> str:
+        """sha256 over the code."""
+        return sha256_text(joined(self.code))
 
 
 def describe(
@@ -64,11 +75,12 @@ def describe(
         found = f"{name} is {type(kind).__name__}"
         expected = "a class made from scaling.training.tasks.Examples, Task or Computed"
         raise ConfigError(Fault("SC321", "[data] task", found, expected))
-    code = _code(kind, base or Path())
+    module, _, member = name.partition(":")
+    code = code_of(module, base or Path()) if member else {}
     manifest, counted, example = None, None, None
     if own:
         train, held_out = _data(kind, name, data)
-        manifest = _manifest(name, data, train, held_out, "".join(code.values()))
+        manifest = _manifest(name, data, train, held_out, joined(code))
         example = tuple(part[:1] for part in train)
     if "dials" in model:
         if not issubclass(kind, Examples) or example is None:
@@ -76,6 +88,7 @@ def describe(
             raise ConfigError(Fault("SC321", "[data] task", found, "a class made from Examples"))
         inputs = kind.inputs(example)
         counted = count_made(lambda dial: (kind.network(dial, data), inputs), name, model)
+        _try_loss(kind, name, min(model["dials"]), data, tuple(part[:TRIED] for part in train))
     return Foreign(manifest, counted, code)
 
 
@@ -96,7 +109,42 @@ def _data(kind: type[Any], name: str, options: Mapping[str, Any]) -> Any:
             raise ConfigError(
                 Fault("SC321", where, f"{len(part)} parts of lengths {lengths}", expected)
             )
+        if max(lengths) < TRIED:
+            found, least = f"a part of {max(lengths)} examples", f"at least {TRIED} in both parts"
+            raise ConfigError(Fault("SC321", where, found, least))
     return train, held_out
+
+
+def _try_loss(
+    kind: type[Examples], name: str, dial: int, options: Mapping[str, Any], batch: Batch
+) -> None:
+    """Ask for the losses of a few examples, which nothing has asked for before training.
+
+    Raises
+    ------
+    ConfigError
+        SC321 if there is no loss, or not one an example.
+    """
+    where, expected = f"{name}.each", "a tensor of one loss an example"
+    if kind.each is Task.each:
+        if kind.loss is not Task.loss and kind.examine is not Task.examine:
+            return
+        raise ConfigError(Fault("SC321", where, "missing", expected))
+    task = object.__new__(kind)
+    task.point = {"task": name, "data": {"options": options}, "shape": {"dial": dial}, "seed": 0}
+    task.device, task.folder = torch.device("cpu"), None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            found = task.each(kind.network(dial, options), batch)
+    except (KeyError, AttributeError):  # it wants more of a point than there is before a plan
+        return
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(Fault("SC321", where, said, expected)) from error
+    if not isinstance(found, Tensor) or found.shape != (TRIED,):
+        said = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        text = f"{said} of {TRIED} examples"
+        raise ConfigError(Fault("SC321", where, text, f"{expected}: shape ({TRIED},)"))
 
 
 def _manifest(
@@ -108,14 +156,3 @@ def _manifest(
     return Manifest(
         name, digest(train, held_out, code), 0, there, kept, detail, None, dict(options)
     )
-
-
-def _code(kind: type[Any], base: Path) -> dict[str, str]:
-    """Text of the module, where it is the user's own file and not an installed package."""
-    try:
-        path = Path(inspect.getfile(kind)).resolve()
-    except (TypeError, OSError):
-        return {}
-    if path.parent != base.resolve():
-        return {}
-    return {path.name: path.read_text(encoding="utf-8")}

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import sys
+import traceback
 from collections.abc import Mapping
-from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from scaling.errors import ConfigError, Fault, clip
+from scaling.training.tasks.code import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
 
     from scaling.training.tasks.base import Computed, Task
@@ -58,26 +56,19 @@ def class_of(name: str, folder: Path | None = None) -> type[Task] | type[Compute
         module, _, member = name.partition(":")
         if not module or not member:
             raise LookupError("there is no such task")
-        with _importable(folder):
-            return cast("type[Task]", getattr(importlib.import_module(module), member))
+        return cast("type[Task]", getattr(load(module, folder), member))
     except Exception as error:
         said = str(error).strip().splitlines() or [""]
-        found_text = f'"{clip(name)}": {type(error).__name__}: {clip(said[0])}'
+        found_text = f'"{clip(name)}": {type(error).__name__}: {clip(said[0])}{place_of(error, folder)}'
         expected = f"one of {', '.join([*OURS, *sorted(added)])}, or module:class of your own"
         raise ConfigError(Fault("SC321", "[data] task", found_text, expected)) from error
 
 
-@contextmanager
-def _importable(folder: Path | None) -> Iterator[None]:
-    if folder is None:
-        yield
-        return
-    place = str(folder.resolve())
-    sys.path.insert(0, place)
-    try:
-        yield
-    finally:
-        sys.path.remove(place)
+def place_of(error: BaseException, folder: Path | None) -> str:
+    """File and line of the user's own code where an error arose; empty if in none."""
+    frames = traceback.extract_tb(error.__traceback__) if folder is not None else []
+    own = [f for f in frames if folder is not None and Path(f.filename).parent == folder.resolve()]
+    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
 
 def task_of(point: Mapping[str, Any], device: torch.device, folder: Path | None) -> Task:
