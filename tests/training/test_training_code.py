@@ -6,12 +6,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scaling import api  # noqa: E402
-from scaling.runs.records import load_plan  # noqa: E402
-from scaling.training.job import run_point  # noqa: E402
-from scaling.training.tasks.code import code_of  # noqa: E402
+from scaling import api
+from scaling.runs.records import load_plan
+from scaling.training.job import run_point
+from scaling.training.tasks.code import code_of
 
-TASK = '''
+TASK = """
 import random
 import torch
 from torch import nn
@@ -32,7 +32,7 @@ class Two(Examples):
 
     def each(self, model, batch):
         return (model(batch[0]) - batch[1]).square().mean(dim=1)
-'''
+"""
 STUDY = {
     "schema": 1,
     "data": {"task": "two_parts:Two"},
@@ -40,14 +40,14 @@ STUDY = {
     "design": {"kind": "grid", "params": [25, 49], "data": [400, 800]},
     "recipe": {"name": "adamw-plain", "overrides": {"sequences": 8, "warmup_steps": 5}},
 }
-OURS = '''
+OURS = """
 from scaling.training.tasks.text import Text
 
 
 class Scaled(Text):
     def each(self, model, batch):
         return 1.0 * super().each(model, batch)
-'''
+"""
 
 
 @pytest.fixture

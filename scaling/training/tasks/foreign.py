@@ -19,7 +19,6 @@ from scaling.training.tasks.code import code_of, joined
 from scaling.training.tasks.examples import Examples, digest
 from scaling.training.tasks.registry import class_of
 
-
 TRIED = 2  # examples that a loss is asked of
 
 
