@@ -8,6 +8,7 @@ from scaling import api
 from scaling.errors import ConfigError, PlanError
 from scaling.planning.study import check_study, shrink
 from scaling.planning.variants import variants_of
+from scaling.plans import plan_of
 
 MARKOV = {"source": "markov", "options": {"symbols": 16, "tokens": 60_000,
                                           "validation_tokens": 8_000}}  # fmt: skip
@@ -153,3 +154,28 @@ def test_smoke_changes_what_the_study_says():
     assert small.design.params == [9e2]
     assert small.data.options == {**MARKOV["options"], "tokens": 50_000}
     assert small.smoke == {}
+
+
+def test_the_rate_is_tuned_once_for_all_variants():
+    study = {
+        **STUDY,
+        "tuning": {"sizes": [2e3, 4e3, 9e3], "ratio": 10.0},
+        "variant": [{"name": "one"}, {"name": "two", "machine": {"precision": "float32"}}],
+    }
+    tuned = plan_of(check_study(study), stage="tune")
+    assert len({p.id for p in tuned}) == len(tuned.points) == 15
+    other = {"name": "other", "recipe": {"overrides": {"lr": 0.02}}}
+    with pytest.raises(PlanError, match="tuned for"):
+        api.plan({**study, "variant": [*study["variant"], other]})
+
+
+def test_a_fault_of_a_variant_says_whose_it_is():
+    wrong = {"name": "wrong", "data": {"options": {"tokns": 3}}}
+    with pytest.raises(ConfigError, match="variant wrong: .data. tokns"):
+        api.plan({**STUDY, "variant": [{"name": "right"}, wrong]})
+
+
+def test_epochs_and_trunks_share_nothing():
+    design = {**STUDY["design"], "epochs": 2, "trunks": True}
+    with pytest.raises(ConfigError, match="epochs and trunks"):
+        api.plan({**STUDY, "design": design})
