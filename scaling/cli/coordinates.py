@@ -72,7 +72,7 @@ def _points(file: Path) -> tuple[Any, list[dict[str, Any]]]:
     nearest = [min(range(len(dials)), key=lambda i: abs(dials[i] - width)) for width in widths]
     points = [[float(planner.sizes.N[i]), LONG] for i in sorted(set(nearest))]
     design = DesignSection(kind="points", points=points)
-    changes = {"design": design, "tuning": None, "variant": [], "pretrain": None}
+    changes: dict[str, Any] = {"design": design, "tuning": None, "variant": [], "pretrain": None}
     alone = study.model_copy(update=changes)
     planned = plan_of(alone, file.parent)
     return study, [asdict(point) for point in planned]

@@ -229,5 +229,8 @@ def rules(planner: Planner) -> list[str]:
         "C_6nd = 6 N D"
     )
     if planner.computed:
-        return [*grows, "losses are computed: no model is trained, and the recipe has no part in them"]
+        return [
+            *grows,
+            "losses are computed: no model is trained, and the recipe has no part in them",
+        ]
     return [counts, *grows, *planner.recipe.rules()]

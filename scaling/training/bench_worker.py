@@ -58,7 +58,10 @@ def main() -> None:
             bench.work()
             continue
         try:
-            answer = {"event": "measured", **bench.measure(job["point"], job["seconds"], job.get("folder"))}
+            answer = {
+                "event": "measured",
+                **bench.measure(job["point"], job["seconds"], job.get("folder")),
+            }
         except torch.OutOfMemoryError:
             answer = {"event": "too-big"}
         channel.write(json.dumps(answer) + "\n")

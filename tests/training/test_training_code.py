@@ -6,12 +6,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scaling import api  # noqa: E402
-from scaling.runs.records import load_plan  # noqa: E402
-from scaling.training.job import run_point  # noqa: E402
-from scaling.training.tasks.code import code_of  # noqa: E402
+from scaling import api
+from scaling.runs.records import load_plan
+from scaling.training.job import run_point
+from scaling.training.tasks.code import code_of
 
-TASK = '''
+TASK = """
 import random
 import torch
 from torch import nn
@@ -32,7 +32,7 @@ class Two(Examples):
 
     def each(self, model, batch):
         return (model(batch[0]) - batch[1]).square().mean(dim=1)
-'''
+"""
 STUDY = {
     "schema": 1,
     "data": {"task": "two_parts:Two"},
@@ -40,14 +40,14 @@ STUDY = {
     "design": {"kind": "grid", "params": [25, 49], "data": [400, 800]},
     "recipe": {"name": "adamw-plain", "overrides": {"sequences": 8, "warmup_steps": 5}},
 }
-OURS = '''
+OURS = """
 from scaling.training.tasks.text import Text
 
 
 class Scaled(Text):
     def each(self, model, batch):
         return 1.0 * super().each(model, batch)
-'''
+"""
 
 
 @pytest.fixture
@@ -113,3 +113,15 @@ def test_code_that_reads_a_source_of_ours_decides_ids(own):
     second = api.plan(study, base=own)
     assert not {p.id for p in first} & {p.id for p in second}
     assert {p.data["hash"] for p in first} == {p.data["hash"] for p in second}
+
+
+def test_a_tuning_stage_of_an_own_task_goes_on_from_the_sweep_folder(own, tmp_path_factory):
+    from scaling.planning.study import check_study
+    from scaling.plans import plan_of
+
+    tuning = {"sizes": [25, 49, 97], "factors": [0.5, 1.0, 2.0], "ratio": 20.0}
+    data = {**STUDY, "model": {"options": {"dials": [2, 4, 8]}}, "tuning": tuning}
+    study, out = check_study(data), tmp_path_factory.mktemp("out")
+    planned = plan_of(study, own)
+    planned.write(out)
+    assert [p.id for p in plan_of(study, out)] == [p.id for p in planned]

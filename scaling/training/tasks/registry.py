@@ -59,7 +59,9 @@ def class_of(name: str, folder: Path | None = None) -> type[Task] | type[Compute
         return cast("type[Task]", getattr(load(module, folder), member))
     except Exception as error:
         said = str(error).strip().splitlines() or [""]
-        found_text = f'"{clip(name)}": {type(error).__name__}: {clip(said[0])}{place_of(error, folder)}'
+        found_text = (
+            f'"{clip(name)}": {type(error).__name__}: {clip(said[0])}{place_of(error, folder)}'
+        )
         expected = f"one of {', '.join([*OURS, *sorted(added)])}, or module:class of your own"
         raise ConfigError(Fault("SC321", "[data] task", found_text, expected)) from error
 
