@@ -5,6 +5,8 @@ Planning knows no torch and reads no data; what it needs of both is made here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,12 +52,27 @@ def plan_of(
         if own.pretrain is not None and stage == "main":
             before = pretraining(own)
             tuned_too = recipe_of(before).name == recipe_of(own).name  # else it has its own rate
-            rate = tuned if tuned_too else None
-            first = (before, *sources_of(before, base, rate))
-        plans.append(make_plan(own, *sources_of(own, base, tuned), stage=stage, group=name,
-                               first=first))  # fmt: skip
+            with _within("[pretrain]"):
+                first = (before, *sources_of(before, base, tuned if tuned_too else None))
+        with _within(f"variant {name}" * (name is not None)):
+            found = sources_of(own, base, tuned)
+            plans.append(make_plan(own, *found, stage=stage, group=name, first=first))
         code.update(_foreign(own, base).code if foreign(own.data.task) else {})
     return joined(study, plans).with_code(code)
+
+
+@contextmanager
+def _within(part: str) -> Iterator[None]:
+    """Say of what is wrong in which part of a study it stands."""
+    from scaling.errors import ScalingError
+
+    try:
+        yield
+    except ScalingError as error:
+        if not part:
+            raise
+        faults = [replace(f, where=f"{part}: {f.where}") for f in error.faults]
+        raise type(error)(faults) from error
 
 
 def sources_of(

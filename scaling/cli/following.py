@@ -34,6 +34,7 @@ def status(
 
     scaling sweep status out/quickstart --watch
     """
+    from scaling.runs.records import PRETRAIN
     from scaling.runs.records import status as state
 
     out = _folder(out)
@@ -52,6 +53,9 @@ def status(
         line = f"{row['id']}  {budget:>9}  {row['N']:>9}  {row['status']:<9}"
         typer.echo(f"{line} {row['step']:>7}/{row['steps']:<7} {loss}".rstrip())
     talk(", ".join(f"{n} {name}" for name, n in found["counts"].items() if n))
+    if (out / PRETRAIN / "plan.jsonl").is_file():
+        first = state(out / PRETRAIN)["counts"]
+        talk("pretraining: " + ", ".join(f"{n} {name}" for name, n in first.items() if n))
     if found["counts"]["pending"] + found["counts"]["running"]:
         talk(_at_work(out))
 
@@ -67,12 +71,15 @@ def logs(
     scaling sweep logs out/quickstart 3b78247
     """
     from scaling.errors import ConfigError, Fault
-    from scaling.runs.records import load_plan, read_record
+    from scaling.runs.records import PRETRAIN, load_plan, read_record
     from scaling.training.engines.journal import story
     from scaling.training.summary import headline
 
     out = _folder(out)
     found = [p["id"] for p in load_plan(out) if p["id"].startswith(point)]
+    first = out / PRETRAIN
+    if not found and (first / "plan.jsonl").is_file():
+        out, found = first, [p["id"] for p in load_plan(first) if p["id"].startswith(point)]
     if len(found) != 1 or not point:
         text = f'"{point}"' if not found else f'"{point}" begins {len(found)} ids'
         mend = f"scaling sweep status {out}"

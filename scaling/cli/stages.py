@@ -73,10 +73,16 @@ def prepare(study: Study, base: Path | None, out: Path, run: Run) -> Plan:
     return planned
 
 
-def pretrain(folder: Path, run: Run, retry: Sequence[str] = ()) -> None:
+def pretrain(
+    folder: Path,
+    run: Callable[[Path, Sequence[str]], Any],
+    retry: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> None:
     """Train the stage from whose weights the points of a sweep start, where there is one.
 
-    Runs whose status is in `retry` are trained again.
+    Runs whose status is in `retry` are trained again, and those whose weights are lost; where
+    `only` some points are to be trained, so are the runs that these start from.
 
     Raises
     ------
@@ -85,26 +91,38 @@ def pretrain(folder: Path, run: Run, retry: Sequence[str] = ()) -> None:
     """
     from scaling.errors import Fault, TrainingError
     from scaling.runs.records import PRETRAIN, load_plan, read_record
+    from scaling.runs.records import retry as set_aside
 
     first = folder / PRETRAIN
     if not (first / "plan.jsonl").is_file() or not (folder / "plan.jsonl").is_file():
         return
-    needed = {p["init"].get("from") for p in load_plan(folder)}
+    wanted = [p for p in load_plan(folder) if not only or p["id"].startswith(tuple(only))]
+    needed = {p["init"].get("from") for p in wanted}
     points = [p for p in load_plan(first) if p["id"] in needed]
 
     def status(point: Mapping[str, Any]) -> str | None:
         record = read_record(first, point["id"])
         return None if record is None else str(record["status"])
 
+    lost = [p for p in points if status(p) == "done" and not _has_weights(first, p)]
+    if set_aside(first, lost, ["done"]):
+        talk(f"pretraining: the weights of {counted(len(lost), 'run')} are lost")
     left = sum(status(p) is None or status(p) in retry for p in points)
     if left:
         talk(f"pretraining: {counted(left, 'run')}")
-        run(first)
+        run(first, [str(p["id"]) for p in points] if only else ())
     for point in points:
         if status(point) not in ("done", None):
             found = f"the run that others start from is {status(point)}"
             mend = f"see scaling sweep logs {first} {point['id']}; then --retry {status(point)}"
             raise TrainingError(Fault("SC320", f"point {point['id']}", found, "done", mend))
+
+
+def _has_weights(folder: Path, point: Mapping[str, Any]) -> bool:
+    from scaling.runs.records import PointFiles
+    from scaling.training.tasks.start import WEIGHTS
+
+    return (PointFiles.of(folder, point["id"]).folder / WEIGHTS).is_file()
 
 
 def due(folder: Path) -> Study | None:

@@ -60,7 +60,7 @@ def study(
             rehearse(plan_of(checked, file.parent, tuned=tuned_in(out, checked)), out)
             return
         prepare(checked, file.parent, out, lambda place: train(place, how))
-        pretrain(out, lambda place: train(place, how))
+        pretrain(out, lambda place, ids: train(place, how, (), ids))
         train(out, how)
     else:
         table = file.parent / checked.data.table

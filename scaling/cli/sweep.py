@@ -79,7 +79,9 @@ def run(
         _rehearse(file, out, smoke, as_json)
         return
     folder = _planned_folder(file, out, smoke, lambda place: train(place, how))
-    pretrain(folder, lambda place: train(place, how, retry or ()), retry or ())
+    pretrain(
+        folder, lambda place, ids: train(place, how, retry or (), ids), retry or (), only or ()
+    )
     summary = train(folder, how, retry or (), only or ())
     if as_json:
         from scaling.runs.records import status as state

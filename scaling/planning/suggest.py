@@ -73,6 +73,9 @@ def suggest(
     table = read_table(path, where=" and ".join(f"({text})" for text in wanted) or None)
     fit = _fit(table, law, section)
     used = table.frame.loc[table.used]
+    several = [str(g) for g in used["group"].dropna().unique()] if "group" in used else []
+    if fit is not None and fit.group is not None and len(several) > 1:
+        used = used[used["group"] == fit.group]
     size, data = (used[k].to_numpy(dtype=np.float64) for k in ("N", "D"))
     name, labels = clusters(used)
     runs = Runs(size, data, None, labels if name == "trunk" else None)
@@ -89,6 +92,10 @@ def suggest(
     if target <= largest:
         text = f"The target of {target:.3g} FLOP is no larger than the largest run ({largest:.3g})."
         messages.append(Message("SC233", text))
+    if len(several) > 1:
+        of = "all of them" if fit is None or fit.group is None else f"{fit.group} alone"
+        text = f"The runs are of {len(several)} groups; what is suggested follows from {of}."
+        messages.append(Message("SC252", text, "info"))
     made = additions(
         prior,
         runs,

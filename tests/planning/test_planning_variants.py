@@ -5,9 +5,11 @@ import json
 import pytest
 
 from scaling import api
-from scaling.errors import ConfigError, PlanError
+from scaling.errors import ConfigError, PlanError, ScalingError
 from scaling.planning.study import check_study, shrink
+from scaling.planning.suggest import suggest
 from scaling.planning.variants import variants_of
+from scaling.plans import plan_of
 
 MARKOV = {"source": "markov", "options": {"symbols": 16, "tokens": 60_000,
                                           "validation_tokens": 8_000}}  # fmt: skip
@@ -153,3 +155,55 @@ def test_smoke_changes_what_the_study_says():
     assert small.design.params == [9e2]
     assert small.data.options == {**MARKOV["options"], "tokens": 50_000}
     assert small.smoke == {}
+
+
+def test_the_rate_is_tuned_once_for_all_variants():
+    study = {
+        **STUDY,
+        "tuning": {"sizes": [2e3, 4e3, 9e3], "ratio": 10.0},
+        "variant": [{"name": "one"}, {"name": "two", "machine": {"precision": "float32"}}],
+    }
+    tuned = plan_of(check_study(study), stage="tune")
+    assert len({p.id for p in tuned}) == len(tuned.points) == 15
+    other = {"name": "other", "recipe": {"overrides": {"lr": 0.02}}}
+    with pytest.raises(PlanError, match="tuned for"):
+        api.plan({**study, "variant": [*study["variant"], other]})
+
+
+def test_a_fault_of_a_variant_says_whose_it_is():
+    wrong = {"name": "wrong", "data": {"options": {"tokns": 3}}}
+    with pytest.raises(ConfigError, match=r"variant wrong: \[data\] tokns"):
+        api.plan({**STUDY, "variant": [{"name": "right"}, wrong]})
+
+
+def test_epochs_and_trunks_share_nothing():
+    design = {**STUDY["design"], "epochs": 2, "trunks": True}
+    with pytest.raises(ConfigError, match="epochs and trunks"):
+        api.plan({**STUDY, "design": design})
+
+
+def test_suggestions_are_those_of_one_group(tmp_path):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    lines = ["N,D,loss,group"]
+    for group, floor in (("one", 1.7), ("two", 2.5)):
+        for n in np.geomspace(1e6, 1e8, 6):
+            for d in np.geomspace(1e8, 1e10, 5):
+                loss = (floor + 400 / n**0.34 + 410 / d**0.28) * np.exp(1e-3 * rng.normal())
+                lines.append(f"{n},{d},{loss},{group}")
+    (tmp_path / "runs.csv").write_text("\n".join(lines))
+    found = suggest(tmp_path / "runs.csv", most=2)
+    assert "SC252" in {message.code for message in found.messages}
+    alone = [line for line in lines if not line.endswith("two")]
+    (tmp_path / "one.csv").write_text("\n".join(alone))
+    own = suggest(tmp_path / "one.csv", most=2)
+    assert [(a.N, a.D) for a in found.chosen] == [(a.N, a.D) for a in own.chosen]
+
+
+def test_suggestions_read_a_sweep_whose_runs_repeat_their_own_data(tmp_path):
+    design = {"kind": "grid", "params": [9e2], "data": [4e3, 8e3], "epochs": 2}
+    api.plan({**STUDY, "design": design}).write(tmp_path)
+    with pytest.raises(ScalingError) as caught:
+        suggest(tmp_path)
+    assert "is not what" not in str(caught.value)

@@ -219,3 +219,22 @@ def test_a_point_that_cannot_be_built_ends_the_bench(points):
     with pytest.raises(TrainingError) as caught:
         bench.measure([broken], "cpu", 0.1, workers=1)
     assert caught.value.code == "SC302"
+
+
+def test_points_that_start_from_others_and_computed_ones(tmp_path):
+    from scaling.cli import bench as command
+    from scaling.errors import ConfigError
+
+    study = {**TINY, "pretrain": {"D": 6e3, "data": {"options": {"seed": 3}}}}
+    wanted = command._one_of_each(api.plan(study))
+    assert all("from" not in point["init"] for point in wanted)
+    truth = {
+        "schema": 1,
+        "data": {"task": "truth", "source": "hutter"},
+        "model": {"family": "table"},
+        "design": {"kind": "grid", "params": [1e2], "data": [1e4]},
+    }
+    plan = api.plan(truth)
+    with pytest.raises(ConfigError, match="without steps"):
+        command._refuse_computed(command._one_of_each(plan), tmp_path)
+    assert not {"SC203", "SC206", "SC219", "SC247"} & {m.code for m in plan.messages}

@@ -113,3 +113,15 @@ def test_code_that_reads_a_source_of_ours_decides_ids(own):
     second = api.plan(study, base=own)
     assert not {p.id for p in first} & {p.id for p in second}
     assert {p.data["hash"] for p in first} == {p.data["hash"] for p in second}
+
+
+def test_a_tuning_stage_of_an_own_task_goes_on_from_the_sweep_folder(own, tmp_path_factory):
+    from scaling.planning.study import check_study
+    from scaling.plans import plan_of
+
+    tuning = {"sizes": [25, 49, 97], "factors": [0.5, 1.0, 2.0], "ratio": 20.0}
+    data = {**STUDY, "model": {"options": {"dials": [2, 4, 8]}}, "tuning": tuning}
+    study, out = check_study(data), tmp_path_factory.mktemp("out")
+    planned = plan_of(study, own)
+    planned.write(out)
+    assert [p.id for p in plan_of(study, out)] == [p.id for p in planned]

@@ -293,3 +293,41 @@ def test_what_would_fail_in_training_fails_in_planning(own, old, new, said):
         api.plan(small(own), base=own)
     assert caught.value.code == "SC321"
     assert said in str(caught.value)
+
+
+def test_only_some_points_need_only_some_runs_and_lost_weights_are_trained_again(tmp_path):
+    study = {**TRANSFER, "design": {"kind": "grid", "params": [9e2, 4e3], "data": [4e3]}}
+    path, out = tmp_path / "study.toml", tmp_path / "out"
+    path.write_text(_toml(study))
+    assert cli("sweep", "plan", path, "-o", out, "--no-preflight").exit_code == 0
+    point = load_plan(out)[-1]
+    start = point["init"]["from"]
+    found = cli("sweep", "run", out, "--only", point["id"], "--workers", 1)
+    assert found.exit_code == 0, found.output
+    done = [p["id"] for p in load_plan(out / PRETRAIN) if read_record(out / PRETRAIN, p["id"])]
+    assert done == [start]
+    told = cli("sweep", "logs", out, start)
+    assert "ended: done" in told.output
+    assert "pretraining: 1 done, 1 pending" in cli("sweep", "status", out).output
+    (PointFiles.of(out / PRETRAIN, start).folder / WEIGHTS).unlink()
+    again = cli("sweep", "run", out, "--workers", 1)
+    assert again.exit_code == 0, again.output
+    assert "the weights of 1 run are lost" in again.output
+    assert {read_record(out, p["id"])["status"] for p in load_plan(out)} == {"done"}
+
+
+def test_costs_and_records_name_groups_as_planned_now(tmp_path):
+    from scaling.runs.costs import costs_of
+
+    out = tmp_path / "out"
+    study = {k: v for k, v in TRANSFER.items() if k != "pretrain"}
+    slow = {"name": "slow", "recipe": {"overrides": {"lr": 1e-4}}, "machine": {}}
+    half = {"name": "half", "machine": {"precision": "bfloat16"}}
+    api.plan({**study, "variant": [slow, half]}).write(out)
+    driver.run(out, engine="debug")
+    renamed = [{**slow, "name": "tardy"}, half]
+    api.plan({**study, "variant": renamed}).write(out)
+    driver.run(out, engine="debug")
+    assert [cost["group"] for cost in costs_of(out)] == ["half", "tardy"]
+    kinds = {p["group"]: read_record(out, p["id"])["provenance"]["dtype"] for p in load_plan(out)}
+    assert kinds == {"tardy": "float32", "half": "bfloat16 autocast"}

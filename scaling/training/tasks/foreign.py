@@ -17,7 +17,7 @@ from scaling.training.counting import count_made
 from scaling.training.tasks.base import Batch, Computed, Task
 from scaling.training.tasks.code import code_of, joined
 from scaling.training.tasks.examples import Examples, digest
-from scaling.training.tasks.registry import class_of
+from scaling.training.tasks.registry import CODE, class_of
 
 TRIED = 2  # examples that a loss is asked of
 
@@ -60,7 +60,8 @@ def describe(
     data, model : mapping
         ``[data] options`` and ``[model] options`` of the study.
     base : Path, optional
-        Folder of the study file, in which the module is looked for.
+        Folder of the study file, in which the module is looked for, or of a sweep, which has its
+        code.
     own : bool
         Whether the task brings data of its own.
 
@@ -69,13 +70,16 @@ def describe(
     ConfigError
         SC321 if the class is no task or fails; others as in `scaling.training.counting`.
     """
-    kind = class_of(name, base or Path())
+    module, _, member = name.partition(":")
+    base = base or Path()
+    if member and not code_of(module, base) and code_of(module, base / CODE):
+        base = base / CODE  # a sweep folder, which goes on as it was planned
+    kind = class_of(name, base)
     if not (isinstance(kind, type) and issubclass(kind, (Task, Computed))):
         found = f"{name} is {type(kind).__name__}"
         expected = "a class made from scaling.training.tasks.Examples, Task or Computed"
         raise ConfigError(Fault("SC321", "[data] task", found, expected))
-    module, _, member = name.partition(":")
-    code = code_of(module, base or Path()) if member else {}
+    code = code_of(module, base) if member else {}
     manifest, counted, example = None, None, None
     if own:
         train, held_out = _data(kind, name, data)
