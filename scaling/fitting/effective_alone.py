@@ -44,7 +44,7 @@ def fitted_alone(
                 fit = fit_group(table, get(law), options, name, rows)
             except FitError as error:
                 fault = error.faults[0]
-                why = f"{fault.found}, {fault.expected}"
+                why = f"{fault.found}; needed are {fault.expected}"
                 out.append(row | _alone(None) | {"why": why})
                 continue
             out.append(row | _alone(fit) | {"n": fit.n})

@@ -47,8 +47,9 @@ class Context:
         columns = self.fits.table.get("columns", {})
         defaults = {"N": "parameters", "D": "tokens or examples", "C": "FLOP"}
         unit = str((columns.get(column) or {}).get("unit") or defaults.get(column, ""))
-        if unit == "tokens or examples" and "token" in str((columns.get("loss") or {}).get("unit")):
-            return "tokens"
+        if unit == "tokens or examples":
+            of = str((columns.get("loss") or {}).get("unit"))
+            return "tokens" if "token" in of else "images" if "image" in of else unit
         return unit
 
     @property
