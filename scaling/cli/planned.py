@@ -109,8 +109,9 @@ def _table(points: Sequence[Point]) -> list[str]:
     """The widest form of the table that a screen holds."""
     lines: list[str] = []
     for form, left_out in FORMS:
-        kept = [i for i, name in enumerate(HEAD) if name not in left_out]
         rows = [HEAD, *(_row(p, form) for p in points)]
+        filled = [any(row[i] for row in rows[1:]) for i in range(len(HEAD))]
+        kept = [i for i, name in enumerate(HEAD) if filled[i] and name not in left_out]
         lines = _columns([tuple(row[i] for i in kept) for row in rows])
         if max(map(len, lines)) <= SCREEN_COLUMNS:
             break
@@ -186,7 +187,9 @@ def total_lines(planned: Plan) -> list[str]:
         limited = engine.accelerator is not None or engine.memory_gib is not None
         batch = "at a batch that fits" if limited else "with the whole batch at once"
         how = "measured" if total.memory_measured else "estimated"
-        lines.append(f"memory: up to {total.memory / GIB:.3g} GiB a point ({how}), {batch}")
+        size = total.memory / GIB
+        most = f"up to {size:.3g} GiB" if size >= 0.01 else "less than 0.01 GiB"
+        lines.append(f"memory: {most} a point ({how}), {batch}")
     return lines
 
 

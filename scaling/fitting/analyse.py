@@ -119,7 +119,6 @@ def analyse(
         "bootstrap": chosen.bootstrap,
         "interval": chosen.interval,
         "minimum": way.minimum,
-        **({"response": chosen.response} if chosen.response not in (None, "loss") else {}),
     }
     worth: tuple[Effective, ...] = ()
     if effective is not None:

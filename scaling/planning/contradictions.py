@@ -60,6 +60,9 @@ def contradictions(study: Study, name: str) -> list[Fault]:
         faults.append(Fault("SC012", where, "[recipe] tuned names its result", "one of the two"))
     for fit in study.fit:
         faults += _fit(fit)
+        if names and fit.group is None and fit.reference not in (None, *names):
+            where, found = f"{name} [[fit]] reference", f'"{fit.reference}"'
+            faults.append(Fault("SC012", where, found, f"a variant: {listed(names)}"))
     return faults
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -257,6 +257,14 @@ class FitSection(Section):
     edge: Literal["refuse", "keep"] = "refuse"
     cost: str | None = None
     sensitivity: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _effective_alone(cls, given: Any) -> Any:
+        """Fit no law beside effective data unless one is asked for: a group may be too small."""
+        if isinstance(given, dict) and given.get("effective") and not given.get("law"):
+            return {"approach": [], **given}
+        return given
 
 
 class ReportSection(Section):

@@ -140,7 +140,9 @@ def _fault(error: Mapping[str, Any], path: Sequence[str], name: str, text: str) 
         return Fault(
             "SC011", where, f'unknown key "{clip(key)}"', listed(known, limit=len(known)), mend
         )
-    found = "missing" if error["type"] == "missing" else clip(repr(error.get("input")), 40)
+    if error["type"] == "missing":
+        return Fault("SC012", where, "missing", "a value: it has no default")
+    found = clip(repr(error.get("input")), 40)
     return Fault("SC012", where, found, str(error["msg"]).replace("Input should be ", ""))
 
 
@@ -195,6 +197,11 @@ def shrink(study: Study) -> Study:
     """Return the study at a size that runs in seconds, for tests; its results mean nothing.
 
     The study says in ``[smoke]`` what then changes; one that says nothing is a small text study.
+
+    Raises
+    ------
+    ConfigError
+        SC004 for a task of one's own whose study says nothing.
     """
     if study.design is None or study.data.source == "external":  # nothing of it is trained here
         return study
@@ -207,6 +214,9 @@ def shrink(study: Study) -> Study:
             for variant in own.get("variant", []):
                 variant.pop("design", None)
         return check_study(own, name="[smoke]").model_copy(update=changes)
+    if "dials" in study.model.options:
+        found, expected = "the study has no [smoke]", "[smoke.design] with sizes of its dials"
+        raise ConfigError(Fault("SC004", "--smoke", found, expected))
     if study.design.kind == "isoflop":
         small = DesignSection(
             kind="isoflop",

@@ -114,7 +114,7 @@ def _allocation_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block
     notes = ranked([*reasons(context, fit), *([label] if label else [])])
     serious = tuple(note for note in notes if note.severity != "info")
     verdict = Verdict(
-        _judge(notes), context.subject(fit), _headline(context, row), _sure(fit, row), serious
+        _judge(notes), context.subject(fit), _headline(context, fit, row), _sure(fit, row), serious
     )
     info = tuple(note for note in notes if note.severity == "info" and note.code == "SC410")
     return verdict, (prediction_table(context, fit, table), *info)
@@ -124,7 +124,7 @@ def _headline_row(compute: Array, target: float | None, largest: float) -> int:
     return int(np.argmin(np.abs(np.log(compute / (target or largest)))))
 
 
-def _headline(context: Context, row: dict[str, Any]) -> str:
+def _headline(context: Context, fit: Fit, row: dict[str, Any]) -> str:
     where = f"With {numbers.quantity(row['C'])} FLOP"
     if context.target is None:
         where += " (the largest compute measured; no target was given)"
@@ -135,7 +135,7 @@ def _headline(context: Context, row: dict[str, Any]) -> str:
     loss = _loss(row["loss"], row["lo"], row["hi"])
     return (
         f"{where}, train {size} parameters on {data} {context.unit('D')}; "
-        f"predicted {context.response} {loss}{_suffix(context.unit('loss'))}."
+        f"predicted {fit.response} {loss}{_suffix(context.unit(fit.response))}."
     )
 
 
@@ -154,7 +154,7 @@ def _sure(fit: Fit, row: dict[str, Any]) -> str:
     return (
         f"{fit.interval.level:.0%} intervals: N {numbers.interval(row['N_lo'], row['N_hi'])}, "
         f"D {numbers.interval(row['D_lo'], row['D_hi'])}, "
-        f"loss {numbers.interval(row['lo'], row['hi'])} "
+        f"{fit.response} {numbers.interval(row['lo'], row['hi'])} "
         f"({fit.interval.kind}, {fit.interval.draws} replicates). {_exponent(fit)}"
     ).strip()
 
@@ -204,7 +204,7 @@ def prediction_table(context: Context, fit: Fit, table: Columns) -> Table:
             f"N* [{context.unit('N')}]",
             f"D* [{context.unit('D')}]",
             "D*/N*",
-            context.response_label,
+            _head(context, fit),
             "inside the runs",
         ),
         rows=tuple(rows),
@@ -212,6 +212,12 @@ def prediction_table(context: Context, fit: Fit, table: Columns) -> Table:
         note=f"{cost_label(fit.cost)}; N counts: {convention}; {intervals}. Above 1×, rows are "
         "extrapolations.",
     )
+
+
+def _head(context: Context, fit: Fit) -> str:
+    """Head of a column of predictions: what was fitted, in its unit."""
+    unit = context.unit(fit.response)
+    return f"{fit.response} [{unit}]" if unit else fit.response
 
 
 def _with_interval(x: Any, lo: Any, hi: Any, *, loss: bool = False) -> str:
@@ -260,12 +266,12 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
     loss = _loss(row["loss"], row["lo"], row["hi"])
     unit = context.unit(name)
     headline = (
-        f"At {name} = {numbers.quantity(row[name])} {unit} the predicted {context.response} is "
-        f"{loss}{_suffix(context.unit('loss'))}."
+        f"At {name} = {numbers.quantity(row[name])} {unit} the predicted {fit.response} is "
+        f"{loss}{_suffix(context.unit(fit.response))}."
     )
     sure = _sure_fit(fit)
     if numbers.finite(float(row["lo"])):
-        sure = f"{sure[:-1]}: {context.response} {numbers.interval(row['lo'], row['hi'])}."
+        sure = f"{sure[:-1]}: {fit.response} {numbers.interval(row['lo'], row['hi'])}."
     verdict = Verdict(_judge(notes), context.subject(fit), headline, sure, serious)
     rows = tuple(
         (
@@ -276,8 +282,8 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
         for i in range(len(grid))
     )
     block = Table(
-        titled(f"Predicted {context.response} along {name}", context.subject(fit)),
-        (f"{name} [{unit}]", "× largest run", context.response_label),
+        titled(f"Predicted {fit.response} along {name}", context.subject(fit)),
+        (f"{name} [{unit}]", "× largest run", _head(context, fit)),
         rows,
         ("right",) * 3,
         f"The law reads {name} alone, so it says nothing about how to divide compute.",

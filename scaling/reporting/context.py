@@ -42,32 +42,16 @@ class Context:
     study: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None
 
-    @property
-    def response(self) -> str:
-        """What was fitted: the loss, or the column that the study asked for."""
-        return str(self.fits.provenance.get("response") or "loss")
-
     def unit(self, column: str) -> str:
-        """Return the unit of a column, as the table states it.
-
-        That of the response, under the name ``loss``, is known only where it is the loss.
-        """
+        """Return the unit of a column, as the table states it."""
         columns = self.fits.table.get("columns", {})
         defaults = {"N": "parameters", "D": "tokens or examples", "C": "FLOP"}
-        if column == "loss" and self.response != "loss":
-            return ""
         unit = str((columns.get(column) or {}).get("unit") or defaults.get(column, ""))
         if unit == "tokens or examples":
-            of_loss = str((columns.get("loss") or {}).get("unit"))
+            of = str((columns.get("loss") or {}).get("unit"))
             each = {"token": "tokens", "image": "images", "example": "examples"}
-            return next((name for word, name in each.items() if word in of_loss), unit)
+            return next((name for word, name in each.items() if word in of), unit)
         return unit
-
-    @property
-    def response_label(self) -> str:
-        """The response with its unit, for axes and heads of columns."""
-        unit = self.unit("loss")
-        return f"{self.response} [{unit}]" if unit else self.response
 
     @property
     def groups(self) -> tuple[str | None, ...]:

@@ -26,8 +26,7 @@ def allocation_sections(
     key = drawn_key(group)
     for allocation in (a for a in allocations if a.approach == "isoflop"):
         blocks: list[Block] = []
-        usable = fit if fit is not None and fit.identified else None
-        data = drawn.isoflop_data(allocation, usable, context.response_label)
+        data = drawn.isoflop_data(allocation, fit, context.unit("loss"))
         if data.budgets:
             blocks.append(
                 figure_of(

@@ -95,6 +95,10 @@ def colours() -> ListedColormap:
     return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, VIRIDIS_END, COLOURS)))
 
 
+def _loss_label(unit: str, response: str = "loss") -> str:
+    return f"{label(response)} [{label(unit)}]" if unit else label(response)
+
+
 def plain_log_ticks(ax: Axes, low: float, high: float) -> None:
     """Tick a log axis that spans less than a decade with plain numbers."""
     ax.set_yscale("log")
@@ -127,7 +131,7 @@ def draw_isoflop(data: IsoflopData, ax: Axes) -> Marks:
         ax.set_xscale("log")
     ax.margins(x=0.09)
     ax.set_xlabel("N [parameters]")
-    ax.set_ylabel(label(data.axis))
+    ax.set_ylabel(_loss_label(data.unit))
     _isoflop_legend(ax, any(len(item.slice_loss) for item in data.budgets))
     return marks
 
@@ -211,7 +215,7 @@ def draw_frontier(data: FrontierData, ax: Axes) -> Marks:
     ax.axvline(data.limit, color="0.6", linewidth=0.6)
     if np.isfinite(line.lo).all():
         ax.fill_between(line.C, line.lo, line.hi, color=PALETTE[0], alpha=0.2, linewidth=0)
-    ax.plot(line.C, line.y, color=PALETTE[0], label="compute-optimal loss")
+    ax.plot(line.C, line.y, color=PALETTE[0], label=f"compute-optimal {label(data.response)}")
     if np.isfinite(data.N).all() and len(data.N):
         norm = LogNorm(data.N.min(), max(data.N.max(), 1.01 * data.N.min()))
         dots = ax.scatter(
@@ -233,7 +237,8 @@ def draw_frontier(data: FrontierData, ax: Axes) -> Marks:
     else:
         ax.scatter(data.C, data.loss, color=PALETTE[4], s=14, linewidths=0, gid="runs", zorder=3)
     if data.E is not None:
-        ax.axhline(data.E, color="0.2", linewidth=0.9, dashes=(1, 2), label="irreducible loss E")
+        name = f"irreducible {label(data.response)} E"
+        ax.axhline(data.E, color="0.2", linewidth=0.9, dashes=(1, 2), label=name)
     if data.target is not None:
         ax.axvline(data.target, color=PALETTE[1], linewidth=1.0, dashes=(5, 2), label="target C")
     lows = [np.nanmin(data.loss), np.nanmin(line.y), data.E or np.inf]
@@ -248,7 +253,7 @@ def draw_frontier(data: FrontierData, ax: Axes) -> Marks:
         va="top",
     )
     ax.set_xlabel("C [FLOP]")
-    ax.set_ylabel(label(data.axis))
+    ax.set_ylabel(_loss_label(data.unit, data.response))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
     return {"runs": list(range(len(data.tips)))}
 

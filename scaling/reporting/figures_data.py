@@ -48,26 +48,28 @@ def _floats(rows: Mapping[str, Sequence[Any]], name: str, n: int) -> Array:
     return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
 
 
-def runs_of(fit: Fit) -> Runs:
-    """Return the rows that were fitted."""
+def runs_of(fit: Fit, response: str = "loss") -> Runs:
+    """Return the rows that were fitted; ``loss`` holds the column named as the response."""
     used = np.asarray(fit.rows.get("used", []), dtype=bool)
     n = len(used)
     labels = fit.rows.get("run") or [None] * n
     places = fit.rows.get("row") or list(range(n))
     names = [str(r if r is not None else f"row {p}") for r, p in zip(labels, places, strict=True)]
     columns = [
-        _floats(fit.rows, name, n)[used] for name in ("N", "D", "C", "loss", "budget", "residual")
+        _floats(fit.rows, name, n)[used] for name in ("N", "D", "C", response, "budget", "residual")
     ]
     return Runs(tuple(x for x, keep in zip(names, used, strict=True) if keep), *columns)
 
 
-def tips_of(runs: Runs, keep: NDArray[np.bool_] | None = None) -> tuple[str, ...]:
+def tips_of(
+    runs: Runs, keep: NDArray[np.bool_] | None = None, response: str = "loss"
+) -> tuple[str, ...]:
     """Return the tooltip of each run."""
     chosen = np.arange(len(runs.names)) if keep is None else np.flatnonzero(keep)
     lines = []
     for i in chosen:
         parts = [runs.names[i]]
-        for name, column in (("N", runs.N), ("D", runs.D), ("C", runs.C), ("loss", runs.loss)):
+        for name, column in (("N", runs.N), ("D", runs.D), ("C", runs.C), (response, runs.loss)):
             if np.isfinite(column[i]):
                 parts.append(f"{name} {numbers.quantity(float(column[i]), 4)}")
         if np.isfinite(runs.residual[i]):
@@ -110,7 +112,7 @@ class IsoflopData:
     """Loss against N at each budget, from the smallest."""
 
     budgets: tuple[IsoflopBudget, ...]
-    axis: str
+    unit: str
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the drawn points and curves in long form."""
@@ -139,6 +141,7 @@ def _slice(fit: Fit | None, runs: Runs | None, sizes: Array) -> Array:
     that of the runs whatever C counts.
     """
     usable = fit is not None and fit.identified and set(fit.law.variables) == {"N", "D"}
+    usable = usable and fit is not None and fit.response == "loss"
     if fit is None or runs is None or not usable or not len(sizes) or not len(runs.N):
         return np.empty(0)
     order = np.argsort(runs.N)
@@ -147,7 +150,7 @@ def _slice(fit: Fit | None, runs: Runs | None, sizes: Array) -> Array:
     return fit.law.loss({name: fit.params[name] for name in fit.law.names}, values)
 
 
-def isoflop_data(allocation: Allocation, fit: Fit | None, axis: str = "loss") -> IsoflopData:
+def isoflop_data(allocation: Allocation, fit: Fit | None, unit: str = "") -> IsoflopData:
     """Collect what an isoFLOP figure shows.
 
     Parameters
@@ -156,8 +159,8 @@ def isoflop_data(allocation: Allocation, fit: Fit | None, axis: str = "loss") ->
         By the isoflop approach, with curves and minima.
     fit : Fit or None
         A fit of the same group, for its rows and, if it is a surface, for the dashed slices.
-    axis : str
-        What is drawn upwards, with its unit.
+    unit : str
+        Unit of the loss.
     """
     runs = None if fit is None else runs_of(fit)
     minima = {m.budget: m for m in allocation.minima}
@@ -182,7 +185,7 @@ def isoflop_data(allocation: Allocation, fit: Fit | None, axis: str = "loss") ->
                 tips=() if runs is None else tips_of(runs, keep),
             )
         )
-    return IsoflopData(tuple(found), axis)
+    return IsoflopData(tuple(found), unit)
 
 
 def _members(runs: Runs, budget: float) -> NDArray[np.bool_]:
@@ -213,8 +216,9 @@ class FrontierData:
     E: float | None
     limit: float
     target: float | None
-    axis: str
+    unit: str
     tips: tuple[str, ...]
+    response: str = "loss"
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the drawn points and line in long form."""
@@ -224,7 +228,7 @@ class FrontierData:
             "what": ["run"] * n + ["frontier"] * m,
             "C": [*self.C.tolist(), *self.line.C.tolist()],
             "N": [*self.N.tolist(), *blank * m],
-            "loss": [*self.loss.tolist(), *self.line.y.tolist()],
+            self.response: [*self.loss.tolist(), *self.line.y.tolist()],
             "lo": [*blank * n, *self.line.lo.tolist()],
             "hi": [*blank * n, *self.line.hi.tolist()],
         }
@@ -249,10 +253,10 @@ def optimum(fit: Fit, compute: Array, level: float = 0.95) -> dict[str, Array] |
 
 
 def frontier_data(
-    fit: Fit, *, level: float = 0.95, target: float | None = None, axis: str = "loss"
+    fit: Fit, *, level: float = 0.95, target: float | None = None, unit: str = ""
 ) -> FrontierData | None:
     """Collect loss against compute, or None where the law says nothing about compute."""
-    runs = runs_of(fit)
+    runs = runs_of(fit, fit.response)
     compute = cost_of(fit, runs)
     if not fit.identified or not len(compute) or not np.isfinite(compute).any():
         return None
@@ -274,8 +278,9 @@ def frontier_data(
         E=float(offset) if offset else None,
         limit=float(np.nanmax(compute)),
         target=target,
-        axis=axis,
-        tips=tips_of(runs),
+        unit=unit,
+        tips=tips_of(runs, response=fit.response),
+        response=fit.response,
     )
 
 

@@ -63,6 +63,9 @@ def _draw_size(panel: SizePanel, ax: Axes, gid: str, response: str) -> None:
     for start, end, y in zip(panel.shift_from, ends, panel.shift_y, strict=True):
         ax.plot([start, end], [y, y], color=TREATED, linewidth=0.9, marker="|", markevery=[1])
     ax.plot(panel.treated_D, panel.treated_y, "D", color=TREATED, gid=gid, markeredgewidth=0)
+    left, right = ax.get_xlim()
+    if right > 10.0 * left:  # a power of ten is in sight, and labels between would overlap
+        ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("D [tokens or examples]")
     ax.set_ylabel(response)
     if panel.N is not None:

@@ -278,7 +278,7 @@ def evidence_sections(fit: Fit, context: Context) -> list[Section]:
     key = drawn_key(f"{fit.group}|{fit.law.name}")
     if {"N", "D"} <= set(fit.fitted) and fit.law.frontier is not None:
         data = drawn.frontier_data(
-            fit, level=level_of(fit), target=context.target, axis=context.response_label
+            fit, level=level_of(fit), target=context.target, unit=context.unit(fit.response)
         )
         if data is not None:
             out.append(

@@ -334,7 +334,7 @@ def _refuse_same(failures: dict[str, set[str]], event: Event) -> None:
     alike.add(event["id"])
     if len(alike) >= ALIKE:
         found = f"{len(alike)} points raised the same exception"
-        mend = "mend that, then run again with --retry failed; --only trains single points"
+        mend = "mend that, then scaling sweep run with --retry failed; --only trains single points"
         where, detail = f"point {event['id']}", event["traceback"].strip()
         raise TrainingError(Fault("SC318", where, found, mend=mend, detail=detail))
 

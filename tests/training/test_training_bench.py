@@ -222,8 +222,9 @@ def test_a_point_that_cannot_be_built_ends_the_bench(points):
 
 
 def test_points_that_start_from_others_and_computed_ones(tmp_path):
+    from scaling import api
     from scaling.cli import bench as command
-    from scaling.errors import ConfigError
+    from tests.training.conftest import TINY
 
     study = {**TINY, "pretrain": {"D": 6e3, "data": {"options": {"seed": 3}}}}
     wanted = command._one_of_each(api.plan(study))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import cast
 
@@ -62,7 +63,9 @@ def source_of(name: str) -> Source:
     added = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in added:
         expected = "one of " + ", ".join([*OURS, *sorted(added)])
-        raise ConfigError(Fault("SC012", "[data] source", f'"{clip(name)}"', expected))
+        near = get_close_matches(name, [*OURS, *added], n=1)
+        mend = f'did you mean "{near[0]}"?' if near else ""
+        raise ConfigError(Fault("SC012", "[data] source", f'"{clip(name)}"', expected, mend))
     try:
         return cast(Source, added[name].load())
     except Exception as error:

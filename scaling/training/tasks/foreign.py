@@ -79,6 +79,12 @@ def describe(
         found = f"{name} is {type(kind).__name__}"
         expected = "a class made from scaling.training.tasks.Examples, Task or Computed"
         raise ConfigError(Fault("SC321", "[data] task", found, expected))
+    if not own and issubclass(kind, Examples) and kind.data is not Examples.data:
+        found, mend = "beside a task that has data of its own", "leave [data] source out"
+        raise ConfigError(Fault("SC012", "[data] source", found, mend=mend))
+    if issubclass(kind, Examples) and kind.network is not Examples.network and "dials" not in model:
+        found, expected = "missing", f"the sizes that {name} makes networks of, such as [8, 16, 32]"
+        raise ConfigError(Fault("SC012", "[model.options] dials", found, expected))
     code = code_of(module, base) if member else {}
     manifest, counted, example = None, None, None
     if own:

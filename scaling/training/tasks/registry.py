@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import traceback
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -50,19 +51,20 @@ def class_of(name: str, folder: Path | None = None) -> type[Task] | type[Compute
         found = getattr(importlib.import_module(f"scaling.training.tasks.{module}"), member)
         return cast("type[Task]", found)
     added = {entry.name: entry for entry in entry_points(group=GROUP)}
+    expected = f"one of {', '.join([*OURS, *sorted(added)])}, or module:class of your own"
+    if name not in added and not all(name.partition(":")):
+        near = get_close_matches(name, [*OURS, *added], n=1)
+        mend = f'did you mean "{near[0]}"?' if near else ""
+        raise ConfigError(Fault("SC321", "[data] task", f'"{clip(name)}"', expected, mend))
     try:
         if name in added:
             return cast("type[Task]", added[name].load())
         module, _, member = name.partition(":")
-        if not module or not member:
-            raise LookupError("there is no such task")
         return cast("type[Task]", getattr(load(module, folder), member))
     except Exception as error:
         said = str(error).strip().splitlines() or [""]
-        found_text = (
-            f'"{clip(name)}": {type(error).__name__}: {clip(said[0])}{place_of(error, folder)}'
-        )
-        expected = f"one of {', '.join([*OURS, *sorted(added)])}, or module:class of your own"
+        what = f"{type(error).__name__}: {clip(said[0])}"
+        found_text = f'"{clip(name)}": {what}{place_of(error, folder)}'
         raise ConfigError(Fault("SC321", "[data] task", found_text, expected)) from error
 
 
