@@ -108,7 +108,7 @@ class Clock:
         self.model = self.task = self
         self.checks = 100
 
-    def build(self, point, device):
+    def build(self, point, device, *setup):
         self.now += 0.5
         self.step = 0
         return self
