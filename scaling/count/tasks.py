@@ -30,6 +30,8 @@ class TaskKind:
         What ``[task]`` of a study may set.
     more : int
         Values of a token that the task adds to those of the data, such as a mask.
+    computed : bool
+        Whether losses are computed, so that no recipe has a part in them.
     """
 
     name: str
@@ -37,6 +39,7 @@ class TaskKind:
     families: tuple[str, ...]
     options: tuple[Option, ...] = ()
     more: int = 0
+    computed: bool = False
 
 
 AUGMENT = (
@@ -75,7 +78,7 @@ _KNOWN = (
     TaskKind("text", ("tokens",), ("decoder",)),
     TaskKind("masked", ("tokens",), ("encoder",), MASKED, more=1),
     TaskKind("classify", ("labelled",), ("encoder",), more=1),
-    TaskKind("truth", ("truth",), ("table",)),
+    TaskKind("truth", ("truth",), ("table",), computed=True),
     TaskKind("examples", ("examples",), ("mlp",)),
     TaskKind("images", ("images",), IMAGES, AUGMENT),
     TaskKind("recommendation", ("ratings",), ("recommender",), RECOMMENDATION),

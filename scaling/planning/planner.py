@@ -149,8 +149,13 @@ class Planner:
             self.design.epochs,
             self.settings,
             self.study.machine.model_dump(exclude_none=True),
-            self.group,
+            self.group or self._plain_group,
         )
+
+    @property
+    def _plain_group(self) -> str | None:
+        """Name of the group where no recipe has a part in the results."""
+        return self.manifest.source if self.task and self.task.computed else None
 
     @cached_property
     def prior(self) -> Prior | None:

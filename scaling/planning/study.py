@@ -204,9 +204,8 @@ def shrink(study: Study) -> Study:
         own = changed({k: v for k, v in whole.items() if k != "smoke"}, study.smoke)
         if "design" in study.smoke:
             own["design"] = study.smoke["design"]
-        other = study.smoke.get("data", {})
-        if "source" in other:  # the options of one source mean nothing to another
-            own["data"] = {**own["data"], "options": {}, **other}
+            for variant in own.get("variant", []):
+                variant.pop("design", None)
         return check_study(own, name="[smoke]").model_copy(update=changes)
     if study.design.kind == "isoflop":
         small = DesignSection(

@@ -54,6 +54,7 @@ def build(
     verdicts, predictions = _answers(context)
     verdicts += effective_verdicts(fits.effective)
     body: list[Section] = [Section("Prediction", tuple(predictions))]
+    body += rate_sections(fits.provenance.get("tuned"))
     body += effective_sections(fits.effective)
     body.append(sections.data_section(context))
     for fit in fits.fits:
@@ -66,7 +67,6 @@ def build(
         body += decisions.sensitivity_section(fit, context.subject(fit))
     for fit in fits.fits:
         body += sections.evidence_sections(fit, context)
-    body += rate_sections(fits.provenance.get("tuned"))
     body += costs_sections(fits.provenance.get("costs") or [])
     body.append(sections.notes_section(fits))
     body.append(sections.method_section(context))

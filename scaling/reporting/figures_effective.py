@@ -106,6 +106,7 @@ def _draw_ratios(data: EffectiveData, ax: Axes) -> None:
     if high_end < 10.0 * low_end:
         plain_log_ticks(ax, low_end, high_end)
     ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("D_F [tokens or examples]")
     ax.set_ylabel("D_E / D_F")
     if ax.get_legend_handles_labels()[0]:

@@ -6,6 +6,7 @@ hidden size. Weights are random: nothing is downloaded, and no checkpoint is rea
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -173,7 +174,6 @@ def _library() -> Any:
     if not installed("transformers"):
         raise MissingExtraError.of("transformers", "hf", "build a model of Hugging Face")
     torchvision()  # transformers imports it, and may need its schemas
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    return transformers
+    library: Any = importlib.import_module("transformers")
+    library.logging.set_verbosity_error()
+    return library
