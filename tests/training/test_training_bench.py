@@ -6,9 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from scaling import api  # noqa: E402
 from scaling.errors import ConfigError, TrainingError  # noqa: E402
 from scaling.runs.records import load_plan  # noqa: E402
 from scaling.training import bench, bench_worker, device, trainer  # noqa: E402
+from tests.training.conftest import TINY  # noqa: E402
 
 
 def fake(width, flops, family="decoder"):
@@ -108,7 +110,7 @@ class Clock:
         self.model = self.task = self
         self.checks = 100
 
-    def build(self, point, device, *setup):
+    def build(self, point, device, _setup=None):
         self.now += 0.5
         self.step = 0
         return self
@@ -222,9 +224,7 @@ def test_a_point_that_cannot_be_built_ends_the_bench(points):
 
 
 def test_points_that_start_from_others_and_computed_ones(tmp_path):
-    from scaling import api
     from scaling.cli import bench as command
-    from tests.training.conftest import TINY
 
     study = {**TINY, "pretrain": {"D": 6e3, "data": {"options": {"seed": 3}}}}
     wanted = command._one_of_each(api.plan(study))
