@@ -81,8 +81,8 @@ def test_both_reach_every_rendering_and_survive_a_file(tmp_path, analysed):
 
 def record(group, seconds, flops, **more):
     effort = {"active_seconds": seconds, "evaluation_seconds": 1.0, "compile_seconds": 0.5}
-    return {"id": f"{group}{seconds}", "point": {"group": group}, "effort": effort, "C_spent": flops,
-            "provenance": {"device": "cpu"}, **more}  # fmt: skip
+    point = {"id": f"{group}{seconds}", "point": {"group": group}}
+    return {**point, "effort": effort, "C_spent": flops, "provenance": {"device": "cpu"}, **more}
 
 
 def test_costs_add_up_over_groups_and_stages(tmp_path):
