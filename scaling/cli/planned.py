@@ -109,9 +109,8 @@ def _table(points: Sequence[Point]) -> list[str]:
     """The widest form of the table that a screen holds."""
     lines: list[str] = []
     for form, left_out in FORMS:
+        kept = [i for i, name in enumerate(HEAD) if name not in left_out]
         rows = [HEAD, *(_row(p, form) for p in points)]
-        filled = [any(row[i] for row in rows[1:]) for i in range(len(HEAD))]
-        kept = [i for i, name in enumerate(HEAD) if filled[i] and name not in left_out]
         lines = _columns([tuple(row[i] for i in kept) for row in rows])
         if max(map(len, lines)) <= SCREEN_COLUMNS:
             break

@@ -125,6 +125,23 @@ def test_a_condition_of_a_fit_is_read_before_anything_is_spent():
     assert fault.code == "SC020"
 
 
+def test_a_reference_is_a_variant():
+    sections = {
+        "variant": [{"name": "plain"}, {"name": "fast", "recipe": {"overrides": {"lr": 0.01}}}],
+        "fit": [{"effective": "multiplier", "reference": "none"}],
+    }
+    (fault,) = faults({"kind": "grid", **VALID["grid"]}, **sections)
+    assert fault.code == "SC012"
+    assert "plain, fast" in fault.expected
+
+
+def test_no_law_beside_effective_data_unless_one_is_named():
+    design = {"kind": "grid", **VALID["grid"]}
+    asked = {"effective": "transfer", "reference": "a"}
+    assert study(design, fit=[asked]).fit[0].approach == []
+    assert study(design, fit=[{**asked, "law": "power-D"}]).fit[0].approach
+
+
 def test_all_contradictions_are_told_at_once_with_the_file(write):
     path = write(
         "s.toml",

@@ -357,3 +357,15 @@ def test_the_public_function_gives_the_same_answer(curve):
     assert report.document.title == "Mine"
     assert report.document.verdict == curve.document.verdict
     assert [type(b) for b in report.document.blocks].count(Figure) == 1
+
+
+def test_what_was_fitted_is_named_and_not_called_a_loss_in_nats():
+    data = np.geomspace(1e3, 1e6, 12)
+    frame = pd.DataFrame({"N": 1e5, "D": data, "loss": 2 + 30 / data**0.4})
+    frame["loss_unit"], frame["error"] = "nats per image", 0.05 + 8 / data**0.5
+    document = sc.report(sc.fit(frame, "power-D", response="error", bootstrap=0)).document
+    (verdict,) = document.verdicts
+    assert "predicted error is" in verdict.headline
+    assert "nats" not in verdict.headline
+    assert "images" in verdict.headline
+    assert any("error" in t.columns for t in tables(document).values() if "along D" in t.caption)

@@ -92,6 +92,15 @@ def test_own_tables_count_heads_in_compute():
     assert "SC113" not in codes(from_frame(frame), "info")
 
 
+def test_a_convolution_is_no_slip():
+    frame = sound().rename(columns={"params": "N", "tokens": "D", "flops": "C"})
+    frame["N_head"], frame["N_body"] = 0.4 * frame["N"], 0.6 * frame["N"]
+    frame["C"] *= 17
+    assert "SC113" in codes(from_frame(frame), "info")
+    frame["loss_unit"] = "nats per image"
+    assert "SC113" not in codes(from_frame(frame), "info")
+
+
 @pytest.mark.parametrize("column", ["params", "tokens"])
 def test_billions_without_a_word(column, tmp_path):
     frame = sound()[["params", "tokens", "loss"]]
