@@ -14,7 +14,7 @@ Large Language Model to Fine-tune via Rectified Scaling Law, for the treated run
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ from scaling.fitting.effective_cells import (
     noise_of,
     turned,
 )
-from scaling.fitting.effective_curve import Curve, Runs, nearest
+from scaling.fitting.effective_curve import MOST, Curve, Runs, nearest
 from scaling.fitting.effective_joint import multiplier, transfer
 from scaling.fitting.effective_result import FORMS, Effective, Treatment, Verdict
 from scaling.fitting.effective_text import interval_kind, sentence
@@ -252,8 +252,22 @@ def _treatment(
         messages=(*messages, *told),
         **made,
     )
+    why = _unmeasured(reference, made)
+    if why is not None:
+        error = Message("SC446", f"What {name} is worth is not identified: {why}.", "error")
+        out = replace(out, verdict="not identified", messages=(error, *out.messages))
     kind = interval_kind(options.method, reference.found.cluster)
     return replace(out, sentence=sentence(out, form, options.interval, kind))
+
+
+def _unmeasured(reference: Reference, made: Mapping[str, Any]) -> str | None:
+    """Why the reference cannot measure a group; None if it can."""
+    if "beta" in reference.found.certificate["at_bound"]:
+        return "the exponent of the reference's curve is on its bound, so it measures no data"
+    m = made["multiplier"].get("m")
+    if m is not None and abs(float(np.log(m))) > 0.999 * MOST:
+        return "the multiplier is on its bound"
+    return None
 
 
 def judged(interval: Sequence[float] | None) -> Verdict:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Form = Literal["multiplier", "transfer"]
-Verdict = Literal["helps", "hurts", "no evidence", "not judged"]
+Verdict = Literal["helps", "hurts", "no evidence", "not judged", "not identified"]
 FORMS = ("multiplier", "transfer")
 
 
@@ -23,7 +23,7 @@ class Treatment:
     Attributes
     ----------
     group : str
-    verdict : {"helps", "hurts", "no evidence", "not judged"}
+    verdict : {"helps", "hurts", "no evidence", "not judged", "not identified"}
         Whether the interval of the headline excludes a factor of 1, and on which side; not judged
         without a bootstrap.
     sentence : str

@@ -44,6 +44,8 @@ def between(ends: Sequence[float | None] | None) -> str:
 
 def sentence(item: Treatment, form: str, level: float, kind: str) -> str:
     """Return the sentence that answers for one group."""
+    if item.verdict == "not identified":
+        return next(m.text for m in item.messages if m.severity == "error")
     if form == "multiplier":
         value, ends = item.multiplier["m"], item.multiplier["interval"]
         bound = ""
