@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ from scaling.cli.sweep import Deadline, Device, EngineName, How, ProfileName, Tr
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
-    from scaling.planning.sections import DataSection, FitSection, Study
+    from scaling.planning.sections import DesignSection, FitSection, Study
     from scaling.runs.table import RunsTable
 
 
@@ -67,7 +68,7 @@ def study(
         if dry_run:
             talk(f"would fit {table} and write fit.json and a report to {out}")
             return
-    made = [_fit(section, table, checked.data) for section in checked.fit]
+    made = [_fit(section, table, checked) for section in checked.fit]
     for read, found in made:
         show(read, found)
     fits = combine([found for _, found in made])
@@ -81,6 +82,8 @@ def study(
         checked.report.title,
         checked.study.target_flops,
     )
+    if smoke:
+        talk("a run in small, to see the chain work: its figures mean nothing")
     if any(not item.identified for item in fits.fits):
         raise typer.Exit(4)
 
@@ -100,13 +103,21 @@ def _history(out: Path, checked: Study) -> dict[str, Any]:
     return found
 
 
-def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable, Fits]:
+def _approaches(section: FitSection, design: DesignSection | None) -> Sequence[str]:
+    """How minima are looked for: those of budgets only where the design has some."""
+    if "approach" in section.model_fields_set or design is None or design.budgets:
+        return section.approach
+    return ["surface"]
+
+
+def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits]:
     """Fit the results as one section of the study asks."""
     from scaling.fitting.analyse import Ways, analyse, needs_a_loss
     from scaling.fitting.effective import asked
     from scaling.fitting.options import Options
     from scaling.runs.read import read_table
 
+    data, approaches = study.data, _approaches(section, study.design)
     conditions = [text for text in (data.where, section.where) if text is not None]
     laws = [section.law] if section.law is not None else []
     worth = asked(section.effective, section.reference)
@@ -116,8 +127,8 @@ def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable,
         maps=data.map,
         convention=data.convention,
         where=" and ".join(f"({text})" for text in conditions) or None,
-        curves="envelope" in section.approach,
-        final=data.final_only and "envelope" not in section.approach,
+        curves="envelope" in approaches,
+        final=data.final_only and "envelope" not in approaches,
         group=section.group,
     )
     options = Options(
@@ -134,7 +145,7 @@ def _fit(section: FitSection, path: Path, data: DataSection) -> tuple[RunsTable,
     found = analyse(
         table,
         laws=laws,
-        approaches=section.approach,
+        approaches=approaches,
         group=section.group,
         options=options,
         ways=Ways(section.minimum, section.edge),
