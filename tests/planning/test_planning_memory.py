@@ -30,7 +30,7 @@ def point():
     options = {"symbols": 64, "tokens": 50_000, "validation_tokens": 40_000}
     data = resolve("markov", options).as_dict()
     yield lambda layers, width, sequences: {
-        "task": "text",
+        "task": "text", "family": "decoder",
         "shape": (shape := {"vocabulary": 64, "context": 64, "layers": layers, "width": width,
                             "heads": max(1, width // 16), "ffn": 4 * width}),
         "N": count.DECODER.counts(shape).N, "N_embedding": 64 * width, "data": data, "seed": 0,

@@ -33,7 +33,7 @@ def point(width, recipe="mup-2022", *, seed=0, steps=100, factor=1.0, layers=1, 
     settings = chosen.settings({"N": np.array([size]), "D": D, "T": T, "d": np.array([width])})
     block = settings.optimizer(0)
     return {
-        "id": "0" * 16, "task": "text", "recipe": chosen.name,
+        "id": "0" * 16, "task": "text", "family": "decoder", "recipe": chosen.name,
         "shape": shape, "data": DATA.as_dict(), "N": size,
         "N_embedding": V * width, "D": D, "C": 6.0 * size * D, "batch": SEQUENCES * T,
         "sequences": SEQUENCES, "steps": steps, "seed": seed, "evaluation": {"sequences": 512},

@@ -135,9 +135,8 @@ def _memory(
     activations = sequences * each
     # Two arrays as large as the logits, or the gradients inside the last block.
     training = sequences * 4 * max(2 * saved.outputs, saved.backward)
-    # The logits of the batch before are still there: beside the hidden layers, or beside the new
-    # logits and their log probabilities.
-    most = max(saved.hidden + saved.outputs, 3 * saved.outputs)
+    # The hidden layers, or the logits and their log probabilities; nothing of the batch before.
+    most = max(saved.hidden, 2 * saved.outputs)
     at_once = max(1.0, min(EVALUATION_BATCH, EVALUATION_LOGITS // max(1.0, saved.outputs)))
     evaluation = at_once * 4 * most
     return Memory(state, activations, max(training, evaluation - activations), data)
