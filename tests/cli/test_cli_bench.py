@@ -85,8 +85,8 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(wr
 
 
 WIDE = {"width": 12288, "layers": 96}
-POINT = {"family": "decoder", "shape": WIDE, "sequences": 1024, "N": 174_604_000_000, "C": 1e18,
-         "steps": 10}  # fmt: skip
+POINT = {"family": "decoder", "task": "text", "shape": WIDE, "sequences": 1024,
+         "N": 174_604_000_000, "C": 1e18, "steps": 10}  # fmt: skip
 ENTRY = {"seconds_per_step": 12.34567, "memory_bytes": 7e10, "mfu": 0.4, "tokens_per_second": 1.2e6}
 GPU = {"kind": "cuda", "device": "NVIDIA H100 80GB HBM3", "workers": 1, "peak_flops": 989.4e12,
        "peak_source": "NVIDIA H100 SXM 80 GB, dense bf16"}  # fmt: skip

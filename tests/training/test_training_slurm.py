@@ -127,12 +127,17 @@ def test_a_driver_that_is_left_by_ctrl_c_leaves_its_jobs(sweep_on, slurm, quiet)
     sweep = sweep_on("slurm", slurm, 0)
     sweep.start()
     sweep.midway(2)
+    # Jobs that wait stay so, since all may have run before another driver comes.
+    slurm.run("scontrol", "update", "PartitionName=debug", "State=DOWN")
     sweep.process.send_signal(signal.SIGINT)
     sweep.finish(130)
     assert "stay with Slurm; this command follows them" in " ".join(sweep.talk().split())
     assert not (sweep.out / "driver.lock").exists()
     other = [*sweep.command()[:-3], "local"]
-    refused = subprocess.run(other, env=sweep.env, capture_output=True, text=True, check=False)
+    try:
+        refused = subprocess.run(other, env=sweep.env, capture_output=True, text=True, check=False)
+    finally:
+        slurm.run("scontrol", "update", "PartitionName=debug", "State=UP")
     assert refused.returncode == 1
     assert "SC301" in refused.stderr
     sweep.start()
