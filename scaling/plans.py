@@ -35,11 +35,11 @@ def plan_of(
     tuned : Path, optional
         Result of the tuning stage.
     """
-    from scaling.count.tasks import foreign
     from scaling.planning.make import make_plan
     from scaling.planning.planner import recipe_of
     from scaling.planning.pretrain import pretraining
     from scaling.planning.variants import check_tuned, joined, variants_of
+    from scaling.training.tasks.code import own_code
 
     plans: list[Plan] = []
     code: dict[str, str] = {}
@@ -57,7 +57,8 @@ def plan_of(
         with _within(f"variant {name}" * (name is not None)):
             found = sources_of(own, base, tuned)
             plans.append(make_plan(own, *found, stage=stage, group=name, first=first))
-        code.update(_foreign(own, base).code if foreign(own.data.task) else {})
+        for part in (own,) if first is None else (own, first[0]):
+            code.update(own_code(part.data.task, base or Path())[0])
     return joined(study, plans).with_code(code)
 
 

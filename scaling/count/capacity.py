@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scaling.count.family import Counts, Ruled
+from scaling.count.family import Counts, OfExamples
 from scaling.count.rules import Core, Rule, Settings, named
 
 PER_DECADE = 78  # 10^(1/78) is 1.030
@@ -34,7 +34,7 @@ ENTRIES = Rule(
 RULES: dict[str, Rule] = named(ENTRIES)
 
 
-class Table(Ruled):
+class Table(OfExamples):
     """Models whose size is a capacity, such as a memory of N examples.
 
     An entry counts as one parameter, and 2 FLOP for each unit, so that C is 6 N D as it is for a
@@ -43,14 +43,8 @@ class Table(Ruled):
     """
 
     name = "table"
-    unit = "example"
     rules = RULES
     own_options = ()
-
-    def per_sequence(self, shape: Mapping[str, int]) -> int:
-        """One example is one unit of D."""
-        del shape
-        return 1
 
     def shape(self, dial: int, options: Mapping[str, Any]) -> dict[str, int]:
         """Return the shape at a value of the dial: its entries alone."""

@@ -174,6 +174,17 @@ class Ruled:
         return self.rule(options).dial(self.settings(options))
 
 
+class OfExamples(Ruled):
+    """Base of the ruled families whose D counts examples: an image, a pair, a row."""
+
+    unit = "example"
+
+    def per_sequence(self, shape: Mapping[str, int]) -> int:
+        """A sequence is one example."""
+        del shape
+        return 1
+
+
 @lru_cache(maxsize=256)
 def _settings(family: Ruled, key: tuple[tuple[str, str, Any], ...]) -> Mapping[str, Any]:
     return MappingProxyType(read(family.options, {name: value for name, _, value in key}))

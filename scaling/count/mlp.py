@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.count.family import Counts, Ruled
+from scaling.count.family import Counts, OfExamples
 from scaling.count.rules import Core, Rule, Settings, named
 from scaling.options import Option
 
@@ -63,18 +63,12 @@ class MLPShape:
     biases: int
 
 
-class MLPFamily(Ruled):
+class MLPFamily(OfExamples):
     """The fully connected network: hidden layers of one width and a linear head."""
 
     name = "mlp"
-    unit = "example"
     rules = RULES
     own_options = OPTIONS
-
-    def per_sequence(self, shape: Mapping[str, int]) -> int:
-        """One example is one unit of D."""
-        del shape
-        return 1
 
     def shape(self, dial: int, options: Mapping[str, Any]) -> dict[str, int]:
         """Return the shape at a value of the dial; its keys are those of `MLPShape`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from scaling.count.family import Counts, Ruled
+from scaling.count.family import Counts, OfExamples
 from scaling.count.rules import Core, Rule, Settings, image_options, named
 from scaling.options import Option
 
@@ -145,18 +145,12 @@ def _half(side: int) -> int:
     return (side + 1) // 2
 
 
-class MobileNet(Ruled):
+class MobileNet(OfExamples):
     """MobileNetV2: a batch norm after each convolution, no biases but the head's."""
 
     name = "mobilenet"
-    unit = "example"
     rules = RULES
     own_options = OPTIONS
-
-    def per_sequence(self, shape: Mapping[str, int]) -> int:
-        """One image is one unit of D."""
-        del shape
-        return 1
 
     def shape(self, dial: int, options: Mapping[str, Any]) -> dict[str, int]:
         """Return the shape at a value of the dial; its keys are those of `MobileNetShape`."""

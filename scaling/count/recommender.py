@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.count.family import Counts, Ruled
+from scaling.count.family import Counts, OfExamples
 from scaling.count.rules import Core, Rule, Settings, named
 from scaling.options import Option
 
@@ -64,21 +64,15 @@ class RecommenderShape:
     hidden: int
 
 
-class Recommender(Ruled):
+class Recommender(OfExamples):
     """The recommender: a tower over the user's vector, the item's, and their product.
 
     The tables are looked up, not multiplied: they stand in `Counts.embedding`, and N is the tower.
     """
 
     name = "recommender"
-    unit = "example"
     rules = RULES
     own_options = OPTIONS
-
-    def per_sequence(self, shape: Mapping[str, int]) -> int:
-        """One pair of user and item is one unit of D."""
-        del shape
-        return 1
 
     def shape(self, dial: int, options: Mapping[str, Any]) -> dict[str, int]:
         """Return the shape at a value of the dial; its keys are those of `RecommenderShape`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.count.family import Counts, Ruled
+from scaling.count.family import Counts, OfExamples
 from scaling.count.rules import Rule, image_options, named, stage_width, stage_widths
 from scaling.options import Option
 
@@ -105,18 +105,12 @@ def _half(side: int) -> int:
     return (side + 1) // 2
 
 
-class ResNet(Ruled):
+class ResNet(OfExamples):
     """The residual network: a batch norm after each convolution, no biases but the head's."""
 
     name = "resnet"
-    unit = "example"
     rules = RULES
     own_options = OPTIONS
-
-    def per_sequence(self, shape: Mapping[str, int]) -> int:
-        """One image is one unit of D."""
-        del shape
-        return 1
 
     def shape(self, dial: int, options: Mapping[str, Any]) -> dict[str, int]:
         """Return the shape at a value of the dial; its keys are those of `ResNetShape`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.count.family import Counts, Ruled
+from scaling.count.family import Counts, OfExamples
 from scaling.count.rules import Rule, image_options, named, stage_width, stage_widths
 from scaling.errors import ConfigError, Fault
 from scaling.options import Option
@@ -92,18 +92,12 @@ class VGGShape:
         return [(features * POOLED_SIDE**2, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, self.classes)]
 
 
-class VGGFamily(Ruled):
+class VGGFamily(OfExamples):
     """The VGG network: convolutions with biases, each with a batch norm, and five max pools."""
 
     name = "vgg"
-    unit = "example"
     rules = RULES
     own_options = OPTIONS
-
-    def per_sequence(self, shape: Mapping[str, int]) -> int:
-        """One image is one unit of D."""
-        del shape
-        return 1
 
     def shape(self, dial: int, options: Mapping[str, Any]) -> dict[str, int]:
         """Return the shape at a value of the dial; its keys are those of `VGGShape`.

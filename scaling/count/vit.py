@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.count.family import Counts, Ruled
+from scaling.count.family import Counts, OfExamples
 from scaling.count.rules import FIXED_DEPTH, Rule, named, table, width_options
 from scaling.count.transformer import Blocks
 from scaling.errors import ConfigError, Fault
@@ -65,18 +65,12 @@ class ViTShape:
     class_token: int
 
 
-class ViT(Ruled):
+class ViT(OfExamples):
     """The vision transformer: pre-norm blocks with LayerNorm over patches."""
 
     name = "vit"
-    unit = "example"
     rules = RULES
     own_options = OPTIONS
-
-    def per_sequence(self, shape: Mapping[str, int]) -> int:
-        """One image is one unit of D."""
-        del shape
-        return 1
 
     def shape(self, dial: int, options: Mapping[str, Any]) -> dict[str, int]:
         """Return the shape at a value of the dial; its keys are those of `ViTShape`.

@@ -97,6 +97,7 @@ def _first(plans: Sequence[Plan]) -> Plan | None:
     """The stages that come first as one, each run once."""
     if not plans:
         return None
+    plans = list({tuple(point.id for point in plan): plan for plan in plans}.values())
     points = {point.id: point for plan in plans for point in plan}
     total = joint([plan.total for plan in plans]) if len(plans) > 1 else plans[0].total
     messages = _messages(plans)

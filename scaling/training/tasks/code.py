@@ -10,8 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+CODE = "code"  # folder of a sweep that holds the modules of a user's own tasks
 SKIPPED = {"__pycache__"}
 ELSEWHERE = {"scaling", *sys.stdlib_module_names}  # nobody's own, whatever lies beside
+
+
+def own_code(task: str, base: Path) -> tuple[dict[str, str], Path]:
+    """Texts of a task ``module:class``, and the folder that they lie in.
+
+    That is `base`, or its folder of code, where `base` is a sweep that goes on as it was planned;
+    an installed task has no texts.
+    """
+    module, _, member = task.partition(":")
+    for folder in (base, base / CODE) if member else ():
+        if found := code_of(module, folder):
+            return found, folder
+    return {}, base
 
 
 def code_of(module: str, folder: Path) -> dict[str, str]:

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from scaling.errors import Fault, TrainingError
 from scaling.runs.files import canonical_json
 from scaling.training.tasks.base import Batch, Point, Task, seed_of
-from scaling.training.tasks.code import code_of, joined
+from scaling.training.tasks.code import CODE, code_of, joined
 from scaling.training.tasks.order import Stream
-from scaling.training.tasks.registry import CODE
 
 Parts = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 

@@ -15,9 +15,9 @@ from scaling.runs.files import sha256_text
 from scaling.runs.manifest import Manifest
 from scaling.training.counting import count_made
 from scaling.training.tasks.base import Batch, Computed, Task
-from scaling.training.tasks.code import code_of, joined
+from scaling.training.tasks.code import joined, own_code
 from scaling.training.tasks.examples import Examples, digest
-from scaling.training.tasks.registry import CODE, class_of
+from scaling.training.tasks.registry import class_of
 
 TRIED = 2  # examples that a loss is asked of
 
@@ -70,10 +70,7 @@ def describe(
     ConfigError
         SC321 if the class is no task or fails; others as in `scaling.training.counting`.
     """
-    module, _, member = name.partition(":")
-    base = base or Path()
-    if member and not code_of(module, base) and code_of(module, base / CODE):
-        base = base / CODE  # a sweep folder, which goes on as it was planned
+    code, base = own_code(name, base or Path())
     kind = class_of(name, base)
     if not (isinstance(kind, type) and issubclass(kind, (Task, Computed))):
         found = f"{name} is {type(kind).__name__}"
@@ -85,7 +82,6 @@ def describe(
     if issubclass(kind, Examples) and kind.network is not Examples.network and "dials" not in model:
         found, expected = "missing", f"the sizes that {name} makes networks of, such as [8, 16, 32]"
         raise ConfigError(Fault("SC012", "[model.options] dials", found, expected))
-    code = code_of(module, base) if member else {}
     manifest, counted, example = None, None, None
     if own:
         train, held_out = _data(kind, name, data)

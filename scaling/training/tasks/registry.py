@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from scaling.errors import ConfigError, Fault, clip
-from scaling.training.tasks.code import load
+from scaling.training.tasks.code import CODE, load
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from scaling.training.tasks.base import Computed, Task
 
 GROUP = "scaling.tasks"
-CODE = "code"  # folder of a sweep that holds the modules of a user's own tasks
 OURS = {
     "text": "text:Text",
     "masked": "masked:Masked",
