@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from scaling.errors import ConfigError, Fault, Message
+from scaling.errors import ConfigError, Fault
 from scaling.fitting.result import Fits
-from scaling.reporting import decisions, sections
-from scaling.reporting.answer import answer, answer_without_surface
-from scaling.reporting.context import Context, note_of, without_paths
-from scaling.reporting.costs import costs_sections
-from scaling.reporting.document import Block, Document, Paragraph, Section, Verdict
-from scaling.reporting.effective import effective_sections, effective_verdicts
-from scaling.reporting.rate import rate_sections
+from scaling.reporting.context import Context, without_paths
+from scaling.reporting.document import Document, Section
+from scaling.reporting.sections.answer import answers
+from scaling.reporting.sections.checks import checks_sections
+from scaling.reporting.sections.cost import cost_sections
+from scaling.reporting.sections.data import data_sections
+from scaling.reporting.sections.effective import effective_sections, effective_verdicts
+from scaling.reporting.sections.figures import figures_sections
+from scaling.reporting.sections.method import method_sections
+from scaling.reporting.sections.parameters import parameters_sections
+from scaling.reporting.sections.reproducibility import reproducibility_sections
+from scaling.reporting.sections.sensitivity import sensitivity_sections
+from scaling.reporting.sections.tuning import tuning_sections
 
 DEFAULT_TITLE = "Scaling-law report"
+# What follows the answer, in order.
+SECTIONS: Mapping[str, Callable[[Context], list[Section]]] = {
+    "checks": checks_sections,
+    "data": data_sections,
+    "figures": figures_sections,
+    "effective": effective_sections,
+    "parameters": parameters_sections,
+    "sensitivity": sensitivity_sections,
+    "tuning": tuning_sections,
+    "cost": cost_sections,
+    "method": method_sections,
+    "reproducibility": reproducibility_sections,
+}
 
 
 def build(
@@ -51,26 +72,11 @@ def build(
         mend = "scaling fit RESULTS.csv -o FILE, or --json --full"
         raise ConfigError(Fault("SC101", "fit", "carries no rows to draw", expected, mend))
     context = Context(fits, target_flops, without_paths(study or {}), without_paths(command))
-    verdicts, predictions = _answers(context)
+    verdicts, predictions = answers(context)
     verdicts += effective_verdicts(fits.effective)
-    body: list[Section] = [Section("Prediction", tuple(predictions))]
-    body += rate_sections(fits.provenance.get("tuned"))
-    body += effective_sections(fits.effective)
-    body.append(sections.data_section(context))
-    for fit in fits.fits:
-        body += sections.fit_sections(fit, context.subject(fit))
-    for group in context.groups:
-        if found := context.allocations_of(group):
-            surface = context.surface_of(group)
-            body += decisions.allocation_sections(surface, found, context)
-    for fit in fits.fits:
-        body += decisions.sensitivity_section(fit, context.subject(fit))
-    for fit in fits.fits:
-        body += sections.evidence_sections(fit, context)
-    body += costs_sections(fits.provenance.get("costs") or [])
-    body.append(sections.notes_section(fits))
-    body.append(sections.method_section(context))
-    body.append(sections.provenance_section(context))
+    body = [Section("Prediction", tuple(predictions))]
+    for section in SECTIONS.values():
+        body += section(context)
     file = without_paths(fits.table.get("file")) or "a table in memory"
     version = fits.provenance.get("versions", {}).get("scaling-study", "")
     return Document(
@@ -78,30 +84,22 @@ def build(
         subtitle=f"{fits.table.get('used')} of {fits.table.get('rows')} runs from {file}",
         question=question or "",
         verdicts=tuple(verdicts),
-        sections=tuple(section for section in body if section.blocks),
+        sections=keyed(body),
         footer=f"scaling-study {version}".strip(),
     )
 
 
-def _answers(context: Context) -> tuple[list[Verdict], list[Block]]:
-    """Return one verdict for each fit, or for each group without one, and what stands under it."""
-    verdicts: list[Verdict] = []
-    blocks: list[Block] = []
-
-    def add(verdict: Verdict, under: tuple[Block, ...]) -> None:
-        verdicts.append(verdict)
-        blocks.extend(under)
-
-    for fit in context.fits.fits:
-        add(*answer(context, fit))
-    for group in context.groups:
-        if not context.fits_of(group) and (found := context.allocations_of(group)):
-            named = next((a for a in found if a.a is not None), found[0])
-            add(*answer_without_surface(context, named))
-    if not verdicts and not context.fits.effective:
-        about = [Message.from_dict(m) for m in context.fits.table.get("messages", [])]
-        notes = tuple(note_of(m) for m in about if m.severity != "info")
-        text = "No answer: nothing was fitted."
-        verdicts.append(Verdict("not identified", "", text, "", notes))
-        blocks.append(Paragraph(text))
-    return verdicts, blocks
+def keyed(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """Leave out sections that say nothing, and give each of the others a key of its own."""
+    out: list[Section] = []
+    seen: dict[str, int] = {}
+    for k, section in enumerate(sections):
+        following = sections[k + 1 :]
+        stands = next((s.level for s in following if s.blocks or s.level == 1), 1) == 2
+        if not section.blocks and not (section.level == 1 and stands):
+            continue
+        slug = re.sub(r"[^a-z0-9]+", "-", section.heading.lower()).strip("-")[:40] or "section"
+        seen[slug] = seen.get(slug, 0) + 1
+        key = slug if seen[slug] == 1 else f"{slug}-{seen[slug]}"
+        out.append(replace(section, key=section.key or key))
+    return tuple(out)

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import Message
+from scaling.fitting.effective_result import Effective, Treatment
 from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.reporting.document import Note
-from scaling.reporting.figures_data import Array, cost_of, runs_of
+from scaling.reporting.runs import Array, cost_of, runs_of
+from scaling.reporting.wording import key_of
 
 DEFAULT_LEVEL = 0.95
 ABSOLUTE = re.compile(
@@ -20,6 +22,20 @@ ABSOLUTE = re.compile(
 )
 PRIVATE_KEYS = ("host", "hostname", "node", "user", "username", "cwd", "home")
 SEVERITY_ORDER = {"error": 0, "warning": 1, "info": 2}
+
+
+@dataclass(frozen=True)
+class Treated:
+    """A group measured by data of a reference; ``place`` tells comparisons apart."""
+
+    found: Effective
+    item: Treatment
+    place: int
+
+    @property
+    def key(self) -> str:
+        """For ids in a document."""
+        return f"{self.place}-{key_of(self.item.group)}"
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,12 @@ class Context:
         parts: Sequence[Fit | Allocation] = (*self.fits.fits, *self.fits.allocations)
         return tuple(dict.fromkeys(part.group for part in parts))
 
+    @property
+    def treated(self) -> tuple[Treated, ...]:
+        """Every group that was measured by data of a reference."""
+        found = enumerate(self.fits.effective)
+        return tuple(Treated(item, t, place) for place, item in found for t in item.treatments)
+
     def fits_of(self, group: str | None) -> tuple[Fit, ...]:
         """Return the fits of a group."""
         return tuple(fit for fit in self.fits.fits if fit.group == group)
@@ -80,16 +102,19 @@ class Context:
             parts.append(f"law {fit.law.name}")
         return ", ".join(part for part in parts if part)
 
+    def subject_name(self, per: str, subject: Any) -> str:
+        """Return what tells the subject of a figure from the others; see `figures.kind`."""
+        if per == "fit":
+            return self.subject(subject)
+        if per == "treatment":
+            return str(subject.item.group)
+        return self.group_name(subject) if per == "group" else ""
+
     def group_name(self, group: str | None) -> str:
         """Return ``group x`` where there are several groups, else nothing."""
         if len(self.groups) < 2:
             return ""
         return f"group {group}" if group is not None else "no group"
-
-
-def titled(heading: str, subject: str) -> str:
-    """Return a heading that names its subject."""
-    return f"{heading}: {subject}" if subject else heading
 
 
 def note_of(message: Message) -> Note:

@@ -1,7 +1,8 @@
 """What a report says, apart from how it is rendered.
 
-A `Document` is laid out once, by `scaling.reporting.build`, and rendered by ``html``, ``pdf`` and
-``text``. All strings are plain text: a renderer escapes them, none interprets them.
+A `Document` is laid out once, by `scaling.reporting.build`, and rendered by the modules of
+`scaling.reporting.renderers`. All strings are plain text: a renderer escapes them, none interprets
+them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from scaling.errors import Severity
 
 Level = Literal["supported", "weak", "not identified"]
+State = Literal["pass", "warn", "fail", "given", "missing"]
 Align = Literal["left", "right"]
 FontType = Literal["none", "path"]
 
@@ -26,6 +28,22 @@ def printable(text: str) -> str:
     Line feeds and the usual no-break spaces stay.
     """
     return "".join(c if c.isprintable() or c in SPACES else "\ufffd" for c in text)
+
+
+@dataclass(frozen=True)
+class Tip:
+    """What is said of a marker in a figure, and where its run stands in the report.
+
+    Attributes
+    ----------
+    text : str
+        Lines of text; the first names the run.
+    anchor : str
+        Id of the run's row in a table of the document; empty where it has none.
+    """
+
+    text: str
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +78,10 @@ class Table:
         A line under the table; may be empty.
     long : bool
         Whether it may run over pages; such tables are set small and cut in terminal text.
+    anchors : tuple of str
+        Id of each row, where figures point to rows; such a table can be sorted and filtered.
+    attached : str
+        CSV of the whole table, where `rows` are a part of it; may be empty.
     """
 
     caption: str
@@ -68,8 +90,12 @@ class Table:
     align: tuple[Align, ...]
     note: str = ""
     long: bool = False
+    anchors: tuple[str, ...] = ()
+    attached: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        if self.anchors and len(self.anchors) != len(self.rows):
+            raise ValueError("one anchor a row is needed")
         if len(self.align) != len(self.columns):
             raise ValueError("one alignment a column is needed")
         if any(len(row) != len(self.columns) for row in self.rows):
@@ -91,8 +117,8 @@ class Figure:
         What good looks like.
     data : mapping of str to sequence
         What is drawn, as columns of equal length.
-    tips : tuple of str
-        Tooltip of each interactive marker, in the order of drawing.
+    tips : tuple of Tip
+        Tip of each interactive marker, in the order of drawing.
     draw : callable
         ``(fonttype, key, title, alt) -> str``: SVG with text as ``"none"`` (text) or ``"path"``.
     """
@@ -103,7 +129,7 @@ class Figure:
     alt: str
     good: str
     data: Mapping[str, Sequence[Any]] = field(repr=False)
-    tips: tuple[str, ...] = field(repr=False)
+    tips: tuple[Tip, ...] = field(repr=False)
     draw: Callable[[FontType, str, str, str], str] = field(repr=False, compare=False)
 
     @cached_property
@@ -135,16 +161,76 @@ class Listing:
     caption: str = ""
 
 
-Block = Paragraph | Note | Table | Figure | Formula | Listing
+@dataclass(frozen=True)
+class Item:
+    """One line of a checklist.
+
+    Attributes
+    ----------
+    state : {"pass", "warn", "fail", "given", "missing"}
+    name : str
+        What was checked or asked.
+    text : str
+        What was found or answered.
+    wanted : str
+        What passing means; may be empty.
+    code : str
+        Code of the message that explains it; may be empty.
+    """
+
+    state: State
+    name: str
+    text: str
+    wanted: str = ""
+    code: str = ""
+
+
+def told(item: Item) -> str:
+    """Return a line of a checklist in words, without its state."""
+    text = f"{item.name}: {item.text}" if item.text else item.name
+    if item.wanted:
+        text += f" (wanted: {item.wanted})"
+    return f"{text} [{item.code}]" if item.code else text
+
+
+@dataclass(frozen=True)
+class Checklist:
+    """Checks that passed or not, or questions that are answered or missing."""
+
+    caption: str
+    items: tuple[Item, ...]
+
+
+Block = Paragraph | Note | Table | Figure | Formula | Listing | Checklist
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with blocks; ``level`` 2 stands under one of level 1."""
+    """A heading with blocks.
+
+    Attributes
+    ----------
+    heading : str
+    blocks : tuple of blocks
+        May be empty for a heading of level 1 with sections of level 2 under it.
+    level : {1, 2}
+    key : str
+        Unique in the document: where links lead to.
+    """
 
     heading: str
     blocks: tuple[Block, ...]
     level: int = 1
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number of an answer: ``name``, ``value``, and how sure it is (may be empty)."""
+
+    name: str
+    value: str
+    sure: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,6 +248,10 @@ class Verdict:
         The intervals of the headline, or why it has none.
     reasons : tuple of Note
         What limits the answer, the gravest first.
+    facts : tuple of Fact
+        The numbers of the headline, each with its intervals.
+    checks : tuple of int
+        How many checks passed, warned and failed; empty where none was made.
     """
 
     level: Level
@@ -169,6 +259,8 @@ class Verdict:
     headline: str
     sure: str
     reasons: tuple[Note, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    checks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,7 +273,7 @@ class Document:
     verdicts : tuple of Verdict
         One a fit, or one that says that there is none.
     sections : tuple of Section
-        The first holds the prediction tables.
+        In order, those of level 2 after the one that they stand under.
     footer : str
     """
 

@@ -24,27 +24,27 @@ class Report:
 
     def html(self) -> str:
         """Return one self-contained HTML page."""
-        from scaling.reporting.html import render
+        from scaling.reporting.renderers.html import render
 
         return render(self.document)
 
     def pdf(self) -> bytes:
         """Return a PDF; needs the ``pdf`` extra."""
-        from scaling.reporting.pdf import render
+        from scaling.reporting.renderers.pdf import render
 
         return render(self.document)
 
     def markdown(self) -> str:
         """Return Markdown."""
-        from scaling.reporting.text import markdown
+        from scaling.reporting.renderers.markdown import render
 
-        return markdown(self.document)
+        return render(self.document)
 
     def text(self) -> str:
         """Return text for a terminal of 80 columns."""
-        from scaling.reporting.text import terminal
+        from scaling.reporting.renderers.terminal import render
 
-        return terminal(self.document)
+        return render(self.document)
 
     def write(self, path: str | Path) -> None:
         """Write the rendering that the ending of `path` names: .html, .pdf, .md or .txt.

@@ -13,8 +13,8 @@ from scaling.fitting.allocation import best_size
 from scaling.fitting.fit import surface_allocation
 from scaling.fitting.result import Fits
 from scaling.reporting import Report, build, numbers
-from scaling.reporting.answer import extrapolation, ladder
 from scaling.reporting.document import Figure, Note, Paragraph, Table
+from scaling.reporting.sections.answer import extrapolation, ladder
 
 SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻−", "0123456789--")
 

@@ -20,9 +20,9 @@ from scaling.reporting.document import (
     Verdict,
     printable,
 )
-from scaling.reporting.figures import label
-from scaling.reporting.pdf import source
-from scaling.reporting.svg import finish
+from scaling.reporting.figures.style import label
+from scaling.reporting.figures.svg import finish
+from scaling.reporting.renderers.pdf import source
 
 SHOWN = ["file", "title", "question", "group", "run", "convention", "command", "study"]
 ATTACKS = [

@@ -9,17 +9,16 @@ import json
 from functools import cache
 from typing import Any
 
-from scaling.reporting.document import Document, Figure, printable
+from scaling.reporting.document import Document, Figure, Tip, printable
 
 
 def render(document: Document) -> str:
     """Render a document as one self-contained page; the same bytes every time."""
-    tips = {figure.key: list(figure.tips) for figure in document.figures}
     template = _environment().get_template("report.html.j2")
     return str(
         template.render(
             d=document,
-            tips=_json(tips),
+            points=_json(_points(document)),
             kind=lambda b: type(b).__name__.lower(),
             csv=_csv_uri,
             svg_uri=_svg_uri,
@@ -32,7 +31,7 @@ def _environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("scaling.reporting", "templates"),
+        loader=jinja2.PackageLoader("scaling.reporting.renderers", "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -40,6 +39,17 @@ def _environment() -> Any:
     )
     environment.filters["clean"] = printable
     return environment
+
+
+def _points(document: Document) -> dict[str, Any]:
+    """Return each tip once, and for every figure the tips of its markers in order."""
+    places: dict[Tip, int] = {}
+    drawn = {
+        figure.key: [places.setdefault(tip, len(places)) for tip in figure.tips]
+        for figure in document.figures
+        if figure.tips
+    }
+    return {"tips": [[tip.text, tip.anchor] for tip in places], "figures": drawn}
 
 
 def _json(value: Any) -> str:

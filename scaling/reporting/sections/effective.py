@@ -9,22 +9,25 @@ from scaling.errors import Message
 from scaling.fitting.effective_result import Effective, Treatment
 from scaling.fitting.effective_text import between
 from scaling.reporting import numbers
-from scaling.reporting.context import note_of, titled
+from scaling.reporting.context import Context, Treated, note_of
 from scaling.reporting.document import Align, Block, Level, Paragraph, Section, Table, Verdict
-from scaling.reporting.figures_effective_data import MOST_PANELS, effective_data
-from scaling.reporting.sections import drawn_key, figure_of
+from scaling.reporting.figures.effective import EFFECTIVE
+from scaling.reporting.sections.figures import figure_of
+from scaling.reporting.wording import titled
 
 HEADING = "Effective data"
 
 
-def effective_sections(found: Sequence[Effective]) -> list[Section]:
+def effective_sections(context: Context) -> list[Section]:
     """Return a section for each comparison with a reference."""
     out = []
+    found = context.fits.effective
     for k, item in enumerate(found):
         subject = f"{item.form}, reference {item.reference}" if len(found) > 1 else ""
         blocks: list[Block] = []
-        for treatment in item.treatments:
-            blocks += _treatment(item, treatment, k)
+        for treated in context.treated:
+            if treated.place == k:
+                blocks += _treatment(context, treated)
         blocks.append(_about(item))
         blocks += [note_of(m) for m in item.messages]
         out.append(Section(titled(HEADING, subject), tuple(blocks)))
@@ -82,7 +85,8 @@ def _article(title: str) -> str:
     return f"an {title}" if title[0] in "aeiou" else f"a {title}"
 
 
-def _treatment(found: Effective, item: Treatment, place: int) -> list[Block]:
+def _treatment(context: Context, treated: Treated) -> list[Block]:
+    item = treated.item
     blocks: list[Block] = [Paragraph(item.sentence)]
     if rows := _numbers(item):
         blocks.append(
@@ -94,7 +98,7 @@ def _treatment(found: Effective, item: Treatment, place: int) -> list[Block]:
                 note=_note(item),
             )
         )
-    blocks += [_cells(item), _figure(found, item, place)]
+    blocks += [_cells(item), *figure_of(EFFECTIVE, context, treated)]
     if item.curves:
         blocks.append(_alone(item))
     blocks += [note_of(m) for m in item.messages]
@@ -175,27 +179,6 @@ def _cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
         shown("D_T"),
         _interval(cell["D_T_interval"]),
         cell["reach"],
-    )
-
-
-def _figure(found: Effective, item: Treatment, place: int) -> Block:
-    data = effective_data(found, item)
-    caption = (
-        "Circles, line and band: the reference, its curve and interval; diamonds: treated runs; "
-        "bars lead from D_F to D_E. Last panel: D_E/D_F of each cell"
-    )
-    caption += " and one multiplier for all." if data.m is not None else "."
-    if data.hidden:
-        caption += f" {MOST_PANELS} sizes of {MOST_PANELS + data.hidden} are shown."
-    return figure_of(
-        f"effective{place}-{drawn_key(item.group)}",
-        HEADING,
-        caption,
-        f"{found.response} against data of the reference and of treated runs, and the ratio of "
-        "effective to used data.",
-        "bars of equal length within the line's range: one multiplier, read off data that the "
-        "reference was trained on.",
-        data,
     )
 
 

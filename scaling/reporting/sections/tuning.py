@@ -7,20 +7,18 @@ from typing import Any
 
 from scaling.errors import Message
 from scaling.reporting import numbers
-from scaling.reporting.context import note_of
+from scaling.reporting.context import Context, note_of
 from scaling.reporting.document import Block, Paragraph, Section, Table
 
 HEADING = "Learning rate"
 
 
-def rate_sections(tuned: Mapping[str, Any] | None) -> list[Section]:
+def tuning_sections(context: Context) -> list[Section]:
     """Return the section, or none where no rate was tuned.
 
-    Parameters
-    ----------
-    tuned : mapping or None
-        A settled tuning stage in the form ``scaling/tuning@1``.
+    A settled tuning stage stands in the provenance in the form ``scaling/tuning@1``.
     """
+    tuned: Mapping[str, Any] | None = context.fits.provenance.get("tuned")
     if not tuned:
         return []
     low, high = tuned["p_interval"]

@@ -10,9 +10,10 @@ import numpy as np
 from scaling.errors import Message, ScalingError
 from scaling.fitting.result import Allocation, Fit
 from scaling.reporting import numbers
-from scaling.reporting.context import Context, compute_of, level_of, note_of, ranked, titled
+from scaling.reporting.context import Context, compute_of, level_of, note_of, ranked
 from scaling.reporting.document import Block, Level, Note, Paragraph, Table, Verdict
-from scaling.reporting.figures_data import Array, cost_label, exponent_label, optimum, runs_of
+from scaling.reporting.runs import Array, optimum, runs_of
+from scaling.reporting.wording import cost_label, exponent_label, titled
 
 LADDER = (1.0, 10.0, 100.0)
 FAR = 100.0
@@ -340,3 +341,27 @@ def answer_without_surface(
     )
     info = (label,) if label is not None and label.severity == "info" else ()
     return verdict, (block, *info)
+
+
+def answers(context: Context) -> tuple[list[Verdict], list[Block]]:
+    """Return one verdict for each fit, or for each group without one, and what stands under it."""
+    verdicts: list[Verdict] = []
+    blocks: list[Block] = []
+
+    def add(verdict: Verdict, under: tuple[Block, ...]) -> None:
+        verdicts.append(verdict)
+        blocks.extend(under)
+
+    for fit in context.fits.fits:
+        add(*answer(context, fit))
+    for group in context.groups:
+        if not context.fits_of(group) and (found := context.allocations_of(group)):
+            named = next((a for a in found if a.a is not None), found[0])
+            add(*answer_without_surface(context, named))
+    if not verdicts and not context.fits.effective:
+        about = [Message.from_dict(m) for m in context.fits.table.get("messages", [])]
+        notes = tuple(note_of(m) for m in about if m.severity != "info")
+        text = "No answer: nothing was fitted."
+        verdicts.append(Verdict("not identified", "", text, "", notes))
+        blocks.append(Paragraph(text))
+    return verdicts, blocks

@@ -11,6 +11,7 @@ from pathlib import Path
 from scaling.errors import MissingExtraError
 from scaling.reporting.document import (
     Block,
+    Checklist,
     Document,
     Figure,
     Formula,
@@ -34,6 +35,13 @@ HEAD = """#set document(title: {title}, date: {date})
 """
 COLOURS = {"info": "luma(150)", "warning": 'rgb("#8a4b00")', "error": 'rgb("#a4262c")'}
 LEVELS = {"supported": "#00674a", "weak": "#8a4b00", "not identified": "#a4262c"}
+STATES = {
+    "pass": "#00674a",
+    "given": "#00674a",
+    "warn": "#8a4b00",
+    "fail": "#a4262c",
+    "missing": "#8a4b00",
+}
 ROWS_TOGETHER = 15  # a table this short is never split over pages
 WIDE_COLUMNS = 8
 
@@ -131,8 +139,23 @@ def _block(block: Block, files: dict[str, str]) -> str:
             caption = f"{block.caption} Good looks like this: {block.good}"
             caption = f"caption: text(size: 8pt, {_text(caption)})"
             return f"#figure({image}, {caption}, supplement: none, numbering: none)"
+        case Checklist():
+            return _checklist(block)
         case Table():
             return _table(block)
+
+
+def _checklist(block: Checklist) -> str:
+    rows = "\n".join(
+        f'  text(fill: rgb("{STATES[item.state]}"), strong({_text(item.state)})), '
+        f"{_text(item.name)}, {_text(item.text)}, {_text(item.wanted)}, {_text(item.code)},"
+        for item in block.items
+    )
+    head = ", ".join(f"strong({_text(h)})" for h in ("state", "item", "found", "wanted", "code"))
+    return (
+        "#table(columns: (auto, 1fr, 2fr, 1fr, auto), align: left,\n"
+        f"  table.header({head}),\n{rows}\n)"
+    )
 
 
 def _table(table: Table) -> str:

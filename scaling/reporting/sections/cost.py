@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaling.reporting import numbers
+from scaling.reporting.context import Context
 from scaling.reporting.document import Block, Paragraph, Section, Table
 
 HEADING = "Cost"
 MINUTE, HOUR, LONG = 60.0, 3600.0, 100.0
 
 
-def costs_sections(costs: Sequence[Mapping[str, Any]]) -> list[Section]:
+def cost_sections(context: Context) -> list[Section]:
     """Return the section, or none where nothing is known.
 
-    Parameters
-    ----------
-    costs : sequence of mapping
-        As `scaling.runs.costs.costs_of` gives them.
+    What is known stands in the provenance, as `scaling.runs.costs.costs_of` gives it.
     """
+    costs = context.fits.provenance.get("costs") or []
     if not costs:
         return []
     devices = sorted({name for cost in costs for name in cost["devices"]})

@@ -1,12 +1,12 @@
-"""Markdown and terminal text of a document."""
+"""A document as plain text of 80 columns."""
 
 from __future__ import annotations
 
-import re
 import textwrap
 
 from scaling.reporting.document import (
     Block,
+    Checklist,
     Document,
     Figure,
     Formula,
@@ -15,60 +15,15 @@ from scaling.reporting.document import (
     Paragraph,
     Table,
     printable,
+    told,
 )
 
 WIDTH = 80
 LONG_ROWS = 20
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|$~@&])")
+MARKS = {"pass": " ", "given": " ", "warn": "!", "fail": "!", "missing": "?"}
 
 
-def escape(text: str) -> str:
-    """Escape what Markdown would interpret."""
-    return _MARKDOWN.sub(r"\\\1", printable(text)).replace("\n", " ")
-
-
-def markdown(document: Document) -> str:
-    """Render a document as Markdown; figures become their captions and alternative texts."""
-    lines = [f"# {escape(document.title)}", "", escape(document.subtitle), ""]
-    if document.question:
-        lines += [f"*{escape(document.question)}*", ""]
-    for v in document.verdicts:
-        subject = f" ({escape(v.subject)})" if v.subject else ""
-        lines += [f"**{v.level}{subject}.** {escape(v.headline)} {escape(v.sure)}", ""]
-        lines += [f"- {escape(n.text)} [{n.code}]" for n in v.reasons] + [""]
-    for section in document.sections:
-        lines += ["#" * (section.level + 1) + f" {escape(section.heading)}", ""]
-        for block in section.blocks:
-            lines += [*_markdown_block(block), ""]
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_block(block: Block) -> list[str]:
-    match block:
-        case Paragraph():
-            return [escape(block.text)]
-        case Note():
-            return [f"> **{block.severity}** [{block.code}] {escape(block.text)}"]
-        case Formula():
-            return [f"$$ {block.latex} $$"]
-        case Listing():
-            fence = "`" * max(
-                3, 1 + max((len(m) for m in re.findall(r"`+", block.text)), default=0)
-            )
-            return [escape(block.caption), "", fence, printable(block.text), fence]
-        case Figure():
-            return [
-                f"*{escape(block.title)}.* {escape(block.caption)} {escape(block.alt)} "
-                f"Good: {escape(block.good)}"
-            ]
-        case Table():
-            head = "| " + " | ".join(escape(c) for c in block.columns) + " |"
-            rule = "|" + "|".join("---:" if a == "right" else "---" for a in block.align) + "|"
-            rows = ["| " + " | ".join(escape(c) for c in row) + " |" for row in block.rows]
-            return [f"*{escape(block.caption)}*", "", head, rule, *rows, "", escape(block.note)]
-
-
-def terminal(document: Document) -> str:
+def render(document: Document) -> str:
     """Render a document as plain text of 80 columns; long tables are cut and say so."""
     lines = [
         printable(document.title),
@@ -108,6 +63,11 @@ def _terminal_block(block: Block) -> list[str]:
             return [*_wrap(block.caption), *printable(block.text).splitlines()]
         case Figure():
             return _wrap(f"[figure] {block.title}: {block.alt}")
+        case Checklist():
+            lines = _wrap(block.caption)
+            for item in block.items:
+                lines += _wrap(f"{MARKS[item.state]} {item.state}: {told(item)}", "    ")
+            return lines
         case Table():
             return _terminal_table(block)
 

@@ -1,0 +1,1 @@
+"""The canonical figures: a module a kind, each with its data as a pure function and a drawing."""

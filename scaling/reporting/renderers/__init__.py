@@ -1,0 +1,1 @@
+"""A document as HTML, PDF, Markdown, terminal text and JSON, a module each."""

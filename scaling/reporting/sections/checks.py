@@ -1,0 +1,33 @@
+"""Automatic checks of every fit, and every message, so that none is lost in any rendering."""
+
+from __future__ import annotations
+
+from scaling.errors import Message
+from scaling.reporting.context import Context, note_of
+from scaling.reporting.document import Block, Checklist, Item, Paragraph, Section
+from scaling.reporting.wording import titled
+
+ORDER = {"fail": 0, "warn": 1, "pass": 2}
+
+
+def checks_sections(context: Context) -> list[Section]:
+    """Return the checks of each fit, the failed ones first, then all warnings and notes."""
+    out = [Section("Checks", ())]
+    for fit in context.fits.fits:
+        items = tuple(
+            Item(
+                c.verdict,
+                c.name,
+                c.found,
+                getattr(c, "wanted", ""),
+                (c.code or "") if c.verdict != "pass" else "",
+            )
+            for c in sorted(fit.checks, key=lambda c: ORDER[c.verdict])
+        )
+        if items:
+            caption = titled("Automatic checks", context.subject(fit))
+            out.append(Section(caption, (Checklist(caption, items),), level=2))
+    found: list[Message] = sorted(context.fits.messages, key=lambda m: m.severity == "info")
+    blocks: tuple[Block, ...] = tuple(note_of(m) for m in found)
+    out.append(Section("All warnings and notes", blocks or (Paragraph("None."),), level=2))
+    return out
