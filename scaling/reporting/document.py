@@ -193,6 +193,12 @@ def told(item: Item) -> str:
     return f"{text} [{item.code}]" if item.code else text
 
 
+def checked(counts: Sequence[int]) -> str:
+    """Return how many checks passed, warned and failed, in words."""
+    warn = "warns" if counts[1] == 1 else "warn"
+    return f"Checks: {counts[0]} passed, {counts[1]} {warn}, {counts[2]} failed."
+
+
 @dataclass(frozen=True)
 class Checklist:
     """Checks that passed or not, or questions that are answered or missing."""

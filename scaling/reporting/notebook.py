@@ -11,8 +11,9 @@ from scaling.fitting.comparison import Comparison
 from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.laws.cost import rounded
 from scaling.reporting import numbers
+from scaling.reporting.document import Verdict
 
-MOST_ROWS, MOST_NOTES = 12, 5
+MOST_ROWS, MOST_NOTES, MOST_VERDICTS = 12, 5, 3
 CELL = "text-align:right;padding:0 .8em"
 
 
@@ -25,6 +26,19 @@ def html_of(found: Fit | Fits | Allocation | Comparison) -> str:
     if isinstance(found, Allocation):
         return _allocation(found)
     return _comparison(found)
+
+
+def html_of_verdicts(verdicts: Sequence[Verdict]) -> str:
+    """Return the answers of a report: headline, numbers with intervals, and what limits them."""
+    out = []
+    for v in verdicts[:MOST_VERDICTS]:
+        subject = f" ({v.subject})" if v.subject else ""
+        rows = [(fact.name, fact.value, fact.sure) for fact in v.facts]
+        items = "".join(f"<li>{escape(n.text)} [{n.code}]</li>" for n in v.reasons[:MOST_NOTES])
+        more = _more(len(v.reasons) - MOST_NOTES, "reasons to be careful")
+        notes = (f"<ul>{items}</ul>" if items else "") + more
+        out.append(_heading(f"{v.level}{subject}", v.headline) + _table(("", "", ""), rows) + notes)
+    return "".join(out) + _more(len(verdicts) - MOST_VERDICTS, "answers")
 
 
 def _fit(fit: Fit) -> str:

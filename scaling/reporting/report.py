@@ -22,11 +22,11 @@ class Report:
 
     document: Document
 
-    def html(self) -> str:
-        """Return one self-contained HTML page."""
+    def html(self, template: str | Path | None = None) -> str:
+        """Return one self-contained HTML page; see `scaling.reporting.renderers.html.render`."""
         from scaling.reporting.renderers.html import render
 
-        return render(self.document)
+        return render(self.document, template)
 
     def pdf(self) -> bytes:
         """Return a PDF; needs the ``pdf`` extra."""
@@ -46,8 +46,20 @@ class Report:
 
         return render(self.document)
 
-    def write(self, path: str | Path) -> None:
-        """Write the rendering that the ending of `path` names: .html, .pdf, .md or .txt.
+    def json(self) -> str:
+        """Return JSON, ``scaling/report@1``."""
+        from scaling.reporting.renderers.data import render
+
+        return render(self.document)
+
+    def write(self, path: str | Path, *, template: str | Path | None = None) -> None:
+        """Write the rendering that the ending of `path` names: .html, .pdf, .md, .txt or .json.
+
+        Parameters
+        ----------
+        path : str or Path
+        template : str or Path, optional
+            For HTML: a Jinja template that overrides parts of the page.
 
         Raises
         ------
@@ -56,10 +68,11 @@ class Report:
         """
         path = Path(path)
         renderers: dict[str, Callable[[], str | bytes]] = {
-            ".html": self.html,
+            ".html": lambda: self.html(template),
             ".pdf": self.pdf,
             ".md": self.markdown,
             ".txt": self.text,
+            ".json": self.json,
         }
         if path.suffix not in renderers:
             raise OutputError(
@@ -73,7 +86,7 @@ class Report:
         write_atomic(path, renderers[path.suffix]())
 
     def _repr_html_(self) -> str:
-        v = self.document.verdict
-        from html import escape
+        """Return the answer alone, as a notebook shows it."""
+        from scaling.reporting.notebook import html_of_verdicts
 
-        return f"<p><b>{escape(v.level)}</b>: {escape(v.headline)}<br>{escape(v.sure)}</p>"
+        return html_of_verdicts(self.document.verdicts)

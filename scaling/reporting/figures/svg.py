@@ -9,7 +9,13 @@ from collections.abc import Mapping, Sequence
 HEAD = re.compile(r"\A.*?(?=<svg )", re.DOTALL)
 METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 OPENING = re.compile(r"<svg [^>]*>")
-IDS = re.compile(r'( id="|href="#|url\(#)')
+NUMBERS = re.compile(r'\b(d|x|y|points)="([^"]*)"')
+DECIMALS = re.compile(r"(\d+\.\d{2})\d+")
+SINGLES = re.compile(r'</g>\s*<g clip-path="[^"]*">\s*(?=<use )')
+CLIPPED = re.compile(r'<g( clip-path="[^"]*")>((?:\s*<use [^>]*/>)+\s*)</g>')
+STYLED = re.compile(r' style="([^"]*)"')
+ID = re.compile(r' id="([^"]*)"')
+IDS = re.compile(r'( id="|href="#|url\(#)([^")]*)')
 BLANKS = re.compile(r"\n\s*")
 
 
@@ -29,10 +35,10 @@ def finish(
     marks : mapping of str to sequence of int
         For each group id, the tooltip of each of its markers in the order of drawing.
     """
-    svg = METADATA.sub("", HEAD.sub("", svg, count=1))
+    svg = _shorter(METADATA.sub("", HEAD.sub("", svg, count=1)))
     for group, tips in marks.items():
         svg = _number_markers(svg, group, tips)
-    svg = IDS.sub(lambda match: f"{match[1]}{key}-", svg)
+    svg = _renamed(svg, key)
     found = OPENING.search(svg)
     if found is None:
         raise ValueError("not an SVG")
@@ -44,6 +50,29 @@ def finish(
         f'<desc id="{key}-desc">{html.escape(description)}</desc>'
     )
     return BLANKS.sub("\n", svg[: found.start()] + opening + spoken + svg[found.end() :]).strip()
+
+
+def _shorter(svg: str) -> str:
+    """Round places to a hundredth of a point, and say once how markers of a group are filled."""
+    svg = NUMBERS.sub(lambda match: f'{match[1]}="{DECIMALS.sub(_cut, match[2])}"', svg)
+    return CLIPPED.sub(_filled_once, SINGLES.sub("", svg)).replace(" xlink:href=", " href=")
+
+
+def _cut(match: re.Match[str]) -> str:
+    return match[1].rstrip("0").removesuffix(".")
+
+
+def _filled_once(match: re.Match[str]) -> str:
+    styles = set(STYLED.findall(match[2]))
+    if len(styles) != 1 or match[2].count("<use ") < 2:
+        return match[0]
+    return f'<g{match[1]} style="{styles.pop()}">{STYLED.sub("", match[2])}</g>'
+
+
+def _renamed(svg: str, key: str) -> str:
+    """Give every id a short name that no other figure has."""
+    names = {name: f"{key}-{k}" for k, name in enumerate(dict.fromkeys(ID.findall(svg)))}
+    return IDS.sub(lambda match: match[1] + names.get(match[2], f"{key}-{match[2]}"), svg)
 
 
 def _number_markers(svg: str, group: str, tips: Sequence[int]) -> str:

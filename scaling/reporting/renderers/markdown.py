@@ -14,6 +14,7 @@ from scaling.reporting.document import (
     Note,
     Paragraph,
     Table,
+    checked,
     printable,
     told,
 )
@@ -34,7 +35,15 @@ def render(document: Document) -> str:
     for v in document.verdicts:
         subject = f" ({escape(v.subject)})" if v.subject else ""
         lines += [f"**{v.level}{subject}.** {escape(v.headline)} {escape(v.sure)}", ""]
-        lines += [f"- {escape(n.text)} [{n.code}]" for n in v.reasons] + [""]
+        if v.facts:
+            lines += ["| | | |", "|---|---|---|"]
+            cells = ((f.name, f.value, f.sure) for f in v.facts)
+            lines += ["| " + " | ".join(escape(c) for c in row) + " |" for row in cells] + [""]
+        if v.reasons:
+            lines += ["Why not to trust it:", ""]
+            lines += [f"- {escape(n.text)} [{n.code}]" for n in v.reasons] + [""]
+        if v.checks:
+            lines += [checked(v.checks), ""]
     for section in document.sections:
         lines += ["#" * (section.level + 1) + f" {escape(section.heading)}", ""]
         for block in section.blocks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from scaling.reporting.document import (
     Block,
     Checklist,
     Document,
+    Fact,
     Figure,
     Formula,
     Listing,
     Note,
     Paragraph,
     Table,
+    checked,
     printable,
 )
 
@@ -63,7 +66,12 @@ def source(document: Document) -> tuple[str, dict[str, str]]:
             f"#par(strong(text(size: 11pt, {_text(v.headline)})))",
             f"#par({_text(v.sure)})",
         ]
-        lines += [f"#par({_text(f'• {n.text} [{n.code}]')})" for n in v.reasons]
+        lines += [_facts(v.facts)] if v.facts else []
+        if v.reasons:
+            lines.append(f"#par(strong({_text('Why not to trust it:')}))")
+            items = ", ".join(f"[#text({_text(f'{n.text} [{n.code}]')})]" for n in v.reasons)
+            lines.append(f"#list({items})")
+        lines += [f"#par(text(size: 8pt, {_text(checked(v.checks))}))"] if v.checks else []
         body = "\n".join(lines)
         out.append(
             f'#block(fill: luma(245), stroke: (left: 3pt + rgb("{LEVELS[v.level]}")), '
@@ -103,6 +111,16 @@ def render(document: Document) -> bytes:
             pdf_standards="ua-1",
         )
     return made
+
+
+def _facts(facts: Sequence[Fact]) -> str:
+    """Lay the numbers of an answer out, each over its intervals."""
+    cells = ", ".join(
+        f"[#text(size: 7.5pt, fill: luma(80), {_text(f.name)}) \\ "
+        f"#strong({_text(f.value)}) \\ #text(size: 7.5pt, {_text(f.sure)})]"
+        for f in facts
+    )
+    return f"#grid(columns: (1fr, 1fr, 1fr), gutter: 8pt, {cells})"
 
 
 def _text(text: str) -> str:

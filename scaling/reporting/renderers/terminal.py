@@ -14,6 +14,7 @@ from scaling.reporting.document import (
     Note,
     Paragraph,
     Table,
+    checked,
     printable,
     told,
 )
@@ -36,8 +37,13 @@ def render(document: Document) -> str:
     for v in document.verdicts:
         subject = f" ({v.subject})" if v.subject else ""
         lines += _wrap(f"{v.level.upper()}{subject}: {v.headline} {v.sure}")
+        for fact in v.facts:
+            text = f"  {fact.name}: {fact.value}" + (f" ({fact.sure})" if fact.sure else "")
+            lines += _wrap(text, "    ")
         for note in v.reasons:
             lines += _wrap(f"! {note.text} [{note.code}]", "  ")
+        if v.checks:
+            lines += _wrap(checked(v.checks))
         lines.append("")
     for section in document.sections:
         lines += [printable(section.heading), "-" * min(WIDTH, len(section.heading))]

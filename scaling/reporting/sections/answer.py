@@ -11,13 +11,14 @@ from scaling.errors import Message, ScalingError
 from scaling.fitting.result import Allocation, Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, level_of, note_of, ranked
-from scaling.reporting.document import Block, Level, Note, Paragraph, Table, Verdict
+from scaling.reporting.document import Block, Fact, Level, Note, Paragraph, Table, Verdict
 from scaling.reporting.runs import Array, optimum, runs_of
 from scaling.reporting.wording import cost_label, exponent_label, titled
 
 LADDER = (1.0, 10.0, 100.0)
 FAR = 100.0
 TOO_FAR = 3000.0
+NARROW = 0.8  # level of the second intervals of the answer
 Columns = dict[str, Array]
 
 
@@ -81,7 +82,14 @@ def _withheld(context: Context, fit: Fit) -> Verdict:
         f"No answer: {why}. No allocation or prediction is given.",
         f"Status of the fit: {fit.status}. Parameters and predictions are withheld.",
         reasons(context, fit),
+        checks=_counted(fit),
     )
+
+
+def _counted(fit: Fit) -> tuple[int, ...]:
+    """How many checks passed, warned and failed."""
+    found = [check.verdict for check in fit.checks]
+    return tuple(found.count(v) for v in ("pass", "warn", "fail")) if found else ()
 
 
 def _judge(notes: Sequence[Note]) -> Level:
@@ -115,10 +123,54 @@ def _allocation_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block
     notes = ranked([*reasons(context, fit), *([label] if label else [])])
     serious = tuple(note for note in notes if note.severity != "info")
     verdict = Verdict(
-        _judge(notes), context.subject(fit), _headline(context, fit, row), _sure(fit, row), serious
+        _judge(notes),
+        context.subject(fit),
+        _headline(context, fit, row),
+        _sure(fit, row),
+        serious,
+        _facts(context, fit, row),
+        _counted(fit),
     )
     info = tuple(note for note in notes if note.severity == "info" and note.code == "SC410")
     return verdict, (prediction_table(context, fit, table), *info)
+
+
+def _facts(context: Context, fit: Fit, row: dict[str, Any]) -> tuple[Fact, ...]:
+    """Give what to train and what to expect, each with its intervals at two levels."""
+    wide = level_of(fit)
+    narrow = _narrow(fit, row["C"], wide)
+    response = _head(context, fit)
+
+    def fact(name: str, key: str, lo: str, hi: str, *, loss: bool = False) -> Fact:
+        value = (_loss if loss else numbers.within)(row[key], row[lo], row[hi])
+        levels = [(wide, row)] + ([(NARROW, narrow)] if narrow else [])
+        shown = [f"{level:.0%} {numbers.interval(r[lo], r[hi])}" for level, r in levels]
+        return Fact(
+            name, value, "; ".join(shown) if numbers.finite(float(row[lo])) else "no interval"
+        )
+
+    ratio = row["D"] / row["N"]
+    ends = (row["D_lo"] / row["N_hi"], row["D_hi"] / row["N_lo"])
+    where = "inside the runs" if row["inside_hull"] else "outside the runs in N and D"
+    if row["inside_hull"] is None:
+        where = ""
+    target = "compute" if context.target else "compute (the largest measured)"
+    return (
+        Fact(target, f"{numbers.quantity(row['C'])} FLOP", cost_label(fit.cost)),
+        fact(f"N* [{context.unit('N')}]", "N", "N_lo", "N_hi"),
+        fact(f"D* [{context.unit('D')}]", "D", "D_lo", "D_hi"),
+        fact(response, "loss", "lo", "hi", loss=True),
+        Fact("D*/N*", numbers.within(ratio, *ends)),
+        Fact("extrapolation", f"{numbers.factor(row['factor'])} the largest run", where),
+    )
+
+
+def _narrow(fit: Fit, compute: Any, wide: float) -> dict[str, Any] | None:
+    """Return the row of the optimum at the narrower level, where there are intervals."""
+    if fit.interval is None or wide <= NARROW:
+        return None
+    table = optimum(fit, np.array([compute], dtype=np.float64), NARROW)
+    return None if table is None else {name: values[0] for name, values in table.items()}
 
 
 def _headline_row(compute: Array, target: float | None, largest: float) -> int:
@@ -273,7 +325,14 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
     sure = _sure_fit(fit)
     if numbers.finite(float(row["lo"])):
         sure = f"{sure[:-1]}: {fit.response} {numbers.interval(row['lo'], row['hi'])}."
-    verdict = Verdict(_judge(notes), context.subject(fit), headline, sure, serious)
+    facts = (
+        Fact(f"{name} [{unit}]" if unit else name, numbers.quantity(row[name])),
+        Fact(_head(context, fit), loss, sure),
+        Fact("extrapolation", f"{numbers.factor(row['factor'])} the largest {name}"),
+    )
+    verdict = Verdict(
+        _judge(notes), context.subject(fit), headline, sure, serious, facts, _counted(fit)
+    )
     rows = tuple(
         (
             numbers.quantity(grid[i]),
