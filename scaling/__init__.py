@@ -88,6 +88,12 @@ def _let_notebooks_show() -> None:
     from scaling.fitting.comparison import Comparison
     from scaling.fitting.result import Allocation, Fit, Fits
 
+    def plot(self: Any) -> Any:
+        """Figures: ``fit.plot.frontier()``; see `scaling.reporting.figures.plotting`."""
+        from scaling.reporting.figures.plotting import Plots
+
+        return Plots(self)
+
     def show(self: Any) -> str:
         """Return what a notebook shows; see `scaling.reporting.notebook`."""
         from scaling.reporting.notebook import html_of
@@ -96,6 +102,7 @@ def _let_notebooks_show() -> None:
 
     for kind in (Allocation, Comparison, Fit, Fits):
         kind._repr_html_ = show  # type: ignore[union-attr]
+    Fit.plot = Fits.plot = property(plot)  # type: ignore[attr-defined]
 
 
 def __dir__() -> list[str]:

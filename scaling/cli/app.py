@@ -73,6 +73,7 @@ for _module in (
     "predict",
     "compare",
     "report",
+    "plot",
     "laws",
     "data",
     "bench",

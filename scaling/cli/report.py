@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,20 +17,35 @@ if TYPE_CHECKING:
     from scaling.runs.read import How
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a report looks: the theme of its figures, and a template of the page."""
+
+    theme: str = "paper"
+    template: Path | None = None
+
+
 @app.command()
 @reads_runs
 def report(
     source: Annotated[
         Path, typer.Argument(help="fit.json, a CSV of runs, or a study's output folder.")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Target; .html, .md or .txt.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Target: .html, .pdf, .md, .txt or .json.")
+    ] = Path("report.html"),
     pdf: Annotated[Path | None, typer.Option("--pdf", help="Write a PDF too.")] = None,
     target_flops: Annotated[
         float | None, typer.Option("--target-flops", help="Compute that the question is about.")
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Title of the report.")] = None,
+    theme: Annotated[
+        str, typer.Option("--theme", help="Of figures: paper, talk, serif, or matplotlib's.")
+    ] = "paper",
+    template: Annotated[
+        Path | None,
+        typer.Option("--template", help="Jinja file that overrides parts of the page (HTML)."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     dry_run: DryRun = False,
     *,
@@ -55,7 +71,8 @@ def report(
     if dry_run:
         talk("would write " + " and ".join(str(path) for path in targets))
         return
-    write_report(fits, targets, study_of(source), title, target_flops)
+    look = Look(theme, template)
+    write_report(fits, targets, study_of(source), title, target_flops, look)
 
 
 def _fits(source: Path, options: How) -> Fits:
@@ -90,6 +107,7 @@ def write_report(
     study: dict[str, Any] | None,
     title: str | None,
     target_flops: float | None,
+    look: Look | None = None,
 ) -> None:
     """Lay the fits out once and render them to every target."""
     from scaling.reporting import Report, build
@@ -102,8 +120,9 @@ def write_report(
         target_flops=target_flops or about.get("target_flops"),
         study=study,
         command=fits.provenance.get("command"),
+        theme=(look or Look()).theme,
     )
     rendered = Report(document)
     for path in targets:
-        rendered.write(path)
+        rendered.write(path, template=(look or Look()).template)
         talk(f"wrote {path}")

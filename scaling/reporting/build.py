@@ -47,6 +47,7 @@ def build(
     question: str | None = None,
     study: Mapping[str, Any] | None = None,
     command: str | None = None,
+    theme: str = "paper",
 ) -> Document:
     """Lay out a report.
 
@@ -61,6 +62,8 @@ def build(
         The study file, for the method.
     command : str, optional
         What the user typed; absolute paths in it are cut to their last part.
+    theme : str
+        How figures look; see `scaling.reporting.figures.style`.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def build(
         expected = "a whole fit, with its rows"
         mend = "scaling fit RESULTS.csv -o FILE, or --json --full"
         raise ConfigError(Fault("SC101", "fit", "carries no rows to draw", expected, mend))
-    context = Context(fits, target_flops, without_paths(study or {}), without_paths(command))
+    context = Context(fits, target_flops, without_paths(study or {}), without_paths(command), theme)
     verdicts, predictions = answers(context)
     verdicts += effective_verdicts(fits.effective)
     body = [Section("Prediction", tuple(predictions))]

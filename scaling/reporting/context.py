@@ -51,12 +51,15 @@ class Context:
         The study file, if there is one.
     command : str or None
         What was typed to make the fit.
+    theme : str
+        How figures look; see `scaling.reporting.figures.style`.
     """
 
     fits: Fits
     target: float | None = None
     study: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None
+    theme: str = "paper"
 
     def unit(self, column: str) -> str:
         """Return the unit of a column, as the table states it."""

@@ -7,6 +7,9 @@ them.
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +31,22 @@ def printable(text: str) -> str:
     Line feeds and the usual no-break spaces stay.
     """
     return "".join(c if c.isprintable() or c in SPACES else "\ufffd" for c in text)
+
+
+def csv_of(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return columns as CSV; numbers with seven digits, missing ones empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns.keys())
+    shown = ([_short(value) for value in column] for column in columns.values())
+    writer.writerows(zip(*shown, strict=True))
+    return out.getvalue()
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.7g}" if math.isfinite(value) else ""
+    return "" if value is None else value
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scaling.errors import ConfigError, Fault
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import ListedColormap
@@ -38,6 +40,21 @@ STYLE: Mapping[str, Any] = {
     "mathtext.fontset": "dejavusans",
     "axes.formatter.useoffset": False,
 }
+# What a theme changes: talk is read from afar, serif stands in a paper that is set in Times.
+THEMES: Mapping[str, Mapping[str, Any]] = {
+    "paper": {},
+    "talk": {
+        "font.size": 11.0,
+        "axes.labelsize": 11.0,
+        "xtick.labelsize": 10.0,
+        "ytick.labelsize": 10.0,
+        "legend.fontsize": 9.5,
+        "axes.titlesize": 12.0,
+        "lines.linewidth": 2.2,
+        "lines.markersize": 6.0,
+    },
+    "serif": {"font.family": "STIXGeneral", "mathtext.fontset": "stix"},
+}
 # Each has a contrast of 3:1 on white or more; markers and dashes tell them apart in grey.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#332288", "#000000")
 MARKERS = "osD^vP<X>h"
@@ -60,12 +77,37 @@ def with_unit(name: str, unit: str) -> str:
 
 
 @contextmanager
-def style(fonttype: Literal["none", "path"] = "none") -> Iterator[None]:
-    """Apply the style of this package and restore the caller's settings afterwards."""
+def style(fonttype: Literal["none", "path"] = "none", theme: str = "paper") -> Iterator[None]:
+    """Apply the style of this package and restore the caller's settings afterwards.
+
+    Parameters
+    ----------
+    fonttype : {"none", "path"}
+        Whether an SVG keeps text as text.
+    theme : str
+        One of `THEMES`, or a style of matplotlib's or a style file, which is put on top.
+
+    Raises
+    ------
+    ConfigError
+        SC004 for an unknown theme.
+    """
     import matplotlib.style
 
-    with matplotlib.style.context(["default", {**STYLE, "svg.fonttype": fonttype}]):
+    own = {**STYLE, **THEMES.get(theme, {}), "svg.fonttype": fonttype}
+    styles: list[Any] = ["default", own]
+    if theme not in THEMES:
+        styles.append(theme)
+    try:
+        context = matplotlib.style.context(styles)
+        context.__enter__()
+    except OSError:
+        expected = f"{', '.join(THEMES)}, a style of matplotlib's, or the file of one"
+        raise ConfigError(Fault("SC004", "theme", f'"{theme}"', expected)) from None
+    try:
         yield
+    finally:
+        context.__exit__(None, None, None)
 
 
 def colours() -> ListedColormap:

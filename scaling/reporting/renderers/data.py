@@ -68,8 +68,10 @@ def _block(block: Block) -> dict[str, Any]:
             items = [vars(item) for item in block.items]
             return {"type": "checklist", "caption": block.caption, "items": items}
         case Figure():
-            names = ("key", "title", "caption", "alt", "good", "data")
-            return {"type": "figure", **{name: getattr(block, name) for name in names}}
+            return {"type": "figure", **_named(block, "key title caption alt good data")}
         case Table():
-            names = ("caption", "columns", "rows", "note", "anchors")
-            return {"type": "table", **{name: getattr(block, name) for name in names}}
+            return {"type": "table", **_named(block, "caption columns rows note anchors")}
+
+
+def _named(block: Block, names: str) -> dict[str, Any]:
+    return {name: getattr(block, name) for name in names.split()}

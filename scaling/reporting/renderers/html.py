@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import csv
 import gzip
-import io
 import json
 from functools import cache
 from pathlib import Path
@@ -13,10 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from scaling.errors import ConfigError, Fault
-from scaling.reporting.document import Document, Figure, Tip, checked, printable
+from scaling.reporting.document import Document, Figure, Tip, checked, csv_of, printable
 
 PACKAGE = "scaling.reporting.renderers"
-DIGITS = 7  # of the numbers in a figure's CSV
 SAFE = ",;:.!*()+-=@/$~'[]{}|^"
 
 
@@ -110,16 +107,7 @@ def _json(value: Any) -> str:
 
 def _csv_uri(figure: Figure) -> str:
     """Return the data of a figure as a link that needs no script and no file."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(figure.data.keys())
-    columns = ([_short(v) for v in column] for column in figure.data.values())
-    writer.writerows(zip(*columns, strict=False))
-    return "data:text/csv;charset=utf-8," + quote(out.getvalue(), safe=SAFE)
-
-
-def _short(value: Any) -> Any:
-    return f"{value:.{DIGITS}g}" if isinstance(value, float) else value
+    return "data:text/csv;charset=utf-8," + quote(csv_of(figure.data), safe=SAFE)
 
 
 def _zipped_uri(text: str) -> str:

@@ -38,6 +38,8 @@ HEAD = """#set document(title: {title}, date: {date})
 """
 COLOURS = {"info": "luma(150)", "warning": 'rgb("#8a4b00")', "error": 'rgb("#a4262c")'}
 LEVELS = {"supported": "#00674a", "weak": "#8a4b00", "not identified": "#a4262c"}
+HEADS = {"name": "item", "text": "found", "wanted": "wanted", "code": "code"}
+WIDTHS = {"name": "1fr", "text": "2fr", "wanted": "1fr", "code": "auto"}
 STATES = {
     "pass": "#00674a",
     "given": "#00674a",
@@ -164,16 +166,16 @@ def _block(block: Block, files: dict[str, str]) -> str:
 
 
 def _checklist(block: Checklist) -> str:
+    said = [name for name in ("wanted", "code") if any(getattr(i, name) for i in block.items)]
+    names = ("name", "text", *said)
     rows = "\n".join(
         f'  text(fill: rgb("{STATES[item.state]}"), strong({_text(item.state)})), '
-        f"{_text(item.name)}, {_text(item.text)}, {_text(item.wanted)}, {_text(item.code)},"
+        + "".join(f"{_text(getattr(item, name))}, " for name in names)
         for item in block.items
     )
-    head = ", ".join(f"strong({_text(h)})" for h in ("state", "item", "found", "wanted", "code"))
-    return (
-        "#table(columns: (auto, 1fr, 2fr, 1fr, auto), align: left,\n"
-        f"  table.header({head}),\n{rows}\n)"
-    )
+    head = ", ".join(f"strong({_text(h)})" for h in ("state", *(HEADS[name] for name in names)))
+    widths = ", ".join(WIDTHS[name] for name in names)
+    return f"#table(columns: (auto, {widths},), align: left,\n  table.header({head},),\n{rows}\n)"
 
 
 def _table(table: Table) -> str:

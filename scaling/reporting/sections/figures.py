@@ -39,7 +39,7 @@ def figure_of(kind: Kind, context: Context, subject: Subject) -> list[Block]:
             kind.good,
             data.columns(),
             data.tips,
-            renderer(kind, data),
+            renderer(kind, data, context.theme),
         )
     ]
 
