@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "commands.md"
 COMMANDS = ["study", "sweep plan", "sweep run", "sweep status", "sweep logs", "sweep cancel",
             "sweep classes", "sweep suggest", "import", "check", "fit",
-            "predict", "compare", "report", "data list", "data fetch", "data sources",
+            "predict", "compare", "report", "plot", "data list", "data fetch", "data sources",
             "laws list",
             "laws show", "bench", "doctor", "explain"]  # fmt: skip
 HEAVY = ["matplotlib", "numpy", "pandas", "scipy", "seaborn", "sympy", "torch"]

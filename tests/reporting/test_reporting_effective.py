@@ -11,8 +11,9 @@ from scaling.fitting.effective import Ask
 from scaling.fitting.options import Options
 from scaling.fitting.stored import from_dict
 from scaling.reporting import Report, build
+from scaling.reporting.context import Context
 from scaling.reporting.document import Figure, Table
-from scaling.reporting.figures_effective_data import MOST_PANELS, effective_data
+from scaling.reporting.figures.effective import MOST_PANELS, effective_data
 from scaling.runs.read import from_frame
 from tests.effective_runs import times, transferred, treated_runs
 
@@ -100,7 +101,8 @@ def test_every_cell_has_a_row(case):
 def test_the_figure_shows_what_was_found(case):
     _, fits, report = case
     (item,) = fits.effective[0].treatments
-    data = effective_data(fits.effective[0], item)
+    (treated,) = Context(fits).treated
+    data = effective_data(Context(fits), treated)
     (panel,) = data.panels
     known = [c for c in item.cells if c["D_E"] is not None]
     assert panel.shift_to.tolist() == [c["D_E"] for c in known]
@@ -120,8 +122,8 @@ def test_many_sizes_show_some_and_say_so():
     fits = analyse(
         from_frame(table), options=Options(bootstrap=10), effective=Ask("multiplier", "none")
     )
-    found = fits.effective[0]
-    data = effective_data(found, found.treatments[0])
+    context = Context(fits)
+    data = effective_data(context, context.treated[0])
     assert (len(data.panels), data.hidden) == (MOST_PANELS, 3)
     report = Report(build(fits))
     assert "5 sizes of 8 are shown" in report.text() or "5 sizes of 8" in report.markdown()

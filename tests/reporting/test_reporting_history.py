@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from scaling.fitting.result import Fits
 from scaling.fitting.stored import load
 from scaling.reporting import Report, build
-from scaling.reporting.costs import costs_sections
-from scaling.reporting.rate import rate_sections
+from scaling.reporting.context import Context
+from scaling.reporting.sections.cost import cost_sections
+from scaling.reporting.sections.tuning import tuning_sections
 from scaling.runs.costs import costs_of
 from scaling.runs.records import PRETRAIN
 from tests.reporting.conftest import isoflop_lines
@@ -29,6 +31,10 @@ TUNED = {
 }  # fmt: skip
 
 
+def told(**provenance):
+    return Context(Fits((), provenance=provenance))
+
+
 def text_of(sections):
     parts = []
     for section in sections:
@@ -39,15 +45,15 @@ def text_of(sections):
 
 
 def test_what_groups_took_is_compared():
-    said = text_of(costs_sections(COSTS))
+    said = text_of(cost_sections(told(costs=COSTS)))
     assert "compiled trained at 2.00 times the speed of eager, after 50 s of compiling" in said
     assert "6.67 min" in said
-    assert costs_sections([]) == []
+    assert cost_sections(told(costs=[])) == cost_sections(told()) == []
 
 
 def test_groups_of_other_compute_are_not_compared():
     other = [COSTS[0], {**COSTS[1], "C": 8e12}]
-    assert "times the speed" not in text_of(costs_sections(other))
+    assert "times the speed" not in text_of(cost_sections(told(costs=other)))
 
 
 @pytest.mark.parametrize(
@@ -60,8 +66,8 @@ def test_groups_of_other_compute_are_not_compared():
     ],
 )
 def test_the_tuned_rate_is_told(check, said):
-    assert said in text_of(rate_sections({**TUNED, "check": check}))
-    assert rate_sections(None) == []
+    assert said in text_of(tuning_sections(told(tuned={**TUNED, "check": check})))
+    assert tuning_sections(told()) == []
 
 
 def test_both_reach_every_rendering_and_survive_a_file(tmp_path, analysed):

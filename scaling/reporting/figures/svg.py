@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 HEAD = re.compile(r"\A.*?(?=<svg )", re.DOTALL)
 METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
@@ -38,7 +38,7 @@ def finish(
     svg = _shorter(METADATA.sub("", HEAD.sub("", svg, count=1)))
     for group, tips in marks.items():
         svg = _number_markers(svg, group, tips)
-    svg = _renamed(svg, key)
+    svg = _renamed(svg, key, marks)
     found = OPENING.search(svg)
     if found is None:
         raise ValueError("not an SVG")
@@ -69,9 +69,10 @@ def _filled_once(match: re.Match[str]) -> str:
     return f'<g{match[1]} style="{styles.pop()}">{STYLED.sub("", match[2])}</g>'
 
 
-def _renamed(svg: str, key: str) -> str:
-    """Give every id a short name that no other figure has."""
+def _renamed(svg: str, key: str, kept: Iterable[str]) -> str:
+    """Give every id a short name that no other figure has; names in `kept` stay readable."""
     names = {name: f"{key}-{k}" for k, name in enumerate(dict.fromkeys(ID.findall(svg)))}
+    names |= {name: f"{key}-{name}" for name in kept}
     return IDS.sub(lambda match: match[1] + names.get(match[2], f"{key}-{match[2]}"), svg)
 
 

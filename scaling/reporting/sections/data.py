@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from scaling.fitting.result import Fit, Fits
 from scaling.reporting import numbers
 from scaling.reporting.context import Context
-from scaling.reporting.document import Align, Block, Paragraph, Section, Table
+from scaling.reporting.document import Block, Paragraph, Section, Table, csv_of
 from scaling.reporting.wording import anchor_of
 
 MAX_ROWS = 1000
+OUT = "left out"
+# Columns of the run table: those that stand first, and those that are said once where all agree.
+FIRST = ("run", "budget", "N", "D", "C", "loss", "seed", "status")
+THEN = ("D_unique", "epochs", "lr", "batch", "steps", "warmup", "schedule", "trunk")
+WORDS = frozenset({"run", "status", "schedule", "trunk"})
+EXACT = frozenset({"seed", "lr", "batch", "steps", "epochs", "warmup"})
 
 
 def _times(scale: float) -> str:
@@ -39,8 +46,8 @@ def data_sections(context: Context) -> list[Section]:
                 ("left", "left", "left"),
             )
         )
-    for fit in _one_per_group(fits):
-        blocks.append(_ranges(fit))
+    blocks += [Paragraph(text) for fit in _one_per_group(fits) if (text := _lost(fit))]
+    blocks += [_ranges(fit) for fit in _one_per_group(fits)]
     dropped = fits.table.get("dropped", [])
     if dropped:
         cells = tuple((str(d["row"]), str(d["why"]), str(d["code"])) for d in dropped[:MAX_ROWS])
@@ -53,7 +60,7 @@ def data_sections(context: Context) -> list[Section]:
                 long=True,
             )
         )
-    blocks += [_run_table(fit) for fit in _one_per_group(fits)]
+    blocks += [block for fit in _one_per_group(fits) for block in _run_tables(fit)]
     return [Section("Data", tuple(blocks))]
 
 
@@ -62,6 +69,26 @@ def _one_per_group(fits: Fits) -> list[Fit]:
     for fit in fits.fits:
         seen.setdefault(fit.group, fit)
     return list(seen.values())
+
+
+def _lost(fit: Fit) -> str:
+    """Say how many runs did not end well, or were not fitted, and why."""
+    rows = fit.rows
+    count = len(rows.get("row", []))
+    if not count:
+        return ""
+    told: dict[str, int] = {}
+    for i in range(count):
+        if not rows["used"][i]:
+            why = "held out" if rows["held_out"][i] else str(rows["why"][i] or OUT)
+            told[why] = told.get(why, 0) + 1
+    of = f" of {fit.group}" if fit.group else ""
+    text = f"{fit.n} of {count} runs{of} were fitted"
+    return (
+        f"{text}; not fitted: " + ", ".join(f"{n} ({why})" for why, n in told.items()) + "."
+        if told
+        else f"{text}."
+    )
 
 
 def _ranges(fit: Fit) -> Table:
@@ -77,34 +104,55 @@ def _ranges(fit: Fit) -> Table:
     )
 
 
-def _run_table(fit: Fit) -> Table:
+def _run_tables(fit: Fit) -> list[Block]:
+    """Every run of a group as far as there is room, and what all of them share."""
     rows = fit.rows
     count = len(rows.get("row", []))
-    names = [n for n in ("run", "budget", "N", "D", "C", "loss", "seed", "status") if n in rows]
-    body = []
-    for i in range(min(count, MAX_ROWS)):
-        cells = [_cell(n, rows[n][i]) for n in names]
-        state = "held out" if rows["held_out"][i] else "" if rows["used"][i] else "left out"
-        body.append(
-            (
-                str(rows["row"][i]),
-                *cells,
-                numbers.percent(rows["residual"][i]),
-                rows["why"][i] or state,
-            )
-        )
-    align: list[Align] = ["left" if n in ("run", "status") else "right" for n in names]
-    hidden = f" {count - MAX_ROWS} more rows are in the table itself." if count > MAX_ROWS else ""
+    named = dict.fromkeys((*FIRST, *({fit.response} - {"loss"}), *THEN))
+    known = [n for n in named if any(v is not None for v in rows.get(n, []))]
+    shared = [n for n in known if n in THEN and count > 1 and len(set(map(str, rows[n]))) == 1]
+    names = [n for n in known if n not in shared]
+    of = f" of {fit.group}" if fit.group else ""
+    states = [
+        rows["why"][i] or ("held out" if rows["held_out"][i] else "" if rows["used"][i] else OUT)
+        for i in range(count)
+    ]
+    kept = _kept(states)
     table = Table(
-        f"Every run{' of ' + fit.group if fit.group else ''}",
+        f"Every run{of}",
         ("row", *names, "residual", "remark"),
-        tuple(body),
-        ("right", *align, "right", "left"),
-        note="Residual: loss over prediction, in logs." + hidden,
+        tuple(_run_row(rows, names, i, states[i]) for i in kept),
+        ("right", *("left" if n in WORDS else "right" for n in names), "right", "left"),
+        note="Residual: loss over prediction, in logs.",
         long=True,
-        anchors=tuple(anchor_of(fit.group, rows["row"][i]) for i in range(len(body))),
+        anchors=tuple(anchor_of(fit.group, rows["row"][i]) for i in kept),
     )
-    return without_empty(table, "remark")
+    if len(kept) < count:
+        table = replace(
+            table,
+            caption=f"{len(kept):,} of {count:,} runs{of}",
+            note=f"{table.note} Shown: the runs that were left out, and the first of the others.",
+            attached=csv_of({n: rows[n] for n in ("row", *known, "predicted", "residual", "why")}),
+        )
+    blocks: list[Block] = []
+    if shared:
+        text = ", ".join(f"{n} {_cell(n, rows[n][0])}" for n in shared)
+        blocks.append(Paragraph(f"The same in every run{of}: {text}."))
+    return [*blocks, without_empty(table, "remark")]
+
+
+def _kept(states: list[str]) -> list[int]:
+    """Rows that are shown, in order: all that were left out, then as many others as fit."""
+    told = [i for i, state in enumerate(states) if state][:MAX_ROWS]
+    others = [i for i, state in enumerate(states) if not state][: MAX_ROWS - len(told)]
+    return sorted([*told, *others])
+
+
+def _run_row(
+    rows: Mapping[str, list[Any]], names: list[str], i: int, state: str
+) -> tuple[str, ...]:
+    cells = (_cell(name, rows[name][i]) for name in names)
+    return (str(rows["row"][i]), *cells, numbers.percent(rows["residual"][i]), state)
 
 
 def without_empty(table: Table, column: str) -> Table:
@@ -123,8 +171,8 @@ def without_empty(table: Table, column: str) -> Table:
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return numbers.MISSING
-    if name in ("run", "status"):
+    if isinstance(value, str) or name in WORDS:
         return str(value)
-    if name == "seed":
+    if name in EXACT:
         return f"{value:g}"
     return numbers.quantity(value, 4)

@@ -56,7 +56,7 @@ clear.addEventListener("click",table.reset);
 get.addEventListener("click",function(){save((table.caption.textContent.trim().replace(/[^A-Za-z0-9]+/g,"-").slice(0,40)||"table")+".csv","text/csv",csv(table))});
 tools.appendChild(count);tools.appendChild(clear);tools.appendChild(get);box.parentNode.insertBefore(tools,box);filter()});
 doc.querySelectorAll("figure[data-key]").forEach(function(figure){var links=figure.querySelector(".links"),b=make("a","SVG",{href:"#"});
-b.addEventListener("click",function(e){e.preventDefault();var s=figure.querySelector("svg").cloneNode(true);s.setAttribute("xmlns","http://www.w3.org/2000/svg");save(figure.dataset.key+".svg","image/svg+xml",s.outerHTML)});
+b.addEventListener("click",function(e){e.preventDefault();save(figure.dataset.key+".svg","image/svg+xml",new XMLSerializer().serializeToString(figure.querySelector("svg")))});
 links.appendChild(doc.createTextNode(" · "));links.appendChild(b)});
 // Light or dark: as the system says, until somebody chooses; nothing is stored.
 var theme=make("button","",{type:"button","class":"theme"}),order=["light dark","light","dark"],names=["auto","light","dark"],now=0;
