@@ -57,7 +57,8 @@ def solution_checks(
     failed : int
         Replicates that did not converge.
     """
-    found = [*_objectives(certificate), _gradient(certificate), *_bounds(data, certificate, params)]
+    found = _objectives(certificate) + _gradient(certificate)
+    found += _bounds(data, certificate, params)
     kept = 0 if interval is None else interval.draws
     if kept + failed:
         share = kept / (kept + failed)
@@ -84,13 +85,15 @@ def _objectives(certificate: Mapping[str, Any]) -> list[Check]:
     return [Check("objectives of the starts", "pass" if good else "warn", text, code, wanted)]
 
 
-def _gradient(certificate: Mapping[str, Any]) -> Check:
+def _gradient(certificate: Mapping[str, Any]) -> list[Check]:
+    if not certificate.get("objectives"):  # of an objective that is rounding, no share is left
+        return []
     left = float(certificate["decrement"])
     good = abs(left) <= SMALL_DECREMENT
     text = f"scaled gradient {abs(certificate['gradient']):.1e}; a further step would lower the "
     text += f"objective by {abs(left):.1e} of itself"
     wanted = f"{SMALL_DECREMENT:.0e} or less"
-    return Check("gradient", "pass" if good else "warn", text, None if good else "SC408", wanted)
+    return [Check("gradient", "pass" if good else "warn", text, _code(good, "SC408"), wanted)]
 
 
 def _bounds(data: Data, certificate: Mapping[str, Any], params: Mapping[str, float]) -> list[Check]:

@@ -275,7 +275,7 @@ def _rows(
     frame = table.frame.loc[member]
     why = {item.row: item.why for item in table.dropped}
     out: dict[str, list[Any]] = {"row": [int(r) for r in table.rows[member]]}
-    known = ("run", "group", "N", "D", "C", "loss", "budget", "seed", "status")
+    known = ("run", "group", "N", "D", "C", "loss", "D_unique", "budget", "seed", "status")
     for name in dict.fromkeys((*known, *law.variables, response)):
         if name in frame:
             out[name] = [None if pd.isna(v) else v for v in frame[name].tolist()]

@@ -1,6 +1,7 @@
 """Values that papers printed are those of their own examples, and lines mean what they say."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from scaling.laws.literature import LITERATURE, PF_DAY, PORIAN
@@ -53,3 +54,10 @@ def test_values_of_porian_lie_in_their_intervals_and_fall_along_the_corrections(
         assert low < item.values["a"] < high
     corrected = [item.values["a"] for item in PORIAN[:5]]
     assert corrected == sorted(corrected, reverse=True)
+
+
+def test_values_of_porian_are_those_of_their_release(shared_file):
+    table = pd.read_csv(shared_file("porian2024_refinedweb/published_fits.csv"))
+    for item, row in zip(PORIAN, table.to_dict("records"), strict=True):
+        assert item.values["a"] == pytest.approx(row["n_exponent"], abs=5e-7)
+        assert item.intervals["a"] == pytest.approx((row["ci2.5"], row["ci97.5"]), abs=5e-7)
