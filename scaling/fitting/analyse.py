@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, FitError
 from scaling.fitting import envelope, isoflop
+from scaling.fitting.across import with_crossings, with_minima
 from scaling.fitting.agreement import compare_approaches, convention_message
 from scaling.fitting.effective import Ask, effective_data
 from scaling.fitting.effective_result import Effective
@@ -104,7 +105,7 @@ def analyse(
         found, rows = _allocations(table, whole, name, member, own, approaches, chosen, way)
         allocations += found
         agreement += rows
-        changed = {id(fit): _with_convention(fit, table, member) for fit in own}
+        changed = {id(fit): _with_convention(with_minima(fit, found), table, member) for fit in own}
         if sensitivity:
             train = member & ~holdout_rows(table, chosen.holdout)
             changed = {
@@ -112,6 +113,7 @@ def analyse(
                 for key, fit in changed.items()
             }
         fits = [changed.get(id(fit), fit) for fit in fits]
+    fits = with_crossings(fits)
     provenance: dict[str, Any] = {
         "versions": versions("numpy", "scipy", "pandas"),
         "command": command,

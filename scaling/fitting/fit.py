@@ -13,13 +13,21 @@ from numpy.typing import NDArray
 from scaling.errors import Fault, FitError, Message
 from scaling.fitting import checks as judge
 from scaling.fitting.allocation import allocates, best_size, local_exponents
+from scaling.fitting.conduct import conduct_checks
 from scaling.fitting.data import Data
 from scaling.fitting.estimate import Estimate, estimate, profiles
+from scaling.fitting.evidence import (
+    holdout_check,
+    log_residuals,
+    monotone_checks,
+    seed_checks,
+    solution_checks,
+)
 from scaling.fitting.inputs import cost_for, data_of, holdout_rows, place, require, weights_of
 from scaling.fitting.intervals import spread
 from scaling.fitting.options import Options, check_options
 from scaling.fitting.prediction import Bands, cost_of, largest_compute
-from scaling.fitting.result import Allocation, Fit, Holdout, Objective
+from scaling.fitting.result import Allocation, Check, Fit, Holdout, Interval, Objective
 from scaling.fitting.verdict import (
     covariance_of,
     frontier_exponents,
@@ -74,7 +82,7 @@ def fit_group(table: RunsTable, law: Law, options: Options, group: str | None, m
         weight=float(weights.sum()),
     )
     fit = replace(fit, profiles=tuple(profiled))
-    return replace(fit, holdout=_score_holdout(fit, table, held, options)) if held.any() else fit
+    return _with_holdout(fit, table, held, train, options) if held.any() else fit
 
 
 def prepare(
@@ -172,6 +180,9 @@ def assemble(
     status, messages = verdict(
         data, certificate, found.objective, everything, interval, failed, checks, covariance
     )
+    extra = _further(table.frame.loc[table.used & member & ~held], data, found, params, interval)
+    checks += extra
+    messages += judge.told(extra, messages)
     value = found.objective / weight if options.reduction == "mean" else found.objective
     delta = None if data.loss.squared else data.loss.delta
     return Fit(
@@ -191,6 +202,24 @@ def assemble(
         cost=cost.as_dict(),
         response=options.response or law.response,
     )
+
+
+def _further(
+    frame: pd.DataFrame,
+    data: Data,
+    found: Estimate,
+    params: Mapping[str, float],
+    interval: Interval | None,
+) -> list[Check]:
+    """Checks that limit what may be said, and do not decide the status."""
+    failed = 0 if found.draws is None else found.draws.failed
+    checks = solution_checks(data, found.certificate, params, interval, failed)
+    logs = log_residuals(data, params)
+    if logs is not None:
+        checks += seed_checks(frame, data.law, data.y, logs, len(data.free))
+    checks += monotone_checks(frame, data, params, logs)
+    cluster = None if interval is None else found.cluster
+    return [*checks, *conduct_checks(frame, data.law.variables, cluster)]
 
 
 def surface_allocation(fit: Fit) -> Allocation | None:
@@ -246,7 +275,7 @@ def _rows(
     frame = table.frame.loc[member]
     why = {item.row: item.why for item in table.dropped}
     out: dict[str, list[Any]] = {"row": [int(r) for r in table.rows[member]]}
-    known = ("run", "group", "N", "D", "C", "loss", "budget", "seed", "status")
+    known = ("run", "group", "N", "D", "C", "loss", "D_unique", "budget", "seed", "status")
     for name in dict.fromkeys((*known, *law.variables, response)):
         if name in frame:
             out[name] = [None if pd.isna(v) else v for v in frame[name].tolist()]
@@ -260,6 +289,16 @@ def _rows(
     out["predicted"] = [float(v) if np.isfinite(v) else None for v in predicted]
     out["residual"] = [float(v) if np.isfinite(v) else None for v in residual]
     return out
+
+
+def _with_holdout(fit: Fit, table: RunsTable, held: Rows, train: Rows, options: Options) -> Fit:
+    """Score the held-out rows, and check that they are apart from the fit."""
+    score = _score_holdout(fit, table, held, options)
+    pairs = zip(fit.rows["residual"], fit.rows["used"], strict=True)
+    own = np.array([r for r, used in pairs if used and r is not None])
+    check = holdout_check(table.frame, held, train, score, float(np.sqrt((own**2).mean())))
+    told = judge.told([check], fit.messages)
+    return replace(fit, holdout=score, checks=(*fit.checks, check), messages=(*fit.messages, *told))
 
 
 def _score_holdout(

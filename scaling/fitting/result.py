@@ -90,12 +90,13 @@ class Holdout:
 
 @dataclass(frozen=True)
 class Check:
-    """An automatic check: ``name``, ``verdict`` (pass, warn, fail) and what was ``found``."""
+    """An automatic check: ``name``, ``verdict``, what was ``found`` and what passing ``wanted``."""
 
     name: str
     verdict: Literal["pass", "warn", "fail"]
     found: str
     code: str | None = None
+    wanted: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ MAX_RELATIVE_WIDTH = 2.0
 TOO_CORRELATED = 0.99
 RIVAL_SHARE, RIVAL_DISTANCE = 0.01, 0.4
 ROUNDING_OBJECTIVE = 1e-20
+TOP = 10  # starts whose objectives are kept
 
 
 def certify(data: Data, solution: Solution, best: int, weights: Array) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def certify(data: Data, solution: Solution, best: int, weights: Array) -> dict[s
         "free": list(data.free),
         "starts": len(solution.objective),
         "agreement": float(same.mean()),
+        "objectives": _excess(solution.objective, value, data.n),
         "decrement": float(solution.decrement[best]),
         "gradient": float(np.sqrt(2.0 * max(solution.decrement[best], 0.0) * max(value, 0.0))),
         "converged": bool(solution.converged[best]),
@@ -50,6 +52,14 @@ def certify(data: Data, solution: Solution, best: int, weights: Array) -> dict[s
         "condition": condition,
         "at_bound": at_bound,
     }
+
+
+def _excess(objective: Array, value: float, n: int) -> list[float]:
+    """How far the best ten starts end above the best, relative to it; empty if it is rounding."""
+    if not np.isfinite(value) or value <= ROUNDING_OBJECTIVE * n:
+        return []
+    best = np.sort(objective[np.isfinite(objective)])[:TOP]
+    return [float(max(x / value - 1.0, 0.0)) for x in best]
 
 
 def rival(data: Data, solution: Solution, best: int) -> Check | None:
@@ -68,7 +78,8 @@ def rival(data: Data, solution: Solution, best: int) -> Check | None:
     here, there = sorted(np.abs(columns[name]))
     more = solution.objective[other] / value - 1.0
     found = f"{name} another by a factor {there / max(here, 1e-300):.3g} costs {more:.2%} more"
-    return Check("rival optimum", "warn", found, "SC419")
+    wanted = f"no other parameters within {RIVAL_SHARE:.0%} of the best objective"
+    return Check("rival optimum", "warn", found, "SC419", wanted)
 
 
 def _condition(jacobian: Array, shape: NDArray[np.bool_], weight: float) -> float:

@@ -18,7 +18,9 @@ RATE_OF_COMPUTE = Law(
     variables=("C",),
     response="lr",
     reference=_DEEPSEEK,
-    published=(Published("DeepSeek 2024", {"k": 0.3118, "a": 0.1250}, "C = M D, M FLOP a token"),),
+    published=(
+        Published("DeepSeek-AI 2024", {"k": 0.3118, "a": 0.1250}, "C = M D, M FLOP a token"),
+    ),
 )
 BATCH_OF_COMPUTE = Law(
     name="batch-compute",
@@ -28,7 +30,9 @@ BATCH_OF_COMPUTE = Law(
     variables=("C",),
     response="batch",
     reference=_DEEPSEEK,
-    published=(Published("DeepSeek 2024", {"k": 0.2920, "a": 0.3271}, "C = M D; batch in tokens"),),
+    published=(
+        Published("DeepSeek-AI 2024", {"k": 0.2920, "a": 0.3271}, "C = M D; batch in tokens"),
+    ),
 )
 RATE_OF_SIZE = Law(
     name="lr-step",

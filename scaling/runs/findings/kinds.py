@@ -14,8 +14,8 @@ from scaling.runs.findings.view import REMARK, View, distinct, few, in_expressio
 from scaling.runs.words import split_words
 
 _CONVENTIONS = frozenset("convention conventions counting".split())
-_SCALES = frozenset("tokenizer tokeniser vocab vocabulary unit".split())
-_EVALUATIONS = frozenset("val validation eval evaluation downstream benchmark metric".split())
+SCALES = frozenset("tokenizer tokeniser vocab vocabulary unit".split())
+EVALUATIONS = frozenset("val validation eval evaluation downstream benchmark metric".split())
 _KINDS = frozenset(
     "dataset data corpus mixture mix recipe experiment family optimizer optimiser task domain arch "
     "architecture schedule hparams config configuration setup source upstream condition "
@@ -72,17 +72,17 @@ def scales_of_loss(view: View) -> Iterator[Message]:
     """Losses per token of different tokenizers, or on different evaluation sets."""
     for name in map(str, view.table.frame):
         words = set(split_words(name))
-        if (name in COLUMNS and name != "loss_unit") or not words & (_SCALES | _EVALUATIONS):
+        if (name in COLUMNS and name != "loss_unit") or not words & (SCALES | EVALUATIONS):
             continue
         number = view.table.frame[name].dtype != object
-        if number and not words & _SCALES:
+        if number and not words & SCALES:
             continue
         cells = view.table.frame[name].to_numpy(dtype=object)[view.table.used]
         values = distinct(cells)
         if not 1 < len(values) <= 50:
             continue
         what = "units" if name == "loss_unit" else "evaluations"
-        what = "tokenizers" if words & _SCALES and name != "loss_unit" else what
+        what = "tokenizers" if words & SCALES and name != "loss_unit" else what
         text = f'Losses of {len(values)} {what}, by column "{clip(name, 30)}" ({few(values)}), '
         if not _within_groups(view, cells):
             text += "in different groups: their losses are not on one scale"
