@@ -101,6 +101,13 @@ def fit(
         bool,
         typer.Option("--sensitivity", help="Fit again in 50 ways: what the method alone moves."),
     ] = False,
+    backtest: Annotated[
+        bool | None,
+        typer.Option(
+            "--backtest/--no-backtest",
+            help="Score laws on larger runs than they saw; by default with a bootstrap.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write fit.json there.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -170,6 +177,7 @@ def fit(
         options=options,
         ways=Ways(minimum, edge, resample, _bins(bins)),
         sensitivity=sensitivity,
+        backtest=backtest,
         effective=worth,
         command=command_line(),
     )
@@ -222,6 +230,7 @@ def _default_approaches(table: RunsTable) -> list[str]:
 
 def show(table: RunsTable, fits: Fits) -> None:
     """Print how the table was read, then every fit and allocation."""
+    from scaling.errors import Message
     from scaling.fitting.summary import summarise_allocation
 
     tell_reading([table])
@@ -232,3 +241,4 @@ def show(table: RunsTable, fits: Fits) -> None:
             typer.echo(summarise_allocation(allocation))
     for found in fits.effective:
         typer.echo(found.summary())
+    tell(Message.from_dict(m) for row in fits.laws for m in row.get("messages", []))

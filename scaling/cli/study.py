@@ -150,6 +150,7 @@ def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits
         options=options,
         ways=Ways(section.minimum, section.edge),
         sensitivity=section.sensitivity,
+        backtest=section.backtest,
         effective=worth,
         command=command_line(),
     )

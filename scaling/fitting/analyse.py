@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scaling.errors import ConfigError, Fault, FitError
 from scaling.fitting import envelope, isoflop
 from scaling.fitting.agreement import compare_approaches, convention_message
+from scaling.fitting.backtest import score
 from scaling.fitting.effective import Ask, effective_data
 from scaling.fitting.effective_result import Effective
 from scaling.fitting.fit import fit_group, surface_allocation
@@ -46,6 +47,7 @@ def analyse(
     options: Options | None = None,
     ways: Ways | None = None,
     sensitivity: bool = False,
+    backtest: bool | None = None,
     effective: Ask | None = None,
     command: str | None = None,
 ) -> Fits:
@@ -64,6 +66,10 @@ def analyse(
     ways : Ways, optional
     sensitivity : bool
         Whether to fit again in many ways; see `scaling.fitting.sensitivity`.
+    backtest : bool, optional
+        Whether to score the laws on larger runs than they are fitted to; see
+        `scaling.fitting.backtest`. Where there are replicates if None: beside a fit without them
+        it would take most of the time.
     effective : Ask, optional
         Whether to measure groups by data of a reference; see `scaling.fitting.effective`.
     command : str, optional
@@ -112,6 +118,8 @@ def analyse(
                 for key, fit in changed.items()
             }
         fits = [changed.get(id(fit), fit) for fit in fits]
+    scored = bool(chosen.bootstrap) if backtest is None else backtest
+    fits, ranked = _scored(fits) if scored and not chosen.share else (fits, [])
     provenance: dict[str, Any] = {
         "versions": versions("numpy", "scipy", "pandas"),
         "command": command,
@@ -123,7 +131,23 @@ def analyse(
     worth: tuple[Effective, ...] = ()
     if effective is not None:
         worth = (effective_data(table, effective, group=group, options=chosen),)
-    return Fits(tuple(fits), tuple(allocations), info, provenance, tuple(agreement), worth)
+    agreed = tuple(agreement)
+    return Fits(tuple(fits), tuple(allocations), info, provenance, agreed, worth, tuple(ranked))
+
+
+def _scored(fits: Sequence[Fit]) -> tuple[list[Fit], list[dict[str, Any]]]:
+    """Score the fits of each group together; each gets its own row, the first the messages."""
+    ranked: list[dict[str, Any]] = []
+    own: dict[int, dict[str, Any]] = {}
+    for group in dict.fromkeys(fit.group for fit in fits):
+        members = [fit for fit in fits if fit.group == group]
+        rows, told = score(members)
+        of = {row["law"]: row for row in rows}
+        own |= {id(fit): of[fit.law.name] for fit in members if fit.law.name in of}
+        if told:
+            rows = [rows[0] | {"messages": [m.as_dict() for m in told]}, *rows[1:]]
+        ranked += rows
+    return [replace(fit, backtest=own.get(id(fit), {})) for fit in fits], ranked
 
 
 def _allocations(
@@ -194,8 +218,9 @@ def combine(parts: Sequence[Fits]) -> Fits:
     fits = tuple(fit for part in parts for fit in part.fits)
     agreement = tuple(row for part in parts for row in part.agreement)
     effective = tuple(item for part in parts for item in part.effective)
+    laws = tuple(row for part in parts for row in part.laws)
     table, provenance = parts[0].table, parts[0].provenance
-    return Fits(fits, tuple(allocations), table, provenance, agreement, effective)
+    return Fits(fits, tuple(allocations), table, provenance, agreement, effective, laws)
 
 
 def table_info(table: RunsTable) -> dict[str, Any]:

@@ -138,7 +138,9 @@ def _fit(table: RunsTable, law: str, section: FitSection) -> Fit | None:
     """The fit of a law, as the study asks; None with too few runs for it."""
     options = Options(section.objective, section.delta, bootstrap=REPLICATES)
     try:
-        return analyse(table, laws=[law], approaches=["surface"], options=options).fits[0]
+        return analyse(
+            table, laws=[law], approaches=["surface"], options=options, backtest=False
+        ).fits[0]
     except FitError:
         return None
 
