@@ -133,6 +133,7 @@ def fit(
     from scaling.fitting.options import Options
     from scaling.laws.formula import from_formula
     from scaling.runs.files import refuse_existing
+    from scaling.runs.learning import curves_in
 
     if out is not None:
         refuse_existing(out, force)
@@ -181,6 +182,8 @@ def fit(
         effective=worth,
         command=command_line(),
     )
+    if file.is_dir() and not fits.curves:
+        fits = replace(fits, curves=curves_in(file))
     if out is not None and not dry_run:
         fits.save(out)
     if as_json:

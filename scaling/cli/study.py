@@ -48,6 +48,7 @@ def study(
     from scaling.fitting.effective import asked
     from scaling.planning.study import read_study, shrink
     from scaling.plans import plan_of
+    from scaling.runs.learning import curves_in
 
     how = How.of(engine, workers, device, profile, track, deadline)
     checked = read_study(file)
@@ -73,7 +74,11 @@ def study(
         show(read, found)
     fits = combine([found for _, found in made])
     if checked.data.table is None:
-        fits = replace(fits, provenance={**fits.provenance, **_history(out, checked)})
+        fits = replace(
+            fits,
+            provenance={**fits.provenance, **_history(out, checked)},
+            curves=curves_in(out) or fits.curves,
+        )
     fits.save(out / "fit.json")
     write_report(
         fits,

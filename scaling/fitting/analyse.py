@@ -22,6 +22,7 @@ from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.fitting.sensitivity import panel
 from scaling.fitting.shared import fit_shared
 from scaling.laws import Law, default_for, get
+from scaling.runs.learning import curves_of_table
 from scaling.runs.provenance import versions
 from scaling.runs.table import RunsTable, finished
 
@@ -132,7 +133,10 @@ def analyse(
     if effective is not None:
         worth = (effective_data(table, effective, group=group, options=chosen),)
     agreed = tuple(agreement)
-    return Fits(tuple(fits), tuple(allocations), info, provenance, agreed, worth, tuple(ranked))
+    curves = curves_of_table(whole) if table is not whole else {}
+    return Fits(
+        tuple(fits), tuple(allocations), info, provenance, agreed, worth, tuple(ranked), curves
+    )
 
 
 def _scored(fits: Sequence[Fit]) -> tuple[list[Fit], list[dict[str, Any]]]:
@@ -219,8 +223,9 @@ def combine(parts: Sequence[Fits]) -> Fits:
     agreement = tuple(row for part in parts for row in part.agreement)
     effective = tuple(item for part in parts for item in part.effective)
     laws = tuple(row for part in parts for row in part.laws)
+    curves = next((part.curves for part in parts if part.curves), {})
     table, provenance = parts[0].table, parts[0].provenance
-    return Fits(fits, tuple(allocations), table, provenance, agreement, effective, laws)
+    return Fits(fits, tuple(allocations), table, provenance, agreement, effective, laws, curves)
 
 
 def table_info(table: RunsTable) -> dict[str, Any]:

@@ -373,6 +373,8 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
         One a law and group that could be scored on larger runs than it was fitted to, best first
         within a group; see `scaling.fitting.backtest.compare_laws`. The first of a group has the
         ``messages`` about it, if there are any.
+    curves : mapping of str to list
+        Thinned learning curves of the runs; see `scaling.runs.learning`. Empty if none were read.
     """
 
     fits: tuple[Fit, ...]
@@ -382,6 +384,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     agreement: tuple[Mapping[str, Any], ...] = ()
     effective: tuple[Effective, ...] = ()
     laws: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    curves: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, key: tuple[str | None, str]) -> Fit:
         for fit in self.fits:
@@ -411,10 +414,9 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
         """Return the JSON form of ``fit.json``."""
-        table = dict(self.table)
-        return {
+        out = {
             "schema": SCHEMA,
-            "table": table,
+            "table": dict(self.table),
             "fits": [fit.as_dict(full=full) for fit in self.fits],
             "allocations": [a.as_dict(full=full) for a in self.allocations],
             "agreement": [dict(row) for row in self.agreement],
@@ -422,6 +424,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
             "laws": [dict(row) if full else _without_rows(row) for row in self.laws],
             "provenance": dict(self.provenance),
         }
+        return out | {"curves": dict(self.curves)} if full else out
 
     def to_json(self, *, full: bool = True) -> str:
         """Return JSON text; numbers that are not finite become null."""

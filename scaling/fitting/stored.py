@@ -71,6 +71,7 @@ def from_dict(data: Mapping[str, Any]) -> Fits:
         agreement,
         effective,
         laws,
+        data.get("curves", {}),
     )
 
 
