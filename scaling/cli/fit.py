@@ -127,6 +127,7 @@ def fit(
     """
     from dataclasses import replace
 
+    from scaling.cli.additional import next_of
     from scaling.errors import ConfigError, Fault
     from scaling.fitting.analyse import Ways, analyse, needs_a_loss
     from scaling.fitting.effective import asked
@@ -185,6 +186,9 @@ def fit(
     if file.is_dir() and not fits.curves:
         fits = replace(fits, curves=curves_in(file))
     if out is not None and not dry_run:
+        if str(file) != "-":
+            following = next_of(file, table, fits, None)
+            fits = replace(fits, provenance={**fits.provenance, "next": following})
         fits.save(out)
     if as_json:
         typer.echo(fits.to_json(full=full), nl=False)

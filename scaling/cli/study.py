@@ -41,6 +41,7 @@ def study(
 
     scaling study sweeps/quickstart.toml -o out/quickstart
     """
+    from scaling.cli.additional import next_in, next_of
     from scaling.cli.fit import show
     from scaling.cli.report import write_report
     from scaling.cli.stages import prepare, pretrain, rehearse, tuned_in
@@ -73,6 +74,12 @@ def study(
     for read, found in made:
         show(read, found)
     fits = combine([found for _, found in made])
+    following = (
+        next_in(out)
+        if checked.data.table is None
+        else next_of(table, made[0][0], fits, checked.study.target_flops)
+    )
+    fits = replace(fits, provenance={**fits.provenance, "next": following})
     if checked.data.table is None:
         fits = replace(
             fits,
