@@ -125,6 +125,7 @@ def fit(
     share: Sequence[str] = (),
     cost: str | None = None,
     sensitivity: bool = False,
+    backtest: bool | None = None,
     convention: str | None = None,
 ) -> Fit | Fits:
     """Fit a law to a table of runs.
@@ -152,6 +153,9 @@ def fit(
         What a, b and allocations count as compute: ``6nd``, ``table`` or a formula of N and D.
     sensitivity : bool
         Whether to fit again in many ways; ``fit.sensitivity`` then holds a row for each.
+    backtest : bool, optional
+        Whether to score laws on larger runs than they are fitted to; ``fit.backtest`` then holds
+        the errors. Wherever there are replicates if None.
     fixed, bounds
         Parameters held at a value, and bounds that replace the law's.
 
@@ -196,7 +200,14 @@ def fit(
     table = from_frame(data, convention=convention, where=where, needs_loss=needs_loss, group=group)
     if formula is not None:
         laws.append(from_formula(formula, map(str, table.frame), response))
-    found = analyse(table, laws=laws, group=group, options=options, sensitivity=sensitivity)
+    found = analyse(
+        table,
+        laws=laws,
+        group=group,
+        options=options,
+        sensitivity=sensitivity,
+        backtest=backtest,
+    )
     return found.fits[0] if len(found) == 1 else found
 
 
@@ -463,5 +474,7 @@ def report(
     if not isinstance(fits, Content):
         several = (fits,) if isinstance(fits, One) else tuple(fits)
         found = [surface_allocation(item) for item in several]
-        fits = Content(several, tuple(a for a in found if a), several[0].table)
+        laws = tuple(item.backtest for item in several if item.backtest)
+        shown = tuple(a for a in found if a)
+        fits = Content(several, shown, several[0].table, laws=laws)
     return Report(build(fits, title=title, target_flops=target_flops))

@@ -101,6 +101,13 @@ def fit(
         bool,
         typer.Option("--sensitivity", help="Fit again in 50 ways: what the method alone moves."),
     ] = False,
+    backtest: Annotated[
+        bool | None,
+        typer.Option(
+            "--backtest/--no-backtest",
+            help="Score laws on larger runs than they saw; by default with a bootstrap.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write fit.json there.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -120,12 +127,14 @@ def fit(
     """
     from dataclasses import replace
 
+    from scaling.cli.additional import next_of
     from scaling.errors import ConfigError, Fault
     from scaling.fitting.analyse import Ways, analyse, needs_a_loss
     from scaling.fitting.effective import asked
     from scaling.fitting.options import Options
     from scaling.laws.formula import from_formula
     from scaling.runs.files import refuse_existing
+    from scaling.runs.learning import curves_in
 
     if out is not None:
         refuse_existing(out, force)
@@ -170,10 +179,16 @@ def fit(
         options=options,
         ways=Ways(minimum, edge, resample, _bins(bins)),
         sensitivity=sensitivity,
+        backtest=backtest,
         effective=worth,
         command=command_line(),
     )
+    if file.is_dir() and not fits.curves:
+        fits = replace(fits, curves=curves_in(file))
     if out is not None and not dry_run:
+        if str(file) != "-":
+            following = next_of(file, table, fits, None)
+            fits = replace(fits, provenance={**fits.provenance, "next": following})
         fits.save(out)
     if as_json:
         typer.echo(fits.to_json(full=full), nl=False)
@@ -222,6 +237,7 @@ def _default_approaches(table: RunsTable) -> list[str]:
 
 def show(table: RunsTable, fits: Fits) -> None:
     """Print how the table was read, then every fit and allocation."""
+    from scaling.errors import Message
     from scaling.fitting.summary import summarise_allocation
 
     tell_reading([table])
@@ -232,3 +248,4 @@ def show(table: RunsTable, fits: Fits) -> None:
             typer.echo(summarise_allocation(allocation))
     for found in fits.effective:
         typer.echo(found.summary())
+    tell(Message.from_dict(m) for row in fits.laws for m in row.get("messages", []))

@@ -41,6 +41,7 @@ def study(
 
     scaling study sweeps/quickstart.toml -o out/quickstart
     """
+    from scaling.cli.additional import next_in, next_of
     from scaling.cli.fit import show
     from scaling.cli.report import write_report
     from scaling.cli.stages import prepare, pretrain, rehearse, tuned_in
@@ -48,6 +49,7 @@ def study(
     from scaling.fitting.effective import asked
     from scaling.planning.study import read_study, shrink
     from scaling.plans import plan_of
+    from scaling.runs.learning import curves_in
 
     how = How.of(engine, workers, device, profile, track, deadline)
     checked = read_study(file)
@@ -72,8 +74,18 @@ def study(
     for read, found in made:
         show(read, found)
     fits = combine([found for _, found in made])
+    following = (
+        next_in(out)
+        if checked.data.table is None
+        else next_of(table, made[0][0], fits, checked.study.target_flops)
+    )
+    fits = replace(fits, provenance={**fits.provenance, "next": following})
     if checked.data.table is None:
-        fits = replace(fits, provenance={**fits.provenance, **_history(out, checked)})
+        fits = replace(
+            fits,
+            provenance={**fits.provenance, **_history(out, checked)},
+            curves=curves_in(out) or fits.curves,
+        )
     fits.save(out / "fit.json")
     write_report(
         fits,
@@ -150,6 +162,7 @@ def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits
         options=options,
         ways=Ways(section.minimum, section.edge),
         sensitivity=section.sensitivity,
+        backtest=section.backtest,
         effective=worth,
         command=command_line(),
     )

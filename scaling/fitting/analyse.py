@@ -13,6 +13,7 @@ from scaling.errors import ConfigError, Fault, FitError
 from scaling.fitting import envelope, isoflop
 from scaling.fitting.across import with_crossings, with_minima
 from scaling.fitting.agreement import compare_approaches, convention_message
+from scaling.fitting.backtest import score
 from scaling.fitting.effective import Ask, effective_data
 from scaling.fitting.effective_result import Effective
 from scaling.fitting.fit import fit_group, surface_allocation
@@ -22,6 +23,7 @@ from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.fitting.sensitivity import panel
 from scaling.fitting.shared import fit_shared
 from scaling.laws import Law, default_for, get
+from scaling.runs.learning import curves_of_table
 from scaling.runs.provenance import versions
 from scaling.runs.table import RunsTable, finished
 
@@ -47,6 +49,7 @@ def analyse(
     options: Options | None = None,
     ways: Ways | None = None,
     sensitivity: bool = False,
+    backtest: bool | None = None,
     effective: Ask | None = None,
     command: str | None = None,
 ) -> Fits:
@@ -65,6 +68,10 @@ def analyse(
     ways : Ways, optional
     sensitivity : bool
         Whether to fit again in many ways; see `scaling.fitting.sensitivity`.
+    backtest : bool, optional
+        Whether to score the laws on larger runs than they are fitted to; see
+        `scaling.fitting.backtest`. Where there are replicates if None: beside a fit without them
+        it would take most of the time.
     effective : Ask, optional
         Whether to measure groups by data of a reference; see `scaling.fitting.effective`.
     command : str, optional
@@ -114,6 +121,8 @@ def analyse(
             }
         fits = [changed.get(id(fit), fit) for fit in fits]
     fits = with_crossings(fits)
+    scored = bool(chosen.bootstrap) if backtest is None else backtest
+    fits, ranked = _scored(fits) if scored and not chosen.share else (fits, [])
     provenance: dict[str, Any] = {
         "versions": versions("numpy", "scipy", "pandas"),
         "command": command,
@@ -125,7 +134,26 @@ def analyse(
     worth: tuple[Effective, ...] = ()
     if effective is not None:
         worth = (effective_data(table, effective, group=group, options=chosen),)
-    return Fits(tuple(fits), tuple(allocations), info, provenance, tuple(agreement), worth)
+    agreed = tuple(agreement)
+    curves = curves_of_table(whole) if table is not whole else {}
+    return Fits(
+        tuple(fits), tuple(allocations), info, provenance, agreed, worth, tuple(ranked), curves
+    )
+
+
+def _scored(fits: Sequence[Fit]) -> tuple[list[Fit], list[dict[str, Any]]]:
+    """Score the fits of each group together; each gets its own row, the first the messages."""
+    ranked: list[dict[str, Any]] = []
+    own: dict[int, dict[str, Any]] = {}
+    for group in dict.fromkeys(fit.group for fit in fits):
+        members = [fit for fit in fits if fit.group == group]
+        rows, told = score(members)
+        of = {row["law"]: row for row in rows}
+        own |= {id(fit): of[fit.law.name] for fit in members if fit.law.name in of}
+        if told:
+            rows = [rows[0] | {"messages": [m.as_dict() for m in told]}, *rows[1:]]
+        ranked += rows
+    return [replace(fit, backtest=own.get(id(fit), {})) for fit in fits], ranked
 
 
 def _allocations(
@@ -196,8 +224,10 @@ def combine(parts: Sequence[Fits]) -> Fits:
     fits = tuple(fit for part in parts for fit in part.fits)
     agreement = tuple(row for part in parts for row in part.agreement)
     effective = tuple(item for part in parts for item in part.effective)
+    laws = tuple(row for part in parts for row in part.laws)
+    curves = next((part.curves for part in parts if part.curves), {})
     table, provenance = parts[0].table, parts[0].provenance
-    return Fits(fits, tuple(allocations), table, provenance, agreement, effective)
+    return Fits(fits, tuple(allocations), table, provenance, agreement, effective, laws, curves)
 
 
 def table_info(table: RunsTable) -> dict[str, Any]:

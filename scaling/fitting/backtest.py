@@ -10,27 +10,28 @@ Tashman (2000), rolling origins; Hurvich and Tsai (1989), AICc; Schwarz (1978), 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.errors import Message, ScalingError
-from scaling.fitting.fit import fit_group
+from scaling.fitting.data import Data
+from scaling.fitting.estimate import estimate
+from scaling.fitting.objectives import make
 from scaling.fitting.options import Options
 from scaling.fitting.prediction import cost_of
-from scaling.fitting.result import Fit
-from scaling.runs.read import from_frame
-from scaling.runs.table import RunsTable
+from scaling.fitting.result import Fit, objective_label
+from scaling.runs.table import thinned
 
 Array = NDArray[np.float64]
 ORIGINS = 5
 LEVELS_TO_FIT = 3  # distinct levels of compute below the first origin
 SHARE_TO_FIT = 0.4  # of the rows
 CLOSE = 1.1  # ratio of errors within which laws are not told apart
+SHOWN = 150  # held-out rows of a law that are kept one by one, over all origins
+DIGITS = 6  # of what is kept of them
 
 
 def compare_laws(
@@ -49,44 +50,85 @@ def compare_laws(
     -------
     rows : list of dict
         ``group, law, objective, k, n, backtest`` (``along, origins, rmse_log, bias_log, rank``:
-        means over the origins, which hold ``cut, train, test, factor, rmse_log, bias_log``),
-        ``aicc, bic, status``; best first. Rows count alike, whatever weights the fits had.
+        means over the origins), ``aicc, bic, status``; best first. Each origin has ``cut, train,
+        test, factor, rmse_log, bias_log`` and, of held-out rows thinned evenly over compute,
+        ``errors`` (ln predicted loss less ln observed), ``losses`` (observed) and ``test_factor``
+        (the row's own compute over the cut). Rows count alike, whatever weights the fits had.
     messages : list of Message
     """
-    table = _table(fits)
-    along, where = _along(fits, table)
+    known = _known(fits) if origins == ORIGINS else None
+    if known is not None:
+        return known, _messages(known, fits, [o["cut"] for o in known[0]["backtest"]["origins"]])
+    columns = _columns(fits)
+    along, where = _along(fits, columns)
     cuts = _cuts(where, max(len(_free(f)) for f in fits), origins)
-    rows = [_row(fit, table, along, where, cuts) for fit in fits]
-    rows.sort(key=lambda r: (r["backtest"]["rmse_log"] is None, r["backtest"]["rmse_log"] or 0.0))
+    rows = [_row(fit, columns, along, where, cuts) for fit in fits]
+    rows.sort(key=_error)
     for rank, row in enumerate(rows, start=1):
         row["backtest"]["rank"] = rank if row["backtest"]["rmse_log"] is not None else None
+        row["among"] = [other["law"] for other in rows]
     return rows, _messages(rows, fits, cuts)
+
+
+def score(fits: Sequence[Fit]) -> tuple[list[dict[str, Any]], list[Message]]:
+    """Rows and messages of what can be scored among the fits of a group.
+
+    Laws that are not identified are left out, and so is a group with too few levels of compute. Of
+    one law only what it cannot do is told; that an objective has no likelihood never is.
+    """
+    good = [fit for fit in fits if fit.identified]
+    try:
+        rows, told = compare_laws(good) if good else ([], [])
+    except (ScalingError, ArithmeticError, np.linalg.LinAlgError):
+        return [], []  # what is said beside a fit never fails it
+    if not any(row["backtest"]["origins"] for row in rows):
+        return [], []
+    if len(good) == 1 and rows[0]["backtest"]["rmse_log"] is None:
+        text = f"{good[0].law.name} could not be fitted at every origin of the hold-out test."
+        return rows, [Message("SC435", text, "info")]
+    about = [] if len(good) == 1 else [m for m in told if m.text != _no_likelihood(good)]
+    return rows, about
+
+
+def _known(fits: Sequence[Fit]) -> list[dict[str, Any]] | None:
+    """Rows that the fits carry, best first, if they were scored together and with no others."""
+    rows = [{k: v for k, v in fit.backtest.items() if k != "messages"} for fit in fits]
+    names = sorted(fit.law.name for fit in fits)
+    if not all(row and sorted(row["among"]) == names for row in rows):
+        return None
+    cuts = [[origin["cut"] for origin in row["backtest"]["origins"]] for row in rows]
+    if any(own != cuts[0] for own in cuts):
+        return None
+    return sorted(rows, key=_error)
+
+
+def _error(row: Mapping[str, Any]) -> tuple[bool, float]:
+    error = row["backtest"]["rmse_log"]
+    return error is None, error or 0.0
 
 
 def _free(fit: Fit) -> Sequence[str]:
     return list(fit.certificate.get("free", fit.law.names))
 
 
-def _table(fits: Sequence[Fit]) -> RunsTable:
-    """Return the fitted rows as a table, with every law's variables."""
+def _columns(fits: Sequence[Fit]) -> dict[str, Array]:
+    """Return the fitted rows as arrays: N, D and C where they are whole, and what the laws need."""
     used = np.asarray(fits[0].rows["used"], dtype=bool)
-    columns: dict[str, Any] = {}
+    out: dict[str, Array] = {}
     for fit in fits:
-        for name, values in fit.rows.items():
-            if name not in ("row", "used", "held_out", "why", "predicted", "residual", "status"):
-                columns[name] = [v for v, keep in zip(values, used, strict=True) if keep]
-    frame = pd.DataFrame(columns).dropna(axis=1, how="all")
-    return from_frame(frame, needs_loss=fits[0].response == "loss")
+        for name in ("N", "D", "C", *fit.law.variables, fit.response):
+            if name in fit.rows and name not in out:
+                values = np.array(fit.rows[name], dtype=np.float64)[used]  # None becomes NaN
+                out |= {name: values} if np.isfinite(values).all() else {}
+    return out
 
 
-def _along(fits: Sequence[Fit], table: RunsTable) -> tuple[str, Array]:
+def _along(fits: Sequence[Fit], columns: Mapping[str, Array]) -> tuple[str, Array]:
     """Return what origins roll over: compute, or the one variable where there is none."""
-    frame = table.frame
-    if {"N", "D"} <= set(frame):
-        cost = cost_of(fits[0])
-        return "C", cost.compute(frame["N"].to_numpy(float), frame["D"].to_numpy(float))
-    name = "C" if "C" in frame else fits[0].law.variables[0]
-    return name, frame[name].to_numpy(dtype=np.float64)
+    if {"N", "D"} <= set(columns):
+        return "C", cost_of(fits[0]).compute(columns["N"], columns["D"])
+    name = "C" if "C" in columns else fits[0].law.variables[0]
+    return name, columns[name]
 
 
 def _cuts(where: Array, parameters: int, most: int) -> list[float]:
@@ -108,24 +150,23 @@ def _cuts(where: Array, parameters: int, most: int) -> list[float]:
 
 
 def _row(
-    fit: Fit, table: RunsTable, along: str, where: Array, cuts: Sequence[float]
+    fit: Fit, columns: Mapping[str, Array], along: str, where: Array, cuts: Sequence[float]
 ) -> dict[str, Any]:
     o = fit.objective
-    options = Options(
-        o.name, o.delta if o.delta is not None else 1e-3, bootstrap=0, response=fit.response
-    )
-    fixed = [name for name in fit.law.names if name not in _free(fit)]
-    options = replace(options, fixed={name: fit.params[name] for name in fixed})
-    scored = [_origin(fit, table, options, where, cut) for cut in cuts]
+    x = {name: columns[name] for name in fit.law.variables}
+    fixed = {name: fit.params[name] for name in fit.law.names if name not in _free(fit)}
+    loss = make(o.name, o.delta if o.delta is not None else 1e-3)
+    data = Data(fit.law, x, columns[fit.response], loss, fixed, {})
+    most = SHOWN // max(1, len(cuts))
+    scored = [_origin(data, where, cut, most) for cut in cuts]
     good = [s for s in scored if s["rmse_log"] is not None]
     whole = bool(good) and len(good) == len(scored)
     k = len(_free(fit)) + 1  # and the noise
-    objective = o.name if o.delta is None else f"{o.name} delta {o.delta:g}"
     aicc, bic = _criteria(fit, k)
     return {
         "group": fit.group,
         "law": fit.law.name,
-        "objective": objective,
+        "objective": objective_label(fit),
         "k": len(_free(fit)),
         "n": fit.n,
         "status": fit.status,
@@ -140,10 +181,8 @@ def _row(
     }
 
 
-def _origin(
-    fit: Fit, table: RunsTable, options: Options, where: Array, cut: float
-) -> dict[str, Any]:
-    """Fit up to `cut` and score on what lies above."""
+def _origin(data: Data, where: Array, cut: float, most: int) -> dict[str, Any]:
+    """Fit up to `cut` and score on what lies above; keep at most so many rows of it."""
     below = where <= cut * (1.0 + 1e-12)
     out: dict[str, Any] = {
         "cut": cut,
@@ -152,20 +191,33 @@ def _origin(
         "factor": float(where.max() / cut),
         "rmse_log": None,
         "bias_log": None,
+        "errors": [],
+        "losses": [],
+        "test_factor": [],
     }
+    rows, ones = np.flatnonzero(below), np.ones(int(below.sum()))
     try:
-        made = fit_group(table, fit.law, options, fit.group, below)
-    except ScalingError:
+        made = estimate(
+            data.gathered(rows), ones, "row", np.arange(len(rows)), Options(bootstrap=0)
+        )
+    except (ScalingError, np.linalg.LinAlgError):
         return out
-    frame = table.frame.loc[~below]
-    own = {name: made.params[name] for name in fit.law.names}
-    data = {v: frame[v].to_numpy(dtype=np.float64) for v in fit.law.variables}
+    beyond = {name: values[~below] for name, values in data.x.items()}
+    observed = data.y[~below]
     with np.errstate(all="ignore"):
-        error = np.log(fit.law.loss(own, data)) - np.log(frame[fit.response].to_numpy(float))
+        error = np.log(data.law.loss(made.params, beyond)) - np.log(observed)
     if np.isfinite(error).all():
         out["rmse_log"] = float(np.sqrt((error**2).mean()))
         out["bias_log"] = float(error.mean())
+        shown = thinned(np.argsort(where[~below], kind="stable"), most)
+        out["errors"] = _short(error[shown])
+        out["losses"] = _short(observed[shown])
+        out["test_factor"] = _short(where[~below][shown] / cut)
     return out
+
+
+def _short(values: Array) -> list[float]:
+    return [float(f"{value:.{DIGITS}g}") for value in values]
 
 
 def _criteria(fit: Fit, k: int) -> tuple[float | None, float | None]:
@@ -192,6 +244,11 @@ def _criteria(fit: Fit, k: int) -> tuple[float | None, float | None]:
     return minus + 2.0 * k + 2.0 * k * (k + 1) / (n - k - 1), minus + k * float(np.log(n))
 
 
+def _no_likelihood(fits: Sequence[Fit]) -> str:
+    name = fits[0].objective.name
+    return f"No AICc or BIC: {name} is not a likelihood (--objective log-mse is)."
+
+
 def _messages(
     rows: Sequence[dict[str, Any]], fits: Sequence[Fit], cuts: Sequence[float]
 ) -> list[Message]:
@@ -200,9 +257,7 @@ def _messages(
         text = "Too few levels of compute for a rolling origin: laws are not ranked."
         out.append(Message("SC435", text))
     if all(row["aicc"] is None for row in rows):
-        name = fits[0].objective.name
-        text = f"No AICc or BIC: {name} is not a likelihood (--objective log-mse is)."
-        out.append(Message("SC435", text, "info"))
+        out.append(Message("SC435", _no_likelihood(fits), "info"))
     ranked = [row for row in rows if row["backtest"]["rmse_log"] is not None]
     if len(ranked) > 1:
         first, second = (row["backtest"]["rmse_log"] for row in ranked[:2])

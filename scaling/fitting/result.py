@@ -134,6 +134,9 @@ class Fit:
         Column that was fitted.
     sensitivity : mapping
         Columns of `scaling.fitting.sensitivity.panel`; empty if it was not asked for.
+    backtest : mapping
+        Own row of `scaling.fitting.backtest.compare_laws`; empty if there is none. In ``fit.json``
+        it stands among the ``laws``.
     """
 
     group: str | None
@@ -155,6 +158,7 @@ class Fit:
     response: str = "loss"
     table: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sensitivity: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
+    backtest: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
@@ -219,7 +223,8 @@ class Fit:
 
     def save(self, path: str | Path) -> None:
         """Write a ``fit.json`` with this fit alone."""
-        Fits((self,), table=self.table).save(path)
+        laws = (self.backtest,) if self.backtest else ()
+        Fits((self,), table=self.table, laws=laws).save(path)
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
         """Return the JSON form; without rows and draws unless `full`."""
@@ -365,6 +370,12 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
         One a pair of approaches; see `scaling.fitting.agreement.compare_approaches`.
     effective : tuple of Effective
         What groups are worth in data of a reference; see `scaling.fitting.effective`.
+    laws : tuple of mapping
+        One a law and group that could be scored on larger runs than it was fitted to, best first
+        within a group; see `scaling.fitting.backtest.compare_laws`. The first of a group has the
+        ``messages`` about it, if there are any.
+    curves : mapping of str to list
+        Thinned learning curves of the runs; see `scaling.runs.learning`. Empty if none were read.
     """
 
     fits: tuple[Fit, ...]
@@ -373,6 +384,8 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     agreement: tuple[Mapping[str, Any], ...] = ()
     effective: tuple[Effective, ...] = ()
+    laws: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    curves: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, key: tuple[str | None, str]) -> Fit:
         for fit in self.fits:
@@ -396,20 +409,23 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
             found += allocation.messages
         for item in self.effective:
             found += item.every_message
+        for row in self.laws:
+            found += [Message.from_dict(m) for m in row.get("messages", [])]
         return tuple(dict.fromkeys(found))
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
         """Return the JSON form of ``fit.json``."""
-        table = dict(self.table)
-        return {
+        out = {
             "schema": SCHEMA,
-            "table": table,
+            "table": dict(self.table),
             "fits": [fit.as_dict(full=full) for fit in self.fits],
             "allocations": [a.as_dict(full=full) for a in self.allocations],
             "agreement": [dict(row) for row in self.agreement],
             "effective": [item.as_dict(full=full) for item in self.effective],
+            "laws": [dict(row) if full else _without_rows(row) for row in self.laws],
             "provenance": dict(self.provenance),
         }
+        return out | {"curves": dict(self.curves)} if full else out
 
     def to_json(self, *, full: bool = True) -> str:
         """Return JSON text; numbers that are not finite become null."""
@@ -418,6 +434,22 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     def save(self, path: str | Path) -> None:
         """Write ``fit.json`` in one step."""
         write_atomic(Path(path), self.to_json())
+
+
+def objective_label(fit: Fit) -> str:
+    """Name of what a fit minimised, with its threshold."""
+    o = fit.objective
+    return o.name if o.delta is None else f"{o.name} delta {o.delta:g}"
+
+
+def _without_rows(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A law's row without what it says of single held-out runs."""
+    backtest = dict(row["backtest"])
+    single = ("errors", "losses", "test_factor")
+    backtest["origins"] = [
+        {k: v for k, v in origin.items() if k not in single} for origin in backtest["origins"]
+    ]
+    return {**row, "backtest": backtest}
 
 
 def _declaration(law: Law) -> dict[str, Any]:

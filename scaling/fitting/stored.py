@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from scaling.fitting.result import (
     Interval,
     Minimum,
     Objective,
+    objective_label,
 )
 from scaling.laws import LAWS, Law, Parameter, get
 
@@ -60,7 +62,29 @@ def from_dict(data: Mapping[str, Any]) -> Fits:
     allocations = tuple(_allocation_from(item) for item in data["allocations"])
     agreement = tuple(data.get("agreement", []))
     effective = tuple(Effective.from_dict(item) for item in data.get("effective", []))
-    return Fits(fits, allocations, table, data.get("provenance", {}), agreement, effective)
+    laws = tuple(data.get("laws", []))
+    return Fits(
+        with_backtests(fits, laws),
+        allocations,
+        table,
+        data.get("provenance", {}),
+        agreement,
+        effective,
+        laws,
+        data.get("curves", {}),
+    )
+
+
+def with_backtests(fits: Sequence[Fit], laws: Sequence[Mapping[str, Any]]) -> tuple[Fit, ...]:
+    """Give each fit its own row; none where two fits or rows cannot be told apart."""
+    own = [(fit.group, fit.law.name, objective_label(fit), fit.n) for fit in fits]
+    rows = [tuple(row[k] for k in ("group", "law", "objective", "n")) for row in laws]
+    return tuple(
+        replace(fit, backtest=laws[rows.index(key)])
+        if rows.count(key) == own.count(key) == 1
+        else fit
+        for fit, key in zip(fits, own, strict=True)
+    )
 
 
 def _fit_from(item: Mapping[str, Any], table: Mapping[str, Any]) -> Fit:

@@ -77,6 +77,8 @@ class Suggestions:
     menu : tuple of Addition
         The best single run at each level of cost.
     messages : tuple of Message
+    budget : float or None
+        Compute that `chosen` may cost [FLOP]; None without one.
     """
 
     belief: str
@@ -88,6 +90,7 @@ class Suggestions:
     chosen: tuple[Addition, ...]
     menu: tuple[Addition, ...]
     messages: tuple[Message, ...] = ()
+    budget: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the machine-readable form; what is not determined is null."""
@@ -165,7 +168,7 @@ def additions(
         pairs = zip(best.indices, best.replicates, strict=True)
         chosen = tuple(_addition(found, i, n, None) for i, n in pairs)
     menu = _menu(prior, runs, found, target, wanted, spent, cost)
-    return Suggestions(prior.name, target, before, after, spent, paid, chosen, menu)
+    return Suggestions(prior.name, target, before, after, spent, paid, chosen, menu, budget=budget)
 
 
 def _rounded(se: Mapping[str, float]) -> dict[str, float]:

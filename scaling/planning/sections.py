@@ -257,6 +257,7 @@ class FitSection(Section):
     edge: Literal["refuse", "keep"] = "refuse"
     cost: str | None = None
     sensitivity: bool = True
+    backtest: bool | None = None
 
     @model_validator(mode="before")
     @classmethod

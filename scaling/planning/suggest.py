@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, FitError, Message, PlanError
 from scaling.fitting.analyse import analyse
+from scaling.fitting.inputs import require_columns
 from scaling.fitting.options import Options
 from scaling.fitting.result import Fit
 from scaling.laws.cost import SIX_ND, Cost
@@ -25,7 +26,7 @@ from scaling.planning.study import kept_study
 from scaling.runs.manifest import Manifest
 from scaling.runs.read import read_table
 from scaling.runs.records import load_plan
-from scaling.runs.table import RunsTable, clusters
+from scaling.runs.table import RunsTable, clusters, finished
 
 Array = NDArray[np.float64]
 DRAWS, REPLICATES = 32, 300  # truths that stand for a posterior, and draws that they are taken from
@@ -65,13 +66,56 @@ def suggest(
         SC243 if they do not determine the law and no prior is given.
     """
     path = Path(source)
-    study, planner = _study(path)
+    study, _ = found = _study(path)
     section = FitSection() if study is None else study.fit[0]
     law = law or section.law or "chinchilla"
     own = None if study is None else study.data.where
     wanted = [text for text in (own, section.where) if text is not None]
     table = read_table(path, where=" and ".join(f"({text})" for text in wanted) or None)
     fit = _fit(table, law, section)
+    return _chosen(path, table, fit, law, found, decision, budget, target, most)
+
+
+def suggest_for(
+    table: RunsTable, fit: Fit | None, *, source: str | Path, target: float | None = None
+) -> Suggestions:
+    """Choose runs to add to a table that was read and fitted; see `suggest`.
+
+    Parameters
+    ----------
+    table : RunsTable
+    fit : Fit or None
+        With draws; None if there is none.
+    source : str or Path
+        Where the table came from: a sweep folder says which models there are.
+    target : float, optional
+        C of the decision [FLOP].
+
+    Raises
+    ------
+    TableError
+        SC105 if the table has no N or no D.
+    PlanError
+        As for `suggest`.
+    """
+    require_columns(table, ("N", "D"), None)
+    law = "chinchilla" if fit is None else fit.law.name
+    path = Path(source)
+    return _chosen(path, finished(table), fit, law, _study(path), "all", None, target, 8)
+
+
+def _chosen(
+    path: Path,
+    table: RunsTable,
+    fit: Fit | None,
+    law: str,
+    known: tuple[Study | None, Planner | None],
+    decision: str,
+    budget: float | None,
+    target: float | None,
+    most: int,
+) -> Suggestions:
+    study, planner = known
     used = table.frame.loc[table.used]
     several = [str(g) for g in used["group"].dropna().unique()] if "group" in used else []
     if fit is not None and fit.group is not None and len(several) > 1:
@@ -138,7 +182,9 @@ def _fit(table: RunsTable, law: str, section: FitSection) -> Fit | None:
     """The fit of a law, as the study asks; None with too few runs for it."""
     options = Options(section.objective, section.delta, bootstrap=REPLICATES)
     try:
-        return analyse(table, laws=[law], approaches=["surface"], options=options).fits[0]
+        return analyse(
+            table, laws=[law], approaches=["surface"], options=options, backtest=False
+        ).fits[0]
     except FitError:
         return None
 

@@ -183,6 +183,13 @@ def curves_of(frame: pd.DataFrame) -> NDArray[np.int64]:
     return pd.factorize(pd.Index(keys, tupleize_cols=False))[0].astype(np.int64)
 
 
+def thinned(order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Take at most so many members, evenly, with the first and the last."""
+    if len(order) <= most:
+        return order
+    return order[np.unique(np.linspace(0, len(order) - 1, max(1, most)).round().astype(np.int64))]
+
+
 def finished(table: RunsTable) -> RunsTable:
     """Leave out the points that a run passed before its last, so that each run counts once."""
     curve = curves_of(table.frame)

@@ -225,7 +225,8 @@ def _fit(
     options = Options(
         objective="log-mse", delta=None, bootstrap=0, noise="deviation", bounds={"p": power}
     )
-    fit = analyse(from_frame(frame, needs_loss=False), laws=[law], options=options).fits[0]
+    runs = from_frame(frame, needs_loss=False)
+    fit = analyse(runs, laws=[law], options=options, backtest=False).fits[0]
     notes = tuple(message for message in fit.messages if message.code == "SC404")
     return fit.params["k"], fit.params["p"], notes
 

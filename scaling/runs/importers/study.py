@@ -49,7 +49,7 @@ def read(path: Path) -> Imported:
             continue
         rows.append(_row(point, record, f"{PLAN}:{line}"))
         lines.append(line)
-        curve = _curve(PointFiles.of(path, point["id"]).curve, point["id"], messages)
+        curve = read_curve(PointFiles.of(path, point["id"]).curve, point["id"], messages)
         if curve is not None and len(curve):
             curves.append(curve)
     if not rows:
@@ -99,7 +99,7 @@ def _row(point: dict[str, Any], record: dict[str, Any], where: str) -> list[str]
         raise damaged(where, f"the point has no {error}", "a point", "plan again") from None
 
 
-def _curve(file: Path, run: str, messages: list[Message]) -> pd.DataFrame | None:
+def read_curve(file: Path, run: str, messages: list[Message]) -> pd.DataFrame | None:
     """Read a point's curve up to the first line that is not whole."""
     try:
         with file.open(newline="", encoding="utf-8", errors="replace") as handle:
