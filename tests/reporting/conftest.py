@@ -7,9 +7,11 @@ import subprocess
 import unicodedata
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import Visits, chromium, lacking
 
 from scaling.fitting.analyse import Ways, analyse
 from scaling.fitting.options import Options
@@ -262,3 +264,48 @@ def evil():
 def rendered(request):
     """Return each of the reports whose figures are drawn in turn."""
     return request.getfixturevalue(request.param)
+
+
+# ----------------------------------------------------------------------------------------- browser
+
+
+@pytest.fixture(scope="module")
+def browser(absent):
+    """Return a running Chromium; one a file, as `browser.chromium` says why."""
+    reason = lacking()
+    if reason:
+        absent(reason)
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser):
+    """Return the function that opens a file; no page may ask for another one or complain."""
+    visits = Visits(browser)
+    yield visits
+    visits.close()
+    assert [w.strangers for w in visits.watches] == [[]] * len(visits.watches)
+    assert [w.complaints for w in visits.watches] == [[]] * len(visits.watches)
+
+
+@pytest.fixture(scope="session")
+def page_of(tmp_path_factory):
+    """Return the function that writes the page of a report to a file, once."""
+    folder = tmp_path_factory.mktemp("pages")
+    written = {}
+
+    def write(report):
+        if id(report) not in written:
+            path = folder / f"{len(written)}.html"
+            path.write_text(report.html, encoding="utf-8")
+            written[id(report)] = (path, report)
+        return written[id(report)][0]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def quickstart():
+    """Return the page of the demo, which is checked in."""
+    return Path(__file__).parents[2] / "reports" / "quickstart.html"
