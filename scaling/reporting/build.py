@@ -12,11 +12,13 @@ from scaling.fitting.result import Fits
 from scaling.reporting.context import Context, without_paths
 from scaling.reporting.document import Document, Section
 from scaling.reporting.sections.answer import answers
+from scaling.reporting.sections.checklist import checklist_sections
 from scaling.reporting.sections.checks import checks_sections
 from scaling.reporting.sections.cost import cost_sections
 from scaling.reporting.sections.data import data_sections
 from scaling.reporting.sections.effective import effective_sections, effective_verdicts
 from scaling.reporting.sections.figures import figures_sections
+from scaling.reporting.sections.limits import limits_sections
 from scaling.reporting.sections.method import method_sections
 from scaling.reporting.sections.parameters import parameters_sections
 from scaling.reporting.sections.reproducibility import reproducibility_sections
@@ -35,7 +37,9 @@ SECTIONS: Mapping[str, Callable[[Context], list[Section]]] = {
     "tuning": tuning_sections,
     "cost": cost_sections,
     "method": method_sections,
+    "limits": limits_sections,
     "reproducibility": reproducibility_sections,
+    "checklist": checklist_sections,
 }
 
 

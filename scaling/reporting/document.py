@@ -277,6 +277,8 @@ class Verdict:
         The numbers of the headline, each with its intervals.
     checks : tuple of int
         How many checks passed, warned and failed; empty where none was made.
+    cautions : tuple of str
+        What a reader must know even where nothing was found wrong.
     """
 
     level: Level
@@ -286,6 +288,7 @@ class Verdict:
     reasons: tuple[Note, ...] = ()
     facts: tuple[Fact, ...] = ()
     checks: tuple[int, ...] = ()
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def render(document: Document) -> str:
                 "sure": v.sure,
                 "facts": [vars(fact) for fact in v.facts],
                 "reasons": [vars(note) for note in v.reasons],
+                "cautions": v.cautions,
                 "checks": dict(zip(("pass", "warn", "fail"), v.checks, strict=False)),
             }
             for v in document.verdicts

@@ -39,9 +39,10 @@ def render(document: Document) -> str:
             lines += ["| | | |", "|---|---|---|"]
             cells = ((f.name, f.value, f.sure) for f in v.facts)
             lines += ["| " + " | ".join(escape(c) for c in row) + " |" for row in cells] + [""]
-        if v.reasons:
+        if v.reasons or v.cautions:
             lines += ["Why not to trust it:", ""]
-            lines += [f"- {escape(n.text)} [{n.code}]" for n in v.reasons] + [""]
+            lines += [f"- {escape(n.text)} [{n.code}]" for n in v.reasons]
+            lines += [f"- {escape(text)}" for text in v.cautions] + [""]
         if v.checks:
             lines += [checked(v.checks), ""]
     for section in document.sections:

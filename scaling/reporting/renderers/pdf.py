@@ -69,9 +69,10 @@ def source(document: Document) -> tuple[str, dict[str, str]]:
             f"#par({_text(v.sure)})",
         ]
         lines += [_facts(v.facts)] if v.facts else []
-        if v.reasons:
+        if v.reasons or v.cautions:
             lines.append(f"#par(strong({_text('Why not to trust it:')}))")
-            items = ", ".join(f"[#text({_text(f'{n.text} [{n.code}]')})]" for n in v.reasons)
+            said = [*(f"{n.text} [{n.code}]" for n in v.reasons), *v.cautions]
+            items = ", ".join(f"[#text({_text(text)})]" for text in said)
             lines.append(f"#list({items})")
         lines += [f"#par(text(size: 8pt, {_text(checked(v.checks))}))"] if v.checks else []
         body = "\n".join(lines)

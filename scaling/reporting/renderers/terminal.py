@@ -42,6 +42,8 @@ def render(document: Document) -> str:
             lines += _wrap(text, "    ")
         for note in v.reasons:
             lines += _wrap(f"! {note.text} [{note.code}]", "  ")
+        for text in v.cautions:
+            lines += _wrap(f"- {text}", "  ")
         if v.checks:
             lines += _wrap(checked(v.checks))
         lines.append("")

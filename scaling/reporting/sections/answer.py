@@ -13,11 +13,13 @@ from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, level_of, note_of, ranked
 from scaling.reporting.document import Block, Fact, Level, Note, Paragraph, Table, Verdict
 from scaling.reporting.runs import Array, optimum, runs_of
+from scaling.reporting.sections.limits import cautions
 from scaling.reporting.wording import cost_label, exponent_label, titled
 
 LADDER = (1.0, 10.0, 100.0)
 FAR = 100.0
 TOO_FAR = 3000.0
+CAUTIONS = 4  # that stand in the answer itself; the section on limits has all
 NARROW = 0.8  # level of the second intervals of the answer
 Columns = dict[str, Array]
 
@@ -130,6 +132,7 @@ def _allocation_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block
         serious,
         _facts(context, fit, row),
         _counted(fit),
+        tuple(cautions(context, fit)[:CAUTIONS]),
     )
     info = tuple(note for note in notes if note.severity == "info" and note.code == "SC410")
     return verdict, (prediction_table(context, fit, table), *info)
@@ -331,7 +334,14 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
         Fact("extrapolation", f"{numbers.factor(row['factor'])} the largest {name}"),
     )
     verdict = Verdict(
-        _judge(notes), context.subject(fit), headline, sure, serious, facts, _counted(fit)
+        _judge(notes),
+        context.subject(fit),
+        headline,
+        sure,
+        serious,
+        facts,
+        _counted(fit),
+        tuple(cautions(context, fit)[:CAUTIONS]),
     )
     rows = tuple(
         (

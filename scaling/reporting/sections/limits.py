@@ -1,0 +1,177 @@
+"""What limits the answer, and which runs would help most, with their cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from scaling.errors import Message
+from scaling.fitting.result import Fit
+from scaling.reporting import numbers
+from scaling.reporting.context import Context, compute_of, note_of
+from scaling.reporting.document import Align, Block, Listing, Paragraph, Section, Table
+from scaling.reporting.runs import optimum
+from scaling.reporting.wording import titled
+
+
+def limits_sections(context: Context) -> list[Section]:
+    """Say what limits each fit, then which runs to add."""
+    out: list[Section] = []
+    for fit in context.fits.fits:
+        found = tuple(Paragraph(text) for text in cautions(context, fit))
+        if found:
+            out.append(Section(titled("Limits", context.subject(fit)), found, level=2))
+    following = context.fits.provenance.get("next")
+    blocks = _next(following) if following else _unknown(context)
+    if blocks:
+        out.append(Section("The next most useful runs", tuple(blocks), level=2))
+    return [Section("Limits and next runs", ()), *out] if out else []
+
+
+def cautions(context: Context, fit: Fit) -> list[str]:
+    """Return what a reader must know before trusting a fit, the weightiest first."""
+    if not fit.identified:
+        return []
+    found = [_reach(context, fit), _form(context, fit), _method(fit), _tested(context, fit)]
+    scope = "It holds for the data, the architecture and the recipe of these runs"
+    if fit.interval is not None:
+        scope += f"; the interval ({fit.interval.kind}) knows the noise of the runs alone"
+    return [text for text in (*found, f"{scope}.") if text]
+
+
+def _compute(context: Context, fit: Fit) -> float | None:
+    """Compute that the answer is about: the target, else that of the largest run."""
+    known = compute_of(fit)
+    return context.target or (float(known.max()) if len(known) else None)
+
+
+def _reach(context: Context, fit: Fit) -> str:
+    known = compute_of(fit)
+    if context.target is None or not len(known) or context.target <= known.max() * 1.0001:
+        return ""
+    factor = context.target / float(known.max())
+    return f"The target is {numbers.factor(factor)} the compute of the largest run that was fitted."
+
+
+def _form(context: Context, fit: Fit) -> str:
+    """Say what other laws answer, or that none was asked."""
+    others = [f for f in context.fits_of(fit.group) if f is not fit and f.response == fit.response]
+    compute = _compute(context, fit)
+    if set(fit.law.variables) != {"N", "D"} or compute is None:
+        return ""
+    told = []
+    for other in others:
+        table = optimum(other, np.array([compute]))
+        if table is not None and other.law.name != fit.law.name:
+            told.append(
+                f"{other.law.name} answers N* {numbers.quantity(table['N'][0])} and "
+                f"{fit.response} {numbers.quantity(table['loss'][0], 4)}"
+            )
+    if told:
+        return f"Other laws of the same runs: {'; '.join(told)}."
+    return "No other law was fitted to these runs, so nothing here shows how much its form decides."
+
+
+def _method(fit: Fit) -> str:
+    s = fit.sensitivity
+    known = [float(a) for a in s.get("a", []) if a is not None]
+    if not known:
+        return "How far choices of method move the answer was not tried (--sensitivity)."
+    return f"Choices of method alone move a over {numbers.span(known)} ({len(known)} variants)."
+
+
+def _tested(context: Context, fit: Fit) -> str:
+    if fit.holdout is not None:
+        h = fit.holdout
+        if h.factor is None:
+            return ""
+        return (
+            f"Held-out runs up to {numbers.factor(h.factor)} the fitted compute were missed by "
+            f"{numbers.percent(h.rmse_log).removeprefix('+')} (RMSE)."
+        )
+    rows = [r for r in context.fits.laws if r["group"] == fit.group and r["law"] == fit.law.name]
+    for row in rows:
+        scored = [o for o in row["backtest"]["origins"] if o["rmse_log"] is not None]
+        if scored:
+            far = max(scored, key=lambda origin: origin["factor"])
+            return (
+                f"Fitted to the smaller runs alone, the law misses larger ones, up to "
+                f"{numbers.factor(far['factor'])} their compute, by "
+                f"{numbers.percent(far['rmse_log']).removeprefix('+')} (RMSE)."
+            )
+    return "No larger run was held out, so its error beyond the runs is not known."
+
+
+def _next(following: Mapping[str, Any]) -> list[Block]:
+    if not following.get("runs"):
+        reason = following.get("reason") or "none was found that helps"
+        blocks: list[Block] = [Paragraph(f"No runs are suggested: {reason}.")]
+    else:
+        target = numbers.quantity(following["target"])
+        text = f"Chosen to sharpen the answer at C = {target} FLOP; belief: {following['belief']}."
+        rows = tuple(
+            (
+                numbers.quantity(run["N"]),
+                numbers.quantity(run["D"]),
+                str(run.get("repeats", 1)),
+                numbers.quantity(run["C"]),
+            )
+            for run in following["runs"]
+        )
+        spent = sum(run["C"] * run.get("repeats", 1) for run in following["runs"])
+        note = f"In all {numbers.quantity(spent)} FLOP"
+        if following.get("spent"):
+            note += f", {spent / following['spent']:.0%} of what the runs so far took"
+        blocks = [
+            Paragraph(text),
+            Table("Runs to add", ("N", "D", "runs", "C [FLOP]"), rows, ("right",) * 4, f"{note}."),
+            *_gain(following),
+        ]
+    blocks += [note_of(Message.from_dict(dict(m))) for m in following.get("messages", [])]
+    if following.get("command"):
+        blocks.append(Listing(str(following["command"]), "The command that chooses them"))
+    return blocks
+
+
+def _gain(following: Mapping[str, Any]) -> list[Block]:
+    """Show what the runs would do to the standard errors."""
+    se = following.get("se") or {}
+    rows = []
+    for name, before in (se.get("before") or {}).items():
+        gain = (following.get("gain") or {}).get(name)
+        share = numbers.MISSING if gain is None else numbers.percent(-gain, 0)
+        ends = (numbers.quantity(before, 2), numbers.quantity(se["after"].get(name), 2))
+        rows.append((name, *ends, share))
+    if not rows:
+        return []
+    columns = ("quantity", "SE now", "SE with them", "change")
+    align: tuple[Align, ...] = ("left", "right", "right", "right")
+    title = "Expected standard errors at the target"
+    return [Table(title, columns, tuple(rows), align), *_menu(following)]
+
+
+def _menu(following: Mapping[str, Any]) -> list[Block]:
+    """Name the single runs that help most for what they cost."""
+    rows = tuple(
+        (
+            numbers.quantity(run["N"]),
+            numbers.quantity(run["D"]),
+            numbers.quantity(run["C"]),
+            numbers.percent(-run["reduction"], 0),
+        )
+        for run in following.get("menu") or []
+    )
+    if not rows:
+        return []
+    columns = ("N", "D", "C [FLOP]", "change of the SEs")
+    return [Table("Single runs that help most for their cost", columns, rows, ("right",) * 4)]
+
+
+def _unknown(context: Context) -> list[Block]:
+    """Name the command where nothing is stored, for laws that it can serve."""
+    if not any(set(fit.law.variables) == {"N", "D"} for fit in context.fits.fits):
+        return []
+    text = "Not stored with this fit; the command below chooses them from the runs."
+    return [Paragraph(text), Listing("scaling sweep suggest RUNS", "The command that chooses them")]
