@@ -71,9 +71,11 @@ def test_the_headline_is_that_of_the_target(whole):
     loss = numbers.within(row.loss, row.lo, row.hi)
     assert verdict.headline.startswith("With 5.00×10²⁴ FLOP (extrapolated to 50,000×")
     assert f"train {size} parameters on {data} tokens; predicted loss {loss}" in verdict.headline
-    assert verdict.sure.startswith("90% intervals: N ")
-    assert "(pairs bootstrap, percentile, small-sample factor " in verdict.sure
-    assert ", 25 replicates)" in verdict.sure
+    assert verdict.sure.startswith("Intervals: pairs bootstrap, percentile, small-sample factor ")
+    assert ", 25 replicates." in verdict.sure
+    levels = [fact.sure for fact in verdict.facts if fact.name.startswith(("N*", "D*", "loss"))]
+    assert len(levels) == 3
+    assert all(text.startswith("90% ") and "; 80% " in text for text in levels)
     assert "C = 6ND" in verdict.sure
     assert verdict.level == "weak"
 

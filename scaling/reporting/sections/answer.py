@@ -132,7 +132,7 @@ def _allocation_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block
         serious,
         _facts(context, fit, row),
         _counted(fit),
-        tuple(cautions(context, fit)[:CAUTIONS]),
+        tuple(cautions(context, fit, {note.code for note in notes})[:CAUTIONS]),
     )
     info = tuple(note for note in notes if note.severity == "info" and note.code == "SC410")
     return verdict, (prediction_table(context, fit, table), *info)
@@ -205,14 +205,10 @@ def _loss(x: Any, lo: Any, hi: Any) -> str:
 
 
 def _sure(fit: Fit, row: dict[str, Any]) -> str:
+    """Say what the intervals of the numbers are, and how N* grows."""
     if fit.interval is None or not np.isfinite(row["N_lo"]):
         return f"no intervals (bootstrap 0). {_exponent(fit)}".strip()
-    return (
-        f"{fit.interval.level:.0%} intervals: N {numbers.interval(row['N_lo'], row['N_hi'])}, "
-        f"D {numbers.interval(row['D_lo'], row['D_hi'])}, "
-        f"{fit.response} {numbers.interval(row['lo'], row['hi'])} "
-        f"({fit.interval.kind}, {fit.interval.draws} replicates). {_exponent(fit)}"
-    ).strip()
+    return f"Intervals: {fit.interval.kind}, {fit.interval.draws} replicates. {_exponent(fit)}"
 
 
 def _sure_fit(fit: Fit) -> str:
@@ -341,7 +337,7 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
         serious,
         facts,
         _counted(fit),
-        tuple(cautions(context, fit)[:CAUTIONS]),
+        tuple(cautions(context, fit, {note.code for note in notes})[:CAUTIONS]),
     )
     rows = tuple(
         (

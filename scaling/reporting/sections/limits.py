@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,19 @@ def limits_sections(context: Context) -> list[Section]:
     return [Section("Limits and next runs", ()), *out] if out else []
 
 
-def cautions(context: Context, fit: Fit) -> list[str]:
-    """Return what a reader must know before trusting a fit, the weightiest first."""
+def cautions(context: Context, fit: Fit, said: Container[str] = ()) -> list[str]:
+    """Return what a reader must know before trusting a fit, the weightiest first.
+
+    What messages with the codes in `said` tell is not told again.
+    """
     if not fit.identified:
         return []
-    found = [_reach(context, fit), _form(context, fit), _method(fit), _tested(context, fit)]
+    found = [
+        "" if "SC410" in said else _reach(context, fit),
+        _form(context, fit),
+        "" if "SC438" in said else _method(fit),
+        _tested(context, fit),
+    ]
     scope = "It holds for the data, the architecture and the recipe of these runs"
     if fit.interval is not None:
         scope += f"; the interval ({fit.interval.kind}) knows the noise of the runs alone"

@@ -1,4 +1,4 @@
-"""What was done, in words: fitting, minima, envelope, and the study."""
+"""What was done, in words, with the study file and the works that it rests on."""
 
 from __future__ import annotations
 
@@ -6,43 +6,89 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from scaling.laws import references
+from scaling.laws.literature import LITERATURE
 from scaling.reporting.context import Context
-from scaling.reporting.document import Block, Listing, Paragraph, Section
+from scaling.reporting.document import Block, Listing, Paragraph, Section, Table
 
 
 def method_sections(context: Context) -> list[Section]:
-    """Say in words what was done."""
-    fits, study = context.fits, context.study
-    blocks: list[Block] = []
-    for law in {fit.law.name: fit.law for fit in fits.fits}.values():
-        blocks.append(
-            Paragraph(
-                f"The law {law.name} was fitted by variable projection over a grid of exponents, "
-                "followed by damped Newton refinement of several starts with analytic derivatives; "
-                "every bootstrap replicate was searched and refined afresh."
-            )
+    """Say in words what was done, give the study, and cite what both rest on."""
+    blocks: list[Block] = [Paragraph(text) for text in _told(context)]
+    if context.study:
+        blocks.append(Listing(_settings(context.study), "The study"))
+    out = [Section("Method", tuple(blocks))]
+    keys = _keys(context)
+    if keys:
+        cited = Table(
+            "Works",
+            ("work",),
+            tuple((work.text,) for work in references.works(keys)),
+            ("left",),
         )
-    methods = "; ".join(
-        dict.fromkeys(a.method for a in fits.allocations if a.approach == "isoflop")
-    )
-    if methods:
-        blocks.append(
-            Paragraph(
-                f"IsoFLOP minima are those of a curve at each budget ({methods}); those that are "
-                "not bracketed by the sizes are refused unless it says otherwise. The intervals "
-                "repeat the procedure on replicates of every budget."
+        entries = Listing(references.bibtex(keys).strip(), "BibTeX")
+        out.append(Section("Works cited", (cited, entries), level=2))
+    return out
+
+
+def _told(context: Context) -> list[str]:
+    """What was done, a paragraph each."""
+    fits = context.fits
+    out = []
+    for fit in {fit.law.name: fit for fit in fits.fits}.values():
+        o = fit.objective
+        delta = "" if o.delta is None else f" (delta {o.delta:g})"
+        text = (
+            f"The law {fit.law.name} was fitted by the {o.reduction} of {o.name}{delta}, by variable "
+            "projection over a grid of exponents, followed by damped Newton refinement of several "
+            "starts with analytic derivatives (Golub and Pereyra 1973)."
+        )
+        if fit.interval is not None:
+            text += (
+                f" Intervals: {fit.interval.kind}, {fit.interval.draws} replicates of "
+                f"{fit.interval.clusters} clusters ({fit.interval.cluster}), each searched and "
+                "refined afresh."
             )
+        out.append(text)
+    methods = dict.fromkeys(a.method for a in fits.allocations if a.approach == "isoflop")
+    if methods:
+        out.append(
+            f"IsoFLOP minima are those of a curve at each budget ({'; '.join(methods)}); those "
+            "that are not bracketed by the sizes are refused unless it says otherwise. The intervals "
+            "repeat the procedure on replicates of every budget."
         )
     if any(a.approach == "envelope" for a in fits.allocations):
-        blocks.append(
-            Paragraph(
-                "The envelope joins the runs that are best at their compute; the power laws go "
-                "through those between the smallest and the largest size."
-            )
+        out.append(
+            "The envelope joins the runs that are best at their compute; the power laws go through "
+            "those between the smallest and the largest size."
         )
-    if study:
-        blocks.append(Listing(_settings(study), "The study"))
-    return [Section("Method", tuple(blocks))]
+    if fits.laws:
+        out.append(
+            "Held-out error: each law was fitted to the runs up to some compute and scored on all "
+            "larger ones, from several such origins (Tashman 2000); no run is drawn at random, "
+            "since laws are asked about larger runs."
+        )
+    return out
+
+
+def _keys(context: Context) -> tuple[str, ...]:
+    """Keys of the works that the laws, the methods and the published values cite."""
+    fits = context.fits
+    keys = [key for fit in fits.fits for key in references.of_law(fit.law)]
+    names: list[str] = []
+    for fit in fits.fits:
+        names += [fit.objective.name, "solver", "profile" if fit.profiles else ""]
+        names += ["inference"] if set(fit.law.variables) == {"N", "D"} else []
+        if fit.interval is not None:
+            kind = fit.interval.kind
+            names += [n for n in ("pairs", "cluster", "wild", "delta") if n in kind]
+    names += [a.approach for a in fits.allocations]
+    names += ["backtest"] if fits.laws else []
+    names += ["effective data"] if fits.effective else []
+    names += ["checklist", "toolkit"]
+    if any(fit.law.frontier is not None for fit in fits.fits):
+        keys += [key for item in LITERATURE for key in references.of_reference(item)]
+    return tuple(dict.fromkeys([*keys, *references.of_methods(names)])) if fits.fits else ()
 
 
 def _settings(study: Mapping[str, Any]) -> str:
