@@ -304,7 +304,8 @@ def on_paper(visit, path):
 
 def test_paper_has_nothing_to_click(path, visit):
     page = on_paper(visit, path)
-    for selector in ("#tip", ".skip", "a[download]", "button", "input", "select"):
+    # The button in a column's head is its name, which stays.
+    for selector in ("#tip", ".skip", "a[download]", "button:not(th button)", "input", "select"):
         assert [e for e in page.locator(selector).all() if e.is_visible()] == [], selector
 
 
