@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scaling.fitting.result import Allocation, Check, Fit
 
 Array = NDArray[np.float64]
+Bands = dict[tuple[int, tuple[float, float]], Array]
 FEWEST_MINIMA = 3  # for an exponent with an interval
 MOST_GROUPS = 8  # whose pairs are compared
 DOWNWARDS = "bends downwards"
@@ -61,8 +62,9 @@ def with_crossings(fits: Sequence[Fit]) -> list[Fit]:
             continue
         if len({(fits[i].response, fits[i].group) for i in usable}) < len(usable):
             continue
+        known: Bands = {}
         for i in usable:
-            crossed = [j for j in usable if j != i and _cross(fits[i], fits[j])]
+            crossed = [j for j in usable if j != i and _cross(fits[i], fits[j], known)]
             names = ", ".join(str(fits[j].group) for j in crossed)
             text = f"crosses {names}" if crossed else f"none of {len(usable) - 1} other groups"
             check = Check(
@@ -92,28 +94,30 @@ def _range(fit: Fit, axis: str) -> tuple[float, float]:
     return float(along.min()), float(along.max())
 
 
-def _cross(one: Fit, other: Fit) -> bool:
+def _cross(one: Fit, other: Fit, known: Bands) -> bool:
     axis = _axis(one)
     if axis is None or axis != _axis(other):
         return False
     (low, high), (start, end) = _range(one, axis), _range(other, axis)
-    ends = np.array([max(low, start), min(high, end)])
+    ends = max(low, start), min(high, end)
     if not ends[0] < ends[1]:
         return False
-    first, second = (_band(fit, axis, ends) for fit in (one, other))
+    first, second = (_band(fit, axis, ends, known) for fit in (one, other))
     above, below = first[1] > second[2], first[2] < second[1]
     return bool((above[0] and below[1]) or (below[0] and above[1]))
 
 
-def _band(fit: Fit, axis: str, at: Array) -> Array:
+def _band(fit: Fit, axis: str, ends: tuple[float, float], known: Bands) -> Array:
     """Loss with the ends of its interval, shape (3, 2); the loss itself without an interval."""
-    if axis == "C" and "C" not in fit.law.variables:
-        table = fit.optimal(C=at)
-    else:
-        x: dict[str, Any] = {axis: at}
-        table = fit.predict(**x)
+    key = (id(fit), ends)
+    if key in known:
+        return known[key]
+    x: dict[str, Any] = {axis: np.array(ends)}
+    along = axis == "C" and "C" not in fit.law.variables
+    table = fit.optimal(C=x["C"]) if along else fit.predict(**x)
     loss = table["loss"].to_numpy(dtype=np.float64)
     band = [table[name].to_numpy(dtype=np.float64) for name in ("lo", "hi") if name in table]
     if len(band) < 2 or not np.isfinite(np.stack(band)).all():
         band = [loss, loss]
-    return np.stack([loss, *band])
+    known[key] = np.stack([loss, *band])
+    return known[key]

@@ -31,7 +31,7 @@ MISSPECIFIED, OVERFIT = 3.0, 1.0 / 3.0  # residual SD over seed SD
 CHANCE = 0.01
 SCALES = ("N", "D", "C")
 STEP = 1.01  # factor by which a variable is moved to see whether the law falls
-THIRDS_SPAN = 8.0  # of C, below which thirds of the range are no scales of their own
+PARTS_SPAN = 8.0  # of C, below which parts of the range are no scales of their own
 NOISE_SDS, MOST_NOISE = 3.0, 0.02  # a law that fits badly must not excuse the runs
 HOLDOUT_FACTOR = 3.0  # held-out error over the error within the fit
 HOLDOUT_FLOOR = 0.01  # in logs; below 1% an extrapolation is good enough whatever the fit's own
@@ -216,7 +216,8 @@ def monotone_checks(
         noise = 0.0 if r is None else min(1.4826 * float(np.median(np.abs(r))), MOST_NOISE)
         rise = float(np.diff(np.log(best)).max())
         bad = rise > NOISE_SDS * noise + 1e-9
-        text = "best loss by third of the range of ln C: " + ", ".join(f"{x:.4g}" for x in best)
+        what = {2: "half", 3: "third"}[len(best)]
+        text = f"best loss by {what} of the range of ln C: " + ", ".join(f"{x:.4g}" for x in best)
         wanted = "a lower best loss at more compute"
         code = _code(not bad, "SC428")
         found.append(Check("loss falls with C", "warn" if bad else "pass", text, code, wanted))
@@ -224,7 +225,7 @@ def monotone_checks(
 
 
 def _best_by_scale(frame: pd.DataFrame, y: Array) -> Array | None:
-    """Lowest loss in each third of the range of ln C; None where a third is empty."""
+    """Lowest loss in each third of the range of ln C, or half where a third is empty."""
     if "C" in frame:
         compute = frame["C"].to_numpy(dtype=np.float64, na_value=np.nan)
     elif {"N", "D"} <= set(frame):
@@ -233,13 +234,14 @@ def _best_by_scale(frame: pd.DataFrame, y: Array) -> Array | None:
         return None
     if not (compute > 0).all() or not (y > 0).all():
         return None
-    if compute.max() < THIRDS_SPAN * compute.min():
+    if compute.max() < PARTS_SPAN * compute.min():
         return None
     place = np.log(compute / compute.min()) / np.log(compute.max() / compute.min())
-    third = np.minimum((3.0 * place).astype(np.int64), 2)
-    if len(set(third.tolist())) < 3:
-        return None
-    return np.array([float(y[third == k].min()) for k in range(3)])
+    for parts in (3, 2):
+        part = np.minimum((parts * place).astype(np.int64), parts - 1)
+        if len(set(part.tolist())) == parts:
+            return np.array([float(y[part == k].min()) for k in range(parts)])
+    return None
 
 
 def holdout_check(

@@ -1,6 +1,8 @@
 """Checks of the solution, the noise, the direction of the law, the hold-out, and other groups."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -273,3 +275,17 @@ def test_recipes_whose_curves_cross_are_told(runs, hoffmann, bootstrap):
         for name in "ab":
             check = found(fits[name, "chinchilla"])["crossing curves"]
             assert check.code == code
+
+
+def test_the_page_of_checks_names_every_code_that_checks_have():
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "checks.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"SC\d{3}", page))
+    sources = [(root / "scaling" / "fitting" / f"{name}.py").read_text(encoding="utf-8")
+               for name in ("across", "conduct", "evidence")]  # fmt: skip
+    used = {code for text in sources for code in re.findall(r"\"(SC\d{3})\"", text)}
+    assert used
+    assert used <= told
+    names = {name for text in sources for name in re.findall(r"Check\(\s*\"([^\"]+)\"", text)}
+    assert len(names) >= 12
+    assert not [name for name in names if f"| {name} |" not in page]
