@@ -135,6 +135,7 @@ def fit(
     from scaling.laws.formula import from_formula
     from scaling.runs.files import refuse_existing
     from scaling.runs.learning import curves_in
+    from scaling.runs.provenance import commit
 
     if out is not None:
         refuse_existing(out, force)
@@ -186,9 +187,10 @@ def fit(
     if file.is_dir() and not fits.curves:
         fits = replace(fits, curves=curves_in(file))
     if out is not None and not dry_run:
+        known: dict[str, Any] = {"commit": commit(seconds=2.0)}
         if str(file) != "-":
-            following = next_of(file, table, fits, None)
-            fits = replace(fits, provenance={**fits.provenance, "next": following})
+            known["next"] = next_of(file, table, fits, None)
+        fits = replace(fits, provenance={**fits.provenance, **known})
         fits.save(out)
     if as_json:
         typer.echo(fits.to_json(full=full), nl=False)

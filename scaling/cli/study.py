@@ -50,6 +50,7 @@ def study(
     from scaling.planning.study import read_study, shrink
     from scaling.plans import plan_of
     from scaling.runs.learning import curves_in
+    from scaling.runs.provenance import commit
 
     how = How.of(engine, workers, device, profile, track, deadline)
     checked = read_study(file)
@@ -79,7 +80,8 @@ def study(
         if checked.data.table is None
         else next_of(table, made[0][0], fits, checked.study.target_flops)
     )
-    fits = replace(fits, provenance={**fits.provenance, "next": following})
+    known = {"next": following, "commit": commit(seconds=2.0), "study": _file(file)}
+    fits = replace(fits, provenance={**fits.provenance, **known})
     if checked.data.table is None:
         fits = replace(
             fits,
@@ -100,15 +102,22 @@ def study(
         raise typer.Exit(4)
 
 
+def _file(path: Path) -> dict[str, str]:
+    """Name and fingerprint of the study file."""
+    import hashlib
+
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
 def _history(out: Path, checked: Study) -> dict[str, Any]:
     """What a report says of how the runs came about: their cost, and the rate that was tuned."""
     import json
 
     from scaling.cli.stages import tuned_in
-    from scaling.runs.costs import costs_of
+    from scaling.runs.costs import costs_of, software_of
 
     tuned = tuned_in(out, checked)
-    found: dict[str, Any] = {"costs": costs_of(out)}
+    found: dict[str, Any] = {"costs": costs_of(out), "training": software_of(out)}
     if tuned is not None:
         settled = json.loads(tuned.read_text(encoding="utf-8"))
         found["tuned"] = {k: v for k, v in settled.items() if k != "section"}

@@ -21,10 +21,11 @@ from scaling.fitting.inputs import groups, holdout_rows, measured_cost, place
 from scaling.fitting.options import Options
 from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.fitting.sensitivity import panel
+from scaling.fitting.settings import joined, resampling, solver_settings
 from scaling.fitting.shared import fit_shared
 from scaling.laws import Law, default_for, get
 from scaling.runs.learning import curves_of_table
-from scaling.runs.provenance import versions
+from scaling.runs.provenance import platform_of, versions
 from scaling.runs.table import RunsTable, finished
 
 APPROACHES = ("surface", "isoflop", "envelope")
@@ -130,6 +131,9 @@ def analyse(
         "bootstrap": chosen.bootstrap,
         "interval": chosen.interval,
         "minimum": way.minimum,
+        "solver": solver_settings(),
+        "resampling": resampling(chosen, fits),
+        "platform": platform_of(),
     }
     worth: tuple[Effective, ...] = ()
     if effective is not None:
@@ -226,7 +230,10 @@ def combine(parts: Sequence[Fits]) -> Fits:
     effective = tuple(item for part in parts for item in part.effective)
     laws = tuple(row for part in parts for row in part.laws)
     curves = next((part.curves for part in parts if part.curves), {})
-    table, provenance = parts[0].table, parts[0].provenance
+    table, provenance = parts[0].table, dict(parts[0].provenance)
+    each = [dict(part.provenance["resampling"]) for part in parts if part.provenance]
+    if each:
+        provenance["resampling"] = joined(each)
     return Fits(fits, tuple(allocations), table, provenance, agreement, effective, laws, curves)
 
 

@@ -11,6 +11,8 @@ from scaling.errors import ConfigError
 from scaling.runs.records import PRETRAIN, load_plan
 
 STAGES = ("tuning", PRETRAIN)  # what came first, each in a folder of its own
+SOFTWARE = ("scaling-study", "python", "torch", "numpy", "cuda", "cudnn", "driver", "device", "cpu",
+            "dtype", "compiled", "commit")  # fmt: skip
 
 
 def costs_of(out: Path) -> list[dict[str, Any]]:
@@ -34,6 +36,31 @@ def costs_of(out: Path) -> list[dict[str, Any]]:
         if own:
             found.append(_added(stage, own))
     return found
+
+
+def software_of(out: Path) -> dict[str, list[Any]]:
+    """What the points of a sweep and its earlier stages were trained with.
+
+    Parameters
+    ----------
+    out : Path
+        Sweep folder with a ``records.jsonl``.
+
+    Returns
+    -------
+    dict of list
+        Every value that occurs under each name of `SOFTWARE`, sorted; names that no record has are
+        left out.
+    """
+    found: dict[str, set[Any]] = {}
+    for folder in (out, *(out / stage for stage in STAGES)):
+        for record in _records(folder):
+            own = dict(record["provenance"])
+            own["commit"] = (own.get("commit") or {}).get("commit")
+            for name in SOFTWARE:
+                if own.get(name) is not None:
+                    found.setdefault(name, set()).add(own[name])
+    return {name: sorted(found[name], key=str) for name in SOFTWARE if name in found}
 
 
 def _by_group(folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from functools import lru_cache
@@ -32,16 +33,34 @@ def _version(name: str) -> str | None:
         return None
 
 
-def commit(folder: Path | None = None) -> dict[str, Any] | None:
-    """Commit of the checkout that holds `folder`, and whether it has changes; None outside one."""
+def platform_of() -> dict[str, Any]:
+    """System, architecture and number of processors; nothing that names the machine."""
+    found: dict[str, Any] = {"system": platform.system(), "machine": platform.machine()}
+    return found | {"cpus": os.cpu_count()}
 
-    def git(*args: str) -> str:
-        done = subprocess.run(
-            ["git", *args], cwd=folder, capture_output=True, text=True, timeout=5, check=True
-        )
+
+def commit(folder: Path | None = None, seconds: float = 5.0) -> dict[str, Any] | None:
+    """Commit of the checkout that holds `folder`, and whether it has changes; None outside one.
+
+    Where git needs longer than so many seconds to see the changes, ``dirty`` is None.
+    """
+
+    def git(*args: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *args],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+            return None
         return done.stdout.strip()
 
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
+    found = git("rev-parse", "HEAD")
+    if not found:
         return None
+    changes = git("status", "--porcelain")
+    return {"commit": found, "dirty": None if changes is None else bool(changes)}
