@@ -8,7 +8,7 @@ A figure names a quantity, what it was printed as, and how far off it may be. Th
 - ``holdout_rmse_log`` and ``holdout_bias_log``;
 - ``loss``, what the law gives at values of its variables, or the lowest at C alone;
 - ``N``, ``D`` and ``D/N`` of the optimum at C;
-- ``error`` of the prediction of a run, relative to what was observed;
+- ``error`` of the prediction of a run: how far off it is, as a share of what was observed;
 - of an isoFLOP or envelope approach: ``a``, ``b``, at C ``N``, ``D``, ``D/N`` and ``loss``, and
   ``loss_factor`` and ``loss_exponent`` of the lowest loss as a power of C.
 """
@@ -295,7 +295,7 @@ def _cell(row: Any, name: str, figure: Printed, where: str) -> float:
 
 
 def _error(fit: Fit, figure: Printed, where: str) -> float:
-    """Relative error of the prediction of a run, perhaps at other values of its variables."""
+    """How far off a run's prediction is, perhaps one at other values of its variables."""
     runs = fit.rows.get("run", [])
     at = [i for i, run in enumerate(runs) if run is not None and str(run) == figure.run]
     if len(at) != 1:
@@ -303,7 +303,7 @@ def _error(fit: Fit, figure: Printed, where: str) -> float:
         raise ConfigError(Fault("SC012", where, found, "run = the name of one run of the table"))
     own = {name: float(fit.rows[name][at[0]]) for name in fit.law.variables}
     predicted = float(fit.law.loss(fit.params, {**own, **figure.at}))
-    return predicted / float(fit.rows[fit.response][at[0]]) - 1.0
+    return abs(predicted / float(fit.rows[fit.response][at[0]]) - 1.0)
 
 
 # ----------------------------------------------------------------------------- of an allocation
