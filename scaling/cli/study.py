@@ -15,7 +15,8 @@ from scaling.cli.sweep import Deadline, Device, EngineName, How, ProfileName, Tr
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fits
-    from scaling.planning.sections import DesignSection, FitSection, Study
+    from scaling.planning.sections import DataSection, DesignSection, Study
+    from scaling.planning.sections_fit import FitSection
     from scaling.runs.table import RunsTable
 
 
@@ -67,7 +68,7 @@ def study(
         pretrain(out, lambda place, ids: train(place, how, (), ids))
         train(out, how)
     else:
-        table = file.parent / checked.data.table
+        table = _table(checked.data, checked.data.table, file.parent)
         if dry_run:
             talk(f"would fit {table} and write fit.json and a report to {out}")
             return
@@ -80,14 +81,14 @@ def study(
         if checked.data.table is None
         else next_of(table, made[0][0], fits, checked.study.target_flops)
     )
-    known = {"next": following, "commit": commit(seconds=2.0), "study": _file(file)}
-    fits = replace(fits, provenance={**fits.provenance, **known})
+    more = {"next": following, "commit": commit(seconds=2.0), "study": _file(file)}
     if checked.data.table is None:
-        fits = replace(
-            fits,
-            provenance={**fits.provenance, **_history(out, checked)},
-            curves=curves_in(out) or fits.curves,
-        )
+        more |= _history(out, checked)
+        fits = replace(fits, curves=curves_in(out) or fits.curves)
+    printed = [] if smoke and checked.design else _printed(checked, [found for _, found in made])
+    if printed:
+        more["printed"] = printed
+    fits = replace(fits, provenance={**fits.provenance, **more})
     fits.save(out / "fit.json")
     write_report(
         fits,
@@ -98,6 +99,8 @@ def study(
     )
     if smoke:
         talk("a run in small, to see the chain work: its figures mean nothing")
+    if any(not row["agrees"] for row in printed):
+        raise typer.Exit(1)
     if any(not item.identified for item in fits.fits):
         raise typer.Exit(4)
 
@@ -107,6 +110,27 @@ def _file(path: Path) -> dict[str, str]:
     import hashlib
 
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _table(data: DataSection, name: str, folder: Path) -> Path:
+    """Return where the finished table lies: beside the study, or where fetched tables are."""
+    from scaling.runs.public import at_hand
+
+    return folder / name if data.public is None else at_hand(data.public, name)
+
+
+def _printed(study: Study, found: Sequence[Fits]) -> list[dict[str, Any]]:
+    """Hold the fits against the figures that were printed, and print both."""
+    from scaling.fitting.printed import Printed, compare_with_printed
+    from scaling.fitting.summary import summarise_printed
+
+    if not study.printed:
+        return []
+    figures = [Printed(**figure.model_dump()) for figure in study.printed]
+    parts = [(section.name, part) for section, part in zip(study.fit, found, strict=True)]
+    rows = compare_with_printed(parts, figures)
+    typer.echo(summarise_printed(rows))
+    return rows
 
 
 def _history(out: Path, checked: Study) -> dict[str, Any]:
@@ -136,22 +160,26 @@ def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits
     from scaling.fitting.analyse import Ways, analyse, needs_a_loss
     from scaling.fitting.effective import asked
     from scaling.fitting.options import Options
+    from scaling.laws.formula import from_formula
     from scaling.runs.read import read_table
 
     data, approaches = study.data, _approaches(section, study.design)
     conditions = [text for text in (data.where, section.where) if text is not None]
-    laws = [section.law] if section.law is not None else []
+    laws: list[Any] = [section.law] if section.law is not None else []
     worth = asked(section.effective, section.reference)
     table = read_table(
         path,
         needs_loss=needs_a_loss(laws, section.response),
-        maps=data.map,
+        maps={**data.map, **section.map},
         convention=data.convention,
         where=" and ".join(f"({text})" for text in conditions) or None,
         curves="envelope" in approaches,
         final=data.final_only and "envelope" not in approaches,
+        melt=(data.melt[0], data.melt[1]) if data.melt is not None else None,
         group=section.group,
     )
+    if section.formula is not None:
+        laws.append(from_formula(section.formula, map(str, table.frame), section.response))
     options = Options(
         section.objective,
         section.delta,
@@ -159,8 +187,14 @@ def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits
         section.bootstrap,
         section.interval,
         section.seed,
-        holdout=section.holdout,
-        response=section.response,
+        section.fix,
+        {name: (low, high) for name, (low, high) in section.bound.items()},
+        section.holdout,
+        section.weights,
+        section.noise,
+        section.interval_method,
+        section.response,
+        tuple(section.profile),
         cost=section.cost,
     )
     found = analyse(
@@ -169,13 +203,25 @@ def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits
         approaches=approaches,
         group=section.group,
         options=options,
-        ways=Ways(section.minimum, section.edge),
+        ways=Ways(section.minimum, section.edge, bins=_bins(section.bins)),
         sensitivity=section.sensitivity,
         backtest=section.backtest,
         effective=worth,
         command=command_line(),
     )
     return table, found
+
+
+def _bins(given: int | list[float] | None) -> int | tuple[float, float, int] | None:
+    """Read a number of bins, or the ends of log C and a number."""
+    from scaling.errors import ConfigError, Fault
+
+    if given is None or isinstance(given, int):
+        return given
+    low, high, count = given
+    if count != int(count):
+        raise ConfigError(Fault("SC004", "bins", f"{count:g} bins", "LOW, HIGH and a whole number"))
+    return low, high, int(count)
 
 
 def _targets(out: Path, pdf: bool) -> list[Path]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from scaling.errors import wrapped
 from scaling.laws.cost import rounded
 
 if TYPE_CHECKING:
@@ -143,6 +144,23 @@ def summarise_allocation(allocation: Allocation) -> str:
     if allocation.interval is not None:
         lines.append(f"  {allocation.interval['kind']}")
     lines += _told(allocation.messages)
+    return "\n".join(lines)
+
+
+def summarise_printed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Render figures that were printed beside what was found, by their sources."""
+    agree = sum(bool(row["agrees"]) for row in rows)
+    lines = [f"figures that were printed: {agree} of {len(rows)} agree"]
+    for source in dict.fromkeys(row["source"] for row in rows):
+        lines += wrapped(f"  {source}", "    ")
+        lines.append("         printed        found   tolerance")
+        for row in (r for r in rows if r["source"] == source):
+            found = "none" if row["found"] is None else f"{row['found']:.6g}"
+            mark = " " if row["agrees"] else "!"
+            numbers = f"  {mark} {row['printed']:>12.6g} {found:>12} {row['tolerance']:>11.2g}  "
+            text = row["quantity"] + (f"; {row['of']}" if row["of"] else "")
+            text += f" ({row['why']})" if row["why"] else ""
+            lines += wrapped(numbers + text, " " * 6)
     return "\n".join(lines)
 
 

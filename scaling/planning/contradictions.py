@@ -8,7 +8,8 @@ from scaling import laws
 from scaling.count.tasks import foreign
 from scaling.errors import ConfigError, Fault, listed
 from scaling.expressions import parse
-from scaling.planning.sections import DesignSection, FitSection, Study
+from scaling.planning.sections import DesignSection, Study
+from scaling.planning.sections_fit import FitSection
 
 EVERY_KIND = {
     "kind",
@@ -58,16 +59,36 @@ def contradictions(study: Study, name: str) -> list[Fault]:
     if study.tuning is not None and study.recipe.tuned is not None:
         where = f"{name} [tuning]"
         faults.append(Fault("SC012", where, "[recipe] tuned names its result", "one of the two"))
+    faults += _printed(study, name)
     for fit in study.fit:
         faults += _fit(fit)
+        if fit.formula is not None and study.data.table is None:  # its columns are not known yet
+            where, expected = f"{name} [[fit]] formula", "a law; scaling fit --formula afterwards"
+            faults.append(Fault("SC012", where, "the study trains", expected))
         if names and fit.group is None and fit.reference not in (None, *names):
             where, found = f"{name} [[fit]] reference", f'"{fit.reference}"'
             faults.append(Fault("SC012", where, found, f"a variant: {listed(names)}"))
     return faults
 
 
+def _printed(study: Study, name: str) -> Iterator[Fault]:
+    named = [fit.name for fit in study.fit if fit.name is not None]
+    for twice in sorted({n for n in named if named.count(n) > 1}):
+        yield Fault("SC012", f"{name} [[fit]] name", f'"{twice}" twice', "other names")
+    for number, figure in enumerate(study.printed, start=1):
+        where = f"{name} [[printed]] {number}"
+        if figure.fit is not None and figure.fit not in named:
+            found, expected = f'no fit is called "{figure.fit}"', listed(named) or "[[fit]] name"
+            yield Fault("SC012", f"{where} fit", found, expected)
+        if (figure.tolerance is None) == (figure.relative is None):
+            yield Fault("SC012", where, "needs a tolerance", "either tolerance or relative")
+
+
 def _data(study: Study, name: str) -> Iterator[Fault]:
     data = study.data
+    if data.public is not None and data.table is None:
+        found, expected = f"{data.public} has no table chosen", 'table = "FILE.csv" of that set'
+        yield Fault("SC012", f"{name} [data] public", found, expected)
     if foreign(data.task) and data.table is None:  # it may have data of its own
         if study.design is None:
             yield Fault("SC012", f"{name} [design]", "missing", 'kind = "isoflop" or "grid"')

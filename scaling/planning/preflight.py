@@ -23,7 +23,7 @@ from scaling.laws import Law
 from scaling.laws.cost import SIX_ND, Cost
 from scaling.planning.choosing.prior import Prior, Truth
 from scaling.planning.plan import Plan
-from scaling.planning.sections import FitSection
+from scaling.planning.sections_fit import FitSection
 
 Array = NDArray[np.float64]
 STUDIES = 500

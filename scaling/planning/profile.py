@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from scaling.errors import ConfigError, Fault
-from scaling.planning.sections import EngineSection, Section
+from scaling.planning.sections import EngineSection
+from scaling.planning.sections_base import Section
 from scaling.planning.study import faults_of, read_toml
 
 

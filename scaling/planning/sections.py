@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Range = Annotated[list[Positive], Field(min_length=2, max_length=2)]
-Value = bool | int | float | str | list[int]
-
-
-class Section(BaseModel):
-    """A part of a study: frozen, strict, and without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+from scaling.planning.sections_base import Count, Positive, Range, Section, Value
+from scaling.planning.sections_fit import FitSection, PrintedSection
 
 
 class StudySection(Section):
@@ -35,6 +26,8 @@ class DataSection(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     unique: Positive | None = None
     table: str | None = None
+    public: str | None = None
+    melt: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
     map: dict[str, str] = Field(default_factory=dict)
     where: str | None = None
     convention: str | None = None
@@ -143,7 +136,9 @@ class TuningSection(Section):
     """Learning rates tried at a few small sizes, whose optima give the rate of all others."""
 
     sizes: Annotated[list[Positive], Field(min_length=2)]
-    factors: Annotated[list[Positive], Field(min_length=3)] = [0.25, 0.5, 1.0, 2.0, 4.0]
+    factors: Annotated[list[Positive], Field(min_length=3)] = Field(
+        default=[0.25, 0.5, 1.0, 2.0, 4.0]
+    )
     ratio: Positive = 20.0
     seeds: Count = 1
     check: Positive | None = None
@@ -236,38 +231,6 @@ class EngineSection(Section):
     memory_gib: Positive | None = None
 
 
-class FitSection(Section):
-    """One fit of the results."""
-
-    law: str | None = None
-    response: str | None = None
-    effective: Literal["multiplier", "transfer"] | None = None
-    reference: str | None = None
-    approach: list[Literal["surface", "isoflop", "envelope"]] = ["surface", "isoflop"]
-    objective: Literal["log-huber", "huber", "log-mse", "mse"] = "log-huber"
-    delta: Positive | Literal["auto"] = 1e-3
-    reduction: Literal["sum", "mean"] = "sum"
-    minimum: Literal["powers", "parabola", "cubic", "quartic", "spline"] = "powers"
-    group: str | None = None
-    where: str | None = None
-    holdout: str | None = None
-    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
-    interval: Share = 0.95
-    seed: int = 0
-    edge: Literal["refuse", "keep"] = "refuse"
-    cost: str | None = None
-    sensitivity: bool = True
-    backtest: bool | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _effective_alone(cls, given: Any) -> Any:
-        """Fit no law beside effective data unless one is asked for: a group may be too small."""
-        if isinstance(given, dict) and given.get("effective") and not given.get("law"):
-            return {"approach": [], **given}
-        return given
-
-
 class ReportSection(Section):
     """What the report is called."""
 
@@ -291,5 +254,6 @@ class Study(Section):
     machine: MachineSection = MachineSection()
     engine: EngineSection = EngineSection()
     fit: list[FitSection] = Field(default_factory=lambda: [FitSection()], min_length=1)
+    printed: list[PrintedSection] = Field(default_factory=list)
     report: ReportSection = ReportSection()
     smoke: dict[str, Any] = Field(default_factory=dict)

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from scaling.errors import ConfigError, Fault, clip, listed
 from scaling.planning.contradictions import contradictions
-from scaling.planning.sections import Center, DesignSection, FitSection, Study, TuningSection
+from scaling.planning.sections import Center, DesignSection, Study, TuningSection
+from scaling.planning.sections_fit import FitSection
 
 
 def read_study(path: str | Path) -> Study:

@@ -20,7 +20,8 @@ from scaling.planning.choosing.information import Runs
 from scaling.planning.choosing.prior import Noise, Prior, posterior
 from scaling.planning.inputs import read_inputs
 from scaling.planning.planner import Planner
-from scaling.planning.sections import FitSection, Study
+from scaling.planning.sections import Study
+from scaling.planning.sections_fit import FitSection
 from scaling.planning.sizes import cost_through
 from scaling.planning.study import kept_study
 from scaling.runs.manifest import Manifest

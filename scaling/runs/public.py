@@ -22,8 +22,8 @@ from scaling.errors import ConfigError, Fault, OutputError, TableError, clip, li
 from scaling.runs.files import write_atomic
 from scaling.runs.public_sets import PICKLE, SETS, DataSet, Original, Table
 
-__all__ = ["PICKLE", "DataSet", "cache_folder", "fetch_set", "find_table", "get_set", "list_sets",
-           "state"]  # fmt: skip
+__all__ = ["PICKLE", "DataSet", "at_hand", "cache_folder", "fetch_set", "find_table", "get_set",
+           "list_sets", "state"]  # fmt: skip
 
 ORIGIN = "https://raw.githubusercontent.com"
 TIMEOUT, ATTEMPTS, PAUSE = 30.0, 2, 1.0  # seconds, downloads of a file, seconds between them
@@ -66,6 +66,27 @@ def find_table(found: DataSet, table: Table, cache: Path | None = None) -> Path 
     if (own := _own_copy(found, table)) is not None:
         places.insert(0, own)
     return next((path for path in places if _digest(path) == table.sha256), None)
+
+
+def at_hand(name: str, file: str) -> Path:
+    """Return where a table of a data set lies; nothing is downloaded.
+
+    Raises
+    ------
+    ConfigError
+        SC004: no such data set or table. SC005: it is not at hand.
+    """
+    found = get_set(name)
+    table = next((table for table in found.files if table.name == file), None)
+    if table is None:
+        known = listed([table.name for table in found.files])
+        raise ConfigError(Fault("SC004", name, f'no table called "{clip(file)}"', known))
+    path = find_table(found, table)
+    if path is None:
+        expected = f"{name}/{file} of sha256 {table.sha256[:12]}… in the cache or SCALING_DATA_DIR"
+        mend = f"scaling data fetch {name}" if found.offered else "set SCALING_DATA_DIR"
+        raise ConfigError(Fault("SC005", f"{name}/{file}", "is not at hand", expected, mend))
+    return path
 
 
 def state(found: DataSet, cache: Path | None = None) -> str:

@@ -39,8 +39,8 @@ def _told(context: Context) -> list[str]:
         o = fit.objective
         delta = "" if o.delta is None else f" (delta {o.delta:g})"
         text = (
-            f"The law {fit.law.name} was fitted by the {o.reduction} of {o.name}{delta}, by variable "
-            "projection over a grid of exponents, followed by damped Newton refinement of several "
+            f"The law {fit.law.name} was fitted by the {o.reduction} of {o.name}{delta}, by "
+            "variable projection over a grid of exponents, followed by damped Newton refinement of several "
             "starts with analytic derivatives (Golub and Pereyra 1973)."
         )
         if fit.interval is not None:
@@ -54,8 +54,8 @@ def _told(context: Context) -> list[str]:
     if methods:
         out.append(
             f"IsoFLOP minima are those of a curve at each budget ({'; '.join(methods)}); those "
-            "that are not bracketed by the sizes are refused unless it says otherwise. The intervals "
-            "repeat the procedure on replicates of every budget."
+            "that are not bracketed by the sizes are refused unless it says otherwise. The "
+            "intervals repeat the procedure on replicates of every budget."
         )
     if any(a.approach == "envelope" for a in fits.allocations):
         out.append(
