@@ -81,7 +81,7 @@ def study(
         if checked.data.table is None
         else next_of(table, made[0][0], fits, checked.study.target_flops)
     )
-    more = {"next": following, "commit": commit(seconds=2.0), "study": _file(file)}
+    more: dict[str, Any] = {"next": following, "commit": commit(seconds=2.0), "study": _file(file)}
     if checked.data.table is None:
         more |= _history(out, checked)
         fits = replace(fits, curves=curves_in(out) or fits.curves)

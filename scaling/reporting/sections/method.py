@@ -40,8 +40,8 @@ def _told(context: Context) -> list[str]:
         delta = "" if o.delta is None else f" (delta {o.delta:g})"
         text = (
             f"The law {fit.law.name} was fitted by the {o.reduction} of {o.name}{delta}, by "
-            "variable projection over a grid of exponents, followed by damped Newton refinement of several "
-            "starts with analytic derivatives (Golub and Pereyra 1973)."
+            "variable projection over a grid of exponents, followed by damped Newton refinement "
+            "of several starts with analytic derivatives (Golub and Pereyra 1973)."
         )
         if fit.interval is not None:
             text += (
