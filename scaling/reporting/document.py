@@ -20,7 +20,6 @@ from scaling.errors import Severity
 Level = Literal["supported", "weak", "not identified"]
 State = Literal["pass", "warn", "fail", "given", "missing"]
 Align = Literal["left", "right"]
-FontType = Literal["none", "path"]
 
 SPACES = "\n\u00a0\u2009\u202f"
 
@@ -139,7 +138,7 @@ class Figure:
     tips : tuple of Tip
         Tip of each interactive marker, in the order of drawing.
     draw : callable
-        ``(fonttype, key, title, alt) -> str``: SVG with text as ``"none"`` (text) or ``"path"``.
+        ``(key, title, alt) -> str``: the SVG.
     """
 
     key: str
@@ -149,17 +148,12 @@ class Figure:
     good: str
     data: Mapping[str, Sequence[Any]] = field(repr=False)
     tips: tuple[Tip, ...] = field(repr=False)
-    draw: Callable[[FontType, str, str, str], str] = field(repr=False, compare=False)
+    draw: Callable[[str, str, str], str] = field(repr=False, compare=False)
 
     @cached_property
-    def svg_html(self) -> str:
-        """SVG whose text is text, with unique ids, a title and a description."""
-        return self.draw("none", self.key, self.title, self.alt)
-
-    @cached_property
-    def svg_print(self) -> str:
-        """SVG whose text is drawn as paths, for renderers without the fonts."""
-        return self.draw("path", self.key, self.title, self.alt)
+    def svg(self) -> str:
+        """SVG whose text is text, with unique ids, a title and a description; drawn once."""
+        return self.draw(self.key, self.title, self.alt)
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,8 @@ def test_the_figure_shows_what_was_found(case):
     assert len({len(v) for v in columns.values()}) == 1
     section = next(s for s in report.document.sections if s.heading == "Effective data")
     (figure,) = [b for b in section.blocks if isinstance(b, Figure)]
-    assert figure.svg_html.count("data-i=") == item.n
-    assert NAME not in figure.svg_html
+    assert figure.svg.count("data-i=") == item.n
+    assert NAME not in figure.svg
 
 
 def test_many_sizes_show_some_and_say_so():

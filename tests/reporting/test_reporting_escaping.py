@@ -229,7 +229,7 @@ def test_an_odd_unit_does_not_break_a_figure(hostile):
     table = {**hostile.fits.table, "columns": {**hostile.fits.table["columns"], "loss": unit}}
     document = build(replace(hostile.fits, table=table))
     figure = next(f for f in document.figures if f.key.startswith("frontier"))
-    root = ElementTree.fromstring(figure.svg_html)
+    root = ElementTree.fromstring(figure.svg)
     assert any("</text><script>" in (e.text or "") for e in root.iter())
 
 

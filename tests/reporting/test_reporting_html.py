@@ -192,7 +192,7 @@ def test_the_data_of_every_figure_can_be_taken(page, rendered):
 
 def markers(figure, group):
     """Return tooltip number and place of each marker of a group."""
-    root = ElementTree.fromstring(figure.svg_html)
+    root = ElementTree.fromstring(figure.svg)
     (parent,) = [e for e in root.iter(f"{SVG}g") if e.get("id") == f"{figure.key}-{group}"]
     uses = list(parent.iter(f"{SVG}use"))
     return [(int(u.get("data-i")), float(u.get("x")), float(u.get("y"))) for u in uses]
@@ -212,7 +212,7 @@ def along(values, places):
 
 def test_tooltips_belong_to_their_markers(whole):
     for figure in whole.document.figures:
-        numbered = [int(i) for i in re.findall(r'data-i="(\d+)"', figure.svg_html)]
+        numbered = [int(i) for i in re.findall(r'data-i="(\d+)"', figure.svg)]
         assert set(numbered) == set(range(len(figure.tips)))
     points = json.loads(whole.html.split('id="points">')[1].split("</script>")[0])
     assert {

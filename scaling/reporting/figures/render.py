@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FontType = Literal["none", "path"]
 Width = Literal["page", "column"]
 DPI = 300
 # Without dates and versions, which would make other bytes of the same figure.
@@ -53,20 +52,16 @@ def _flat(axes: Any) -> Sequence[Axes]:
     return list(np.asarray(axes, dtype=object).ravel())
 
 
-def to_svg(
-    fonttype: FontType, key: str, title: str, alt: str, *, kind: Kind, data: Drawn, theme: str
-) -> str:
+def to_svg(key: str, title: str, alt: str, *, kind: Kind, data: Drawn, theme: str) -> str:
     """Return an SVG that can stand inline; the same bytes every time."""
-    with style(fonttype, theme):
+    with style("none", theme):
         figure, marks = drawn(kind, data)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return svg.finish(out.getvalue(), key, title, alt, marks if fonttype == "none" else {})
+    return svg.finish(out.getvalue(), key, title, alt, marks)
 
 
-def renderer(
-    kind: Kind, data: Drawn, theme: str = "paper"
-) -> Callable[[FontType, str, str, str], str]:
+def renderer(kind: Kind, data: Drawn, theme: str = "paper") -> Callable[[str, str, str], str]:
     """Return `to_svg` bound to `data`, as `scaling.reporting.document.Figure` wants it."""
     return partial(to_svg, kind=kind, data=data, theme=theme)
 

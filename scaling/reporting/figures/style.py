@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -108,6 +109,13 @@ def style(fonttype: Literal["none", "path"] = "none", theme: str = "paper") -> I
         yield
     finally:
         context.__exit__(None, None, None)
+
+
+def font_folder() -> str:
+    """Return the folder of the fonts that figures are set in; they come with matplotlib."""
+    import matplotlib
+
+    return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
 
 
 def colours() -> ListedColormap:

@@ -81,10 +81,19 @@ def source(document: Document) -> tuple[str, dict[str, str]]:
             f"inset: 8pt, width: 100%)[\n{body}\n]"
         )
     files: dict[str, str] = {}
+    appendix: list[Table] = []
     for section in document.sections:
         out.append(f"#heading(level: {section.level + 1}, {_text(section.heading)})")
         for block in section.blocks:
-            out.append(_block(block, files))
+            if isinstance(block, Table) and block.long and len(block.rows) > ROWS_TOGETHER:
+                appendix.append(block)
+                told = f"{block.caption}: {len(block.rows)} rows, in the appendix."
+                out.append(f"#par({_text(told)})")
+            else:
+                out.append(_block(block, files))
+    if appendix:
+        out.append('#pagebreak(weak: true)\n#heading(level: 2, "Appendix")')
+        out += [_table(table) for table in appendix]
     out.append(f"#text(fill: luma(90), size: 8pt, {_text(document.footer)})")
     return "\n\n".join(out) + "\n", files
 
@@ -101,6 +110,8 @@ def render(document: Document) -> bytes:
         import typst
     except ModuleNotFoundError:
         raise MissingExtraError.of("typst", "pdf", "render PDF") from None
+    from scaling.reporting.figures.style import font_folder
+
     text, files = source(document)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -111,6 +122,7 @@ def render(document: Document) -> bytes:
             str(root / "report.typ"),
             root=folder,
             ignore_system_fonts=True,
+            font_paths=[font_folder()],  # texts of figures stay text
             pdf_standards="ua-1",
         )
     return made
@@ -155,7 +167,7 @@ def _block(block: Block, files: dict[str, str]) -> str:
             return f"#par({_text(block.caption)})\n#text(size: 8pt)[{listing}]"
         case Figure():
             name = f"{block.key}.svg"
-            files[name] = block.svg_print
+            files[name] = block.svg
             image = f"image({_text(name)}, width: 100%, alt: {_text(block.alt)})"
             caption = f"{block.caption} Good looks like this: {block.good}"
             caption = f"caption: text(size: 8pt, {_text(caption)})"
