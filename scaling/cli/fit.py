@@ -139,6 +139,7 @@ def fit(
 
     if out is not None:
         refuse_existing(out, force)
+        refuse_existing(out.with_suffix(".npz"), force)  # where very many rows go
     options = Options(
         objective,
         delta if delta == "auto" else number("--delta", delta),

@@ -42,6 +42,9 @@ from scaling.runs.table import RunsTable, clusters
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 ROUNDING = 1e-9
+KNOWN = ("run", "group", "N", "D", "C", "loss", "budget", "seed", "status")
+IF_SAID = ("N_embedding", "N_head", "N_body", "C_6nd", "D_unique", "epochs", "lr", "batch",
+           "steps", "warmup", "schedule", "trunk")  # fmt: skip
 
 
 def fit_group(table: RunsTable, law: Law, options: Options, group: str | None, member: Rows) -> Fit:
@@ -275,10 +278,10 @@ def _rows(
     frame = table.frame.loc[member]
     why = {item.row: item.why for item in table.dropped}
     out: dict[str, list[Any]] = {"row": [int(r) for r in table.rows[member]]}
-    known = ("run", "group", "N", "D", "C", "loss", "D_unique", "budget", "seed", "status")
-    for name in dict.fromkeys((*known, *law.variables, response)):
+    said = [name for name in IF_SAID if name in frame and frame[name].notna().any()]
+    for name in dict.fromkeys((*KNOWN, *law.variables, response, *said)):
         if name in frame:
-            out[name] = [None if pd.isna(v) else v for v in frame[name].tolist()]
+            out[name] = [_cell(value) for value in frame[name].tolist()]
     out["used"] = [bool(v) for v in (table.used & ~held)[member]]
     out["held_out"] = [bool(v) for v in held[member]]
     out["why"] = [why.get(row) for row in out["row"]]
@@ -299,6 +302,15 @@ def _with_holdout(fit: Fit, table: RunsTable, held: Rows, train: Rows, options: 
     check = holdout_check(table.frame, held, train, score, float(np.sqrt((own**2).mean())))
     told = judge.told([check], fit.messages)
     return replace(fit, holdout=score, checks=(*fit.checks, check), messages=(*fit.messages, *told))
+
+
+def _cell(value: Any) -> Any:
+    """A value as JSON can say it; None for what is missing."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (str, bool, int, float)):
+        return None if value != value else value
+    return None if value is None or value is pd.NA or value is pd.NaT else str(value)
 
 
 def _score_holdout(

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from scaling.errors import Message
 from scaling.fitting.effective_result import Effective
 from scaling.laws import Law
-from scaling.runs.files import write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -432,8 +431,10 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
         return json.dumps(plain(self.as_dict(full=full)), indent=1, allow_nan=False) + "\n"
 
     def save(self, path: str | Path) -> None:
-        """Write ``fit.json`` in one step."""
-        write_atomic(Path(path), self.to_json())
+        """Write ``fit.json`` in one step; see `scaling.fitting.packed` for very large ones."""
+        from scaling.fitting import packed
+
+        packed.save(Path(path), plain(self.as_dict()))
 
 
 def objective_label(fit: Fit) -> str:

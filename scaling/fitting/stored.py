@@ -12,6 +12,7 @@ import numpy as np
 
 from scaling.errors import ConfigError, Fault, Message, clip
 from scaling.fitting.effective_result import Effective
+from scaling.fitting.packed import restore
 from scaling.fitting.result import (
     SCHEMA,
     Allocation,
@@ -33,7 +34,8 @@ def load(path: str | Path) -> Fits:
     Raises
     ------
     ConfigError
-        SC005 or SC101 if the file is missing or not a fit.
+        SC005 or SC101 if the file is missing or not a fit, or not with the columns it was
+        written with.
     """
     path = Path(path)
     try:
@@ -46,6 +48,7 @@ def load(path: str | Path) -> Fits:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise ConfigError(Fault("SC101", str(path), f"schema {found!r}", SCHEMA))
     try:
+        restore(path, data)
         return from_dict(data)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         reason = clip(f"{type(error).__name__} {error}")

@@ -94,6 +94,8 @@ COLUMNS: dict[str, Column] = {
     )
 }
 
+# of our own tables; elsewhere they count other things, so they play no role
+OF_A_RUN = ("warmup", "schedule")
 OF_TRAINING = ", of training"  # after the unit of losses that are not held out
 STATUSES = ("done", "diverged", "failed", "too-big")
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from scaling.errors import ConfigError, Fault, Message, TableError, clip, wrapped
 from scaling.runs.check import check_values
-from scaling.runs.columns import COLUMNS
+from scaling.runs.columns import COLUMNS, OF_A_RUN
 from scaling.runs.curves import points_of
 from scaling.runs.detect import ASKED, resolve_columns
 from scaling.runs.findings.view import REMARK
@@ -304,7 +304,7 @@ def describe(table: RunsTable) -> list[str]:
     rest = [
         clip(str(name), 24)
         for name in table.frame
-        if name not in (*COLUMNS, REMARK) and name not in taken
+        if name not in (*COLUMNS, *OF_A_RUN, REMARK) and name not in taken
     ]
     if rest:
         more = f" and {len(rest) - 6} more" if len(rest) > 6 else ""

@@ -43,6 +43,8 @@ RESULT_COLUMNS = (
     "loss_se",
     "train_loss",
     "C_spent",
+    "warmup",
+    "schedule",
 )
 PRETRAIN = "pretrain"  # folder of the stage that other points of a sweep start from
 MEASURED = ("status", "loss", "loss_se", "train_loss", "C_spent")
@@ -304,6 +306,11 @@ def result_row(point: Point, record: Mapping[str, Any]) -> list[Any]:
 def _cell(name: str, point: Point, record: Mapping[str, Any]) -> Any:
     if name == "run":
         return point["id"]
+    optimizer = point.get("optimizer") or {}
+    if name == "warmup":
+        return _spelt(optimizer.get("warmup_steps"))
+    if name == "schedule":  # a linear decay is what a plan leaves out
+        return optimizer.get("shape", "linear") if "decay_steps" in optimizer else ""
     return _spelt(record.get(name) if name in MEASURED else point[name])
 
 

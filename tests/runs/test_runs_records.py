@@ -7,7 +7,7 @@ import time
 import pytest
 
 from scaling.errors import ConfigError
-from scaling.runs.read import read_table
+from scaling.runs.read import describe, read_table
 from scaling.runs.records import (
     RESULT_COLUMNS,
     PointFiles,
@@ -105,6 +105,23 @@ def test_results_hold_every_record_and_read_back(tmp_path, points):
     assert table.convention.startswith("N = body + head")
     lines = (tmp_path / "records.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines] == [r["run"] for r in rows]
+
+
+def test_results_say_how_the_learning_rate_went(tmp_path):
+    optimizers = [{"warmup_steps": 5, "decay_steps": 400}, {"warmup_steps": 0, "decay_steps": 0,
+                  "shape": "cosine"}, {}]  # fmt: skip
+    points = [point(k, optimizer=o) for k, o in enumerate(optimizers)]
+    for k in range(3):
+        commit_record(tmp_path, record(k))
+    write_results(tmp_path, points)
+    with (tmp_path / "results.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [(r["warmup"], r["schedule"]) for r in rows] == [
+        ("5", "linear"), ("0", "cosine"), ("", ""),
+    ]  # fmt: skip
+    table = read_table(tmp_path / "results.csv")
+    assert table.frame["schedule"].tolist()[:2] == ["linear", "cosine"]
+    assert not [line for line in describe(table) if "no role" in line]
 
 
 def test_results_are_regenerated_never_appended_to(tmp_path, points):

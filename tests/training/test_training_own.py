@@ -167,7 +167,7 @@ def test_a_computed_task(own, cpu):
         exact = 1.0 + 10.0 / point["N"] ** 0.5 + 20.0 / point["D"] ** 0.5
         assert (record["status"], record["loss"], record["loss_se"]) == ("done", exact, None)
     lines = (own / "out" / "results.csv").read_text().splitlines()
-    assert lines[0].endswith(",C_spent,loss_unit,doubled")
+    assert lines[0].endswith(",C_spent,warmup,schedule,loss_unit,doubled")
     assert all(float(line.split(",")[-1]) % 2 == 0 for line in lines[1:])
 
 
