@@ -21,6 +21,7 @@ from scaling.reporting.sections.figures import figures_sections
 from scaling.reporting.sections.limits import limits_sections
 from scaling.reporting.sections.method import method_sections
 from scaling.reporting.sections.parameters import parameters_sections
+from scaling.reporting.sections.printed import printed_sections
 from scaling.reporting.sections.reproducibility import reproducibility_sections
 from scaling.reporting.sections.sensitivity import sensitivity_sections
 from scaling.reporting.sections.tuning import tuning_sections
@@ -33,6 +34,7 @@ SECTIONS: Mapping[str, Callable[[Context], list[Section]]] = {
     "figures": figures_sections,
     "effective": effective_sections,
     "parameters": parameters_sections,
+    "printed": printed_sections,
     "sensitivity": sensitivity_sections,
     "tuning": tuning_sections,
     "cost": cost_sections,

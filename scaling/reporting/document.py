@@ -168,10 +168,11 @@ class Formula:
 
 @dataclass(frozen=True)
 class Listing:
-    """Text that is copied rather than read, such as a command."""
+    """Text that is copied rather than read, such as a command; `long` if it is folded away."""
 
     text: str
     caption: str = ""
+    long: bool = False
 
 
 @dataclass(frozen=True)

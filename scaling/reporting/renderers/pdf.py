@@ -81,7 +81,7 @@ def source(document: Document) -> tuple[str, dict[str, str]]:
             f"inset: 8pt, width: 100%)[\n{body}\n]"
         )
     files: dict[str, str] = {}
-    appendix: list[Table] = []
+    appendix: list[Table | Listing] = []
     for section in document.sections:
         out.append(f"#heading(level: {section.level + 1}, {_text(section.heading)})")
         for block in section.blocks:
@@ -89,11 +89,14 @@ def source(document: Document) -> tuple[str, dict[str, str]]:
                 appendix.append(block)
                 told = f"{block.caption}: {len(block.rows)} rows, in the appendix."
                 out.append(f"#par({_text(told)})")
+            elif isinstance(block, Listing) and block.long:
+                appendix.append(block)
+                out.append(f"#par({_text(f'{block.caption}: in the appendix.')})")
             else:
                 out.append(_block(block, files))
     if appendix:
         out.append('#pagebreak(weak: true)\n#heading(level: 2, "Appendix")')
-        out += [_table(table) for table in appendix]
+        out += [_table(b) if isinstance(b, Table) else _columns(b) for b in appendix]
     out.append(f"#text(fill: luma(90), size: 8pt, {_text(document.footer)})")
     return "\n\n".join(out) + "\n", files
 
@@ -176,6 +179,13 @@ def _block(block: Block, files: dict[str, str]) -> str:
             return _checklist(block)
         case Table():
             return _table(block)
+
+
+def _columns(listing: Listing) -> str:
+    """Set a long listing small, in two columns."""
+    caption = f"#block(sticky: true, strong(text(size: 8.5pt, {_text(listing.caption)})))"
+    text = f"raw(block: true, {_text(listing.text)})"
+    return f"{caption}\n#text(size: 6pt, columns(2, gutter: 8pt, {text}))"
 
 
 def _checklist(block: Checklist) -> str:

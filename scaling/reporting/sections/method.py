@@ -26,7 +26,7 @@ def method_sections(context: Context) -> list[Section]:
             tuple((work.text,) for work in references.works(keys)),
             ("left",),
         )
-        entries = Listing(references.bibtex(keys).strip(), "BibTeX")
+        entries = Listing(references.bibtex(keys).strip(), "BibTeX", long=True)
         out.append(Section("Works cited", (cited, entries), level=2))
     return out
 
