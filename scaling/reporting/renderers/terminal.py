@@ -21,6 +21,7 @@ from scaling.reporting.document import (
 
 WIDTH = 80
 LONG_ROWS = 20
+PAIR = 2
 MARKS = {"pass": " ", "given": " ", "warn": "!", "fail": "!", "missing": "?"}
 
 
@@ -87,6 +88,9 @@ def _terminal_table(table: Table) -> list[str]:
     if sum(widths) + 2 * len(widths) > WIDTH:  # too wide: a record a row
         lines = _wrap(table.caption)
         for row in shown:
+            if len(row) == PAIR:  # a name and its value
+                lines += _wrap(f"  {row[0]}: {row[1]}", "    ")
+                continue
             pairs = [
                 f"{name} {cell}" for name, cell in zip(table.columns, row, strict=True) if cell
             ]

@@ -9,7 +9,6 @@ from scaling.reporting import numbers
 from scaling.reporting.context import Context, without_paths
 from scaling.reporting.document import Block, Listing, Section, Table
 
-
 SETTINGS = ("seed", "bootstrap", "interval", "minimum")
 FRAME = "scaling fit, predict and report read fit.json alone; this page was rendered from it."
 
@@ -28,7 +27,8 @@ def reproducibility_sections(context: Context) -> list[Section]:
         state = {True: ", with changes", False: "", None: ", changes unknown"}[commit["dirty"]]
         rows.append(("commit", f"{commit['commit']}{state}"))
     rows += [(f"version of {name}", str(v)) for name, v in p.get("versions", {}).items()]
-    rows += [(f"{name}, of the training", _told(v)) for name, v in (p.get("software") or {}).items()]
+    software = (p.get("software") or {}).items()
+    rows += [(f"{name}, of the training", _told(v)) for name, v in software]
     if platform := p.get("platform"):
         rows.append(("platform", ", ".join(f"{k} {v}" for k, v in platform.items())))
     rows += [(name, str(p[name])) for name in SETTINGS if name in p]
