@@ -382,9 +382,22 @@ def _interval(fit: Fit) -> str | None:
 def _validation(fit: Fit) -> str | None:
     held = fit.holdout
     if held is None:
-        return None
+        return _rolled(fit)
     far = "" if held.factor is None else f", up to {held.factor:.3g} times the fitted compute"
     return f"{held.n} runs held out ({held.where}): error {held.rmse_log:.2%} in loss{far}"
+
+
+def _rolled(fit: Fit) -> str | None:
+    """What rolling origins found, where nothing was held out by name."""
+    origins = (fit.backtest.get("backtest") or {}).get("origins", [])
+    scored = [origin for origin in origins if origin["rmse_log"] is not None]
+    if not scored:
+        return None
+    far = max(scored, key=lambda origin: float(origin["factor"]))
+    return (
+        f"fitted to smaller runs from {len(scored)} origins: error {far['rmse_log']:.2%} in loss "
+        f"up to {far['factor']:.3g} times the fitted compute"
+    )
 
 
 def _sensitivity(fit: Fit) -> str | None:

@@ -79,18 +79,16 @@ _PORIAN_COUNTS = {
 _PORIAN_SPAN = (1.25e16, 2.56e19)  # 12 budgets, each twice the one before
 
 
-def _porian(
-    what: str, count: str, a: float, interval: tuple[float, float], note: str = ""
-) -> Reference:
+def _porian(what: str, count: str, a: float, interval: tuple[float, float]) -> Reference:
     """Make a row of Porian et al. 2024 on RefinedWeb, from their released fits."""
     return Reference(
-        f"Porian et al. 2024, {what}, RefinedWeb",
+        f"Porian et al. 2024, {what}",
         "isoflop",
         {"a": a},
         _PORIAN_COUNTS[count],
         {"a": interval},
         "95%, noise injection",
-        note,
+        "On RefinedWeb, from the released fits.",
         span=_PORIAN_SPAN,
     )
 

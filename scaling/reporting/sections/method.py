@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from scaling.fitting.citations import citations
 from scaling.laws import references
 from scaling.laws.literature import LITERATURE
 from scaling.reporting.context import Context
@@ -74,21 +75,11 @@ def _told(context: Context) -> list[str]:
 def _keys(context: Context) -> tuple[str, ...]:
     """Keys of the works that the laws, the methods and the published values cite."""
     fits = context.fits
-    keys = [key for fit in fits.fits for key in references.of_law(fit.law)]
-    names: list[str] = []
-    for fit in fits.fits:
-        names += [fit.objective.name, "solver", "profile" if fit.profiles else ""]
-        names += ["inference"] if set(fit.law.variables) == {"N", "D"} else []
-        if fit.interval is not None:
-            kind = fit.interval.kind
-            names += [n for n in ("pairs", "cluster", "wild", "delta") if n in kind]
-    names += [a.approach for a in fits.allocations]
-    names += ["backtest"] if fits.laws else []
-    names += ["effective data"] if fits.effective else []
-    names += ["checklist", "toolkit"]
+    keys = list(citations(fits)) if fits.fits or fits.allocations else []
+    keys += references.of_methods(["backtest"]) if fits.laws else ()
     if any(fit.law.frontier is not None for fit in fits.fits):
         keys += [key for item in LITERATURE for key in references.of_reference(item)]
-    return tuple(dict.fromkeys([*keys, *references.of_methods(names)])) if fits.fits else ()
+    return tuple(dict.fromkeys(keys))
 
 
 def _settings(study: Mapping[str, Any]) -> str:
