@@ -372,6 +372,8 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     agreement: tuple[Mapping[str, Any], ...] = ()
     effective: tuple[Effective, ...] = ()
+    laws: tuple[Mapping[str, Any], ...] = ()
+    curves: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, key: tuple[str | None, str]) -> Fit:
         for fit in self.fits:

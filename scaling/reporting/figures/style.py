@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scaling.reporting.numbers import SUPERSCRIPT
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.colors import ListedColormap
 
 STYLE: Mapping[str, Any] = {
@@ -45,6 +49,8 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)), (
 VIRIDIS_END = 0.6
 COLOURS = 24
 PAGE, COLUMN = 6.9, 3.4
+NARROW = 5.0  # figures below this width have little room for a legend [inch]
+WIDE, WIDE_MINOR = 2.0, 4.5  # decades: ticks between powers of ten below, marks alone up to
 SIGNS = "–−…∝×·⁻⁰¹²³⁴⁵⁶⁷⁸⁹≥≤"
 
 
@@ -95,6 +101,49 @@ def plain_log_ticks(ax: Axes, low: float, high: float) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
+def power(value: float, _: Any = None) -> str:
+    """Return the label of a tick on a log axis: ``0.01``, ``200``, ``10¹⁸``, ``2×10⁷``."""
+    if not (math.isfinite(value) and value > 0):
+        return ""
+    if 1e-3 <= value < 9.99e3:
+        return f"{value:.3g}"
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    ten = f"10{str(int(exponent)).translate(SUPERSCRIPT)}"
+    return ten if mantissa == "1" else f"{mantissa}×{ten}"
+
+
+def plain_powers(axes: Iterable[Axes]) -> None:
+    """Label log axes in plain text, with few ticks.
+
+    The labels that matplotlib makes by default are set in its mathematics mode, which takes about
+    half of the time of a figure.
+    """
+    for ax in axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            _plain(axis)
+
+
+def _plain(axis: Axis) -> None:
+    from matplotlib.ticker import (
+        FuncFormatter,
+        LogFormatter,
+        LogLocator,
+        NullFormatter,
+        NullLocator,
+    )
+
+    if not isinstance(axis.get_major_formatter(), LogFormatter):
+        return
+    low, high = sorted(axis.get_view_interval())
+    decades = math.log10(high / low) if low > 0 else 0.0
+    if isinstance(axis.get_major_locator(), LogLocator) and decades < WIDE:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades > 1.0 else "all"))
+    if decades > WIDE_MINOR or decades < WIDE:
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(power))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def beyond(ax: Axes, limit: float, end: float, *, said: bool = True) -> None:
     """Shade what lies beyond the runs, from `limit` to `end`, and say that it is extrapolation."""
     if not end > limit:
@@ -108,6 +157,11 @@ def beyond(ax: Axes, limit: float, end: float, *, said: bool = True) -> None:
 
 
 def above(ax: Axes, columns: int = 4, **more: Any) -> None:
-    """Put the legend above the axes, where it covers nothing."""
+    """Put the legend above the axes, where it covers nothing.
+
+    At column width it has two columns at most: a wider one would squeeze the axes.
+    """
+    if ax.figure.get_figwidth() < NARROW:
+        columns = min(columns, 2)
     if ax.get_legend_handles_labels()[0] or more.get("handles"):
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, **more)
