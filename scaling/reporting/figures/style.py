@@ -50,7 +50,9 @@ VIRIDIS_END = 0.6
 COLOURS = 24
 PAGE, COLUMN = 6.9, 3.4
 NARROW = 5.0  # figures below this width have little room for a legend [inch]
-WIDE, WIDE_MINOR = 2.0, 4.5  # decades: ticks between powers of ten below, marks alone up to
+# Decades of an axis: below the first even ticks, below the next 1-2-5, then powers of ten, with
+# marks between them up to the last.
+NARROW_DECADES, WIDE, WIDE_MINOR = 0.7, 2.0, 4.5
 SIGNS = "–−…∝×·⁻⁰¹²³⁴⁵⁶⁷⁸⁹≥≤"
 
 
@@ -103,11 +105,12 @@ def plain_log_ticks(ax: Axes, low: float, high: float) -> None:
 
 def power(value: float, _: Any = None) -> str:
     """Return the label of a tick on a log axis: ``0.01``, ``200``, ``10¹⁸``, ``2×10⁷``."""
-    if not (math.isfinite(value) and value > 0):
+    if not math.isfinite(value) or value < 0:
         return ""
-    if 1e-3 <= value < 9.99e3:
-        return f"{value:.3g}"
-    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    if value == 0 or 1e-3 <= value < 999.5:
+        return f"{float(f'{value:.3g}'):g}"
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
     ten = f"10{str(int(exponent)).translate(SUPERSCRIPT)}"
     return ten if mantissa == "1" else f"{mantissa}×{ten}"
 
@@ -128,6 +131,7 @@ def _plain(axis: Axis) -> None:
         FuncFormatter,
         LogFormatter,
         LogLocator,
+        MaxNLocator,
         NullFormatter,
         NullLocator,
     )
@@ -137,7 +141,8 @@ def _plain(axis: Axis) -> None:
     low, high = sorted(axis.get_view_interval())
     decades = math.log10(high / low) if low > 0 else 0.0
     if isinstance(axis.get_major_locator(), LogLocator) and decades < WIDE:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades > 1.0 else "all"))
+        narrow = decades < NARROW_DECADES
+        axis.set_major_locator(MaxNLocator(4) if narrow else LogLocator(subs=(1.0, 2.0, 5.0)))
     if decades > WIDE_MINOR or decades < WIDE:
         axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(power))
