@@ -155,7 +155,9 @@ def _rows(context: Context, group: str | None) -> dict[str, dict[str, Any]]:
         places = fit.rows.get("row", [])
         for i, run in enumerate(fit.rows.get("run") or []):
             if run is not None and i < len(places):
-                known = {k: (fit.rows.get(k) or [None] * len(places))[i] for k in ("N", "D", "loss")}
+                known = {
+                    k: (fit.rows.get(k) or [None] * len(places))[i] for k in ("N", "D", "loss")
+                }
                 out.setdefault(str(run), known | {"anchor": anchor_of(group, places[i])})
     return out
 
@@ -163,7 +165,9 @@ def _rows(context: Context, group: str | None) -> dict[str, dict[str, Any]]:
 def _read(columns: Mapping[str, Sequence[Any]], runs: set[str] | None) -> list[Curve]:
     """Return the curves of some runs, or of all, in order of appearance; points that are known."""
     parts: dict[tuple[str, bool], list[int]] = {}
-    for i, (run, what) in enumerate(zip(columns.get("run", ()), columns.get("what", ()), strict=True)):
+    for i, (run, what) in enumerate(
+        zip(columns.get("run", ()), columns.get("what", ()), strict=True)
+    ):
         if runs is None or str(run) in runs:
             parts.setdefault((str(run), str(what).startswith("val")), []).append(i)
     data, loss, size = (
@@ -227,7 +231,7 @@ def _joined(found: Sequence[Curve]) -> list[Curve]:
             out.append(c)
             continue
         stem = max(fits, key=lambda o: float(o.D[-1]))
-        before = np.flatnonzero(stem.D <= c.D[0])[-1]
+        before = np.flatnonzero(c.D[0] >= stem.D)[-1]
         data = np.concatenate([stem.D[before : before + 1], c.D])
         loss = np.concatenate([stem.loss[before : before + 1], c.loss])
         out.append(replace(c, D=data, loss=loss, joined=True))
@@ -368,8 +372,11 @@ def _legend(data: CurvesData, ax: Axes) -> None:
     if False in kinds:
         handles.append(Line2D([], [], color="0.25", linewidth=0.6, label="training"))
     if len(data.marked):
-        dot = {"marker": "o", "linestyle": "none", "markersize": 3.5}
-        handles.append(Line2D([], [], color="0.25", label="final", **dot))
+        handles.append(
+            Line2D(
+                [], [], color="0.25", marker="o", linestyle="none", markersize=3.5, label="final"
+            )
+        )
     if any(c.diverged for c in data.curves):
         handles.append(
             Line2D([], [], color=RED, marker="X", linestyle=DASH, linewidth=0.8, label="diverged")

@@ -152,7 +152,7 @@ def _percent(values: Sequence[float | None]) -> Array:
 
 def draw_laws(data: LawsData, axes: Sequence[Axes]) -> Marks:
     """Draw a dot a law, with each origin, and the criteria beside them."""
-    places = np.arange(len(data.names))
+    places = np.arange(len(data.names), dtype=np.float64)
     _draw_errors(data, places, axes[0])
     if data.criteria:
         _draw_criteria(data, places, axes[1])

@@ -96,7 +96,8 @@ class OvertrainingData(Drawn):
             f"(the best at C = {numbers.quantity(self.at)} FLOP; {self.cost}); markers: the least. "
             f"D/N of the runs reaches from {low} to {high} (shaded). Dashed: outside the runs"
         )
-        inside = any(c.inside.any() for c in (*self.excess, *self.served))
+        flags = [*(e.inside for e in self.excess), *(s.inside for s in self.served)]
+        inside = any(f.any() for f in flags)
         return f"{text}, by the law alone." if inside else f"{text}, as all curves are here."
 
     @property
@@ -105,7 +106,9 @@ class OvertrainingData(Drawn):
         parts = []
         for item in self.excess:
             best = int(np.argmin(item.percent))
-            far = float(np.interp(np.log(10.0), np.log(item.ratio / item.ratio[best]), item.percent))
+            far = float(
+                np.interp(np.log(10.0), np.log(item.ratio / item.ratio[best]), item.percent)
+            )
             parts.append(f"{far:.2g}% at C = {numbers.quantity(item.C)}")
         text = f"Loss above the best at ten times the best D/N: {', '.join(parts)} FLOP. "
         told = (

@@ -74,7 +74,9 @@ class SensitivityData(Drawn):
 
     def _members(self, values: Array) -> list[int]:
         every = range(len(self.kinds))
-        return [i for k in self.order for i in every if self.kinds[i] == k and np.isfinite(values[i])]
+        return [
+            i for k in self.order for i in every if self.kinds[i] == k and np.isfinite(values[i])
+        ]
 
     @property
     def tips(self) -> tuple[Tip, ...]:

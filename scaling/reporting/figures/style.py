@@ -161,12 +161,18 @@ def beyond(ax: Axes, limit: float, end: float, *, said: bool = True) -> None:
         ax.text(limit, 0.985, text, transform=place, fontsize=7, color="0.35", va="top")
 
 
+def narrow(ax: Axes) -> bool:
+    """Tell whether axes stand in a figure of column width."""
+    figure = ax.get_figure(root=True)
+    return figure is not None and figure.get_figwidth() < NARROW
+
+
 def above(ax: Axes, columns: int = 4, **more: Any) -> None:
     """Put the legend above the axes, where it covers nothing.
 
     At column width it has two columns at most: a wider one would squeeze the axes.
     """
-    if ax.figure.get_figwidth() < NARROW:
+    if narrow(ax):
         columns = min(columns, 2)
     if ax.get_legend_handles_labels()[0] or more.get("handles"):
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, **more)

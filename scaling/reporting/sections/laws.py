@@ -46,7 +46,9 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """One row a law, best first."""
     body = tuple(
         (
-            numbers.MISSING if row["backtest"].get("rank") is None else str(row["backtest"]["rank"]),
+            numbers.MISSING
+            if row["backtest"].get("rank") is None
+            else str(row["backtest"]["rank"]),
             name,
             str(row["k"]),
             str(row["n"]),
@@ -119,7 +121,9 @@ def _not_tried(
     fit = context.surface_of(group)
     if fit is None:
         return []
-    others = untried(fit, [*(row["law"] for row in rows), *(f.law.name for f in context.fits_of(group))])
+    others = untried(
+        fit, [*(row["law"] for row in rows), *(f.law.name for f in context.fits_of(group))]
+    )
     if not others:
         return []
     variables = " and ".join(fit.law.variables)
@@ -131,9 +135,7 @@ def _not_tried(
         )
     file = without_paths(context.fits.table.get("file")) or "results.csv"
     wanted = [row["law"] for row in rows[:1]] + others
-    command = " ".join(
-        ["scaling compare", _quoted(str(file)), *(f"--law {law}" for law in wanted)]
-    )
+    command = " ".join(["scaling compare", _quoted(str(file)), *(f"--law {law}" for law in wanted)])
     return [Paragraph(text), Listing(command)]
 
 
