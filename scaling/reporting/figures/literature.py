@@ -183,7 +183,7 @@ def _own(
         intervals = {k: (found[k][0], found[k][1]) for k in values if found.get(k)}
         level, kind = found.get("level", 0.0), str(found.get("kind") or "")
         approach, name = part.approach, context.group_name(part.group)
-    source = f"this study, {approach}" + (f", {name}" if name else "")
+    source = f"this study: {approach}" + (f", {name}" if name else "")
     told = f"{level:.0%} {kind}".strip() if intervals else ""
     cost = cost_label(part.cost)
     own = convention.partition("; C =")[0]
@@ -272,7 +272,7 @@ def _draw_entry(entry: Entry, name: str, line: int, same: bool, ax: Axes) -> Non
 def _label(shown: Sequence[Entry], ax: Axes) -> None:
     """Name each entry, and under it what N counts and what its interval is."""
     small = narrow(ax)
-    most = 32 if small else 42
+    most = 36 if small else 42
     names = []
     for e in shown:
         counted = e.counts or "N not stated"

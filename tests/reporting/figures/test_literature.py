@@ -96,8 +96,8 @@ def test_many_groups():
     fits = fitted(runs(5, groups=("x", "y")), bootstrap=0)
     data = literature_data(context(fits), None)
     assert [e.source for e in data.entries[:2]] == [
-        "this study, surface, group x",
-        "this study, surface, group y",
+        "this study: surface, group x",
+        "this study: surface, group y",
     ]
     checked(LITERATURE, data)
     (fit, _) = fits.fits
