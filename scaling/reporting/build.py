@@ -18,9 +18,11 @@ from scaling.reporting.sections.cost import cost_sections
 from scaling.reporting.sections.data import data_sections
 from scaling.reporting.sections.effective import effective_sections, effective_verdicts
 from scaling.reporting.sections.figures import figures_sections
+from scaling.reporting.sections.laws import laws_sections
 from scaling.reporting.sections.limits import limits_sections
 from scaling.reporting.sections.method import method_sections
 from scaling.reporting.sections.parameters import parameters_sections
+from scaling.reporting.sections.predictions import decades_blocks
 from scaling.reporting.sections.printed import printed_sections
 from scaling.reporting.sections.reproducibility import reproducibility_sections
 from scaling.reporting.sections.sensitivity import sensitivity_sections
@@ -33,6 +35,7 @@ SECTIONS: Mapping[str, Callable[[Context], list[Section]]] = {
     "data": data_sections,
     "figures": figures_sections,
     "effective": effective_sections,
+    "laws": laws_sections,
     "parameters": parameters_sections,
     "printed": printed_sections,
     "sensitivity": sensitivity_sections,
@@ -83,7 +86,7 @@ def build(
     context = Context(fits, target_flops, without_paths(study or {}), without_paths(command), theme)
     verdicts, predictions = answers(context)
     verdicts += effective_verdicts(fits.effective)
-    body = [Section("Prediction", tuple(predictions))]
+    body = [Section("Prediction", (*predictions, *decades_blocks(context)))]
     for section in SECTIONS.values():
         body += section(context)
     file = without_paths(fits.table.get("file")) or "a table in memory"

@@ -51,9 +51,12 @@ def _floats(rows: Mapping[str, Sequence[Any]], name: str, n: int) -> Array:
     return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
 
 
-def runs_of(fit: Fit, response: str = "loss") -> Runs:
-    """Return the rows that were fitted; ``loss`` holds the column named as the response."""
-    used = np.asarray(fit.rows.get("used", []), dtype=bool)
+def runs_of(fit: Fit, response: str = "loss", which: str = "used") -> Runs:
+    """Return the rows that were fitted; ``loss`` holds the column named as the response.
+
+    With ``which="held_out"`` they are those that were kept out instead.
+    """
+    used = np.asarray(fit.rows.get(which, []), dtype=bool)
     n = len(used)
     labels = fit.rows.get("run") or [None] * n
     places = fit.rows.get("row") or list(range(n))

@@ -259,7 +259,10 @@ def test_the_other_group_keeps_its_answer(hostile, evil):
     assert one.level != "not identified"
     assert (two.subject, two.level) == ("group other", "not identified")
     captions = [b.caption for b in hostile.document.sections[0].blocks if isinstance(b, Table)]
-    assert captions == [f"Compute-optimal training: group {evil['group']}"]
+    assert captions == [
+        f"{what}: group {evil['group']}"
+        for what in ("Compute-optimal training", "Allocation by decade of compute")
+    ]
     shown = traces(hostile.fits.fits[1]) - traces(hostile.fits.fits[0])
     bare = re.sub(r"(?s)Every run.*?in logs\.", "", hostile.text)
     assert [text for text in shown if text in bare] == []

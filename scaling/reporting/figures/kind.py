@@ -69,8 +69,8 @@ class Kind:
     panels : (int, int) or callable
         Rows and columns of panels at page width, or ``data -> (rows, columns)``; at column width
         the panels stand in one column.
-    height : float
-        Of a row of panels at page width [inch].
+    height : float or callable
+        Of a row of panels at page width [inch], or ``data -> height``.
     """
 
     name: str
@@ -80,11 +80,15 @@ class Kind:
     data: Callable[[Context, Subject], Drawn | None]
     draw: Callable[[Any, Sequence[Axes]], Marks]
     panels: tuple[int, int] | Callable[[Any], tuple[int, int]] = (1, 1)
-    height: float = 3.4
+    height: float | Callable[[Any], float] = 3.4
 
     def shape(self, data: Drawn) -> tuple[int, int]:
         """Return rows and columns of panels at page width."""
         return self.panels(data) if callable(self.panels) else self.panels
+
+    def row_height(self, data: Drawn) -> float:
+        """Return the height of a row of panels [inch]."""
+        return self.height(data) if callable(self.height) else self.height
 
     def subjects(self, context: Context) -> tuple[Subject, ...]:
         """Return what a report has figures of this kind of."""

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from scaling.reporting.figures.allocation import ALLOCATION
+from scaling.reporting.figures.curves import CURVES
 from scaling.reporting.figures.effective import EFFECTIVE
 from scaling.reporting.figures.frontier import FRONTIER
+from scaling.reporting.figures.holdout import HOLDOUT
 from scaling.reporting.figures.isoflop import ISOFLOP
 from scaling.reporting.figures.kind import Kind
+from scaling.reporting.figures.laws import LAWS
+from scaling.reporting.figures.literature import LITERATURE
+from scaling.reporting.figures.overtraining import OVERTRAINING
 from scaling.reporting.figures.residuals import RESIDUALS
+from scaling.reporting.figures.sensitivity import SENSITIVITY
 
 KINDS: tuple[Kind, ...] = (
     FRONTIER,
     ISOFLOP,
     ALLOCATION,
+    OVERTRAINING,
+    HOLDOUT,
     RESIDUALS,
+    CURVES,
     EFFECTIVE,
+    LAWS,
+    SENSITIVITY,
+    LITERATURE,
 )
 
 

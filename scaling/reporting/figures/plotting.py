@@ -70,7 +70,7 @@ class Plots:
         plot = found[0]
         rows, columns = kind.shape(plot.data)
         if ax is None:
-            axes = _new_axes(kind, rows, columns)
+            axes = _new_axes(kind, plot.data)
         else:
             axes = list(np.ravel(np.asarray(ax, dtype=object)))
         if len(axes) != rows * columns:
@@ -83,14 +83,15 @@ class Plots:
 NO_DATA = "dir(fit.plot) lists what can be drawn"
 
 
-def _new_axes(kind: Kind, rows: int, columns: int) -> list[Axes]:
+def _new_axes(kind: Kind, data: Drawn) -> list[Axes]:
     """Axes in a figure that a notebook shows; nothing is shown or closed here."""
     from matplotlib import pyplot
 
     from scaling.reporting.figures.render import MARGIN
     from scaling.reporting.figures.style import PAGE
 
-    size = (PAGE, MARGIN + rows * kind.height)
+    rows, columns = kind.shape(data)
+    size = (PAGE, MARGIN + rows * kind.row_height(data))
     figure, axes = pyplot.subplots(rows, columns, squeeze=False, figsize=size, layout="constrained")
     del figure
     return list(axes.ravel())

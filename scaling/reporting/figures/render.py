@@ -14,7 +14,7 @@ from scaling.errors import Fault, OutputError
 from scaling.reporting.document import csv_of
 from scaling.reporting.figures import svg
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import COLUMN, PAGE, style
+from scaling.reporting.figures.style import COLUMN, PAGE, plain_powers, style
 from scaling.runs.files import write_atomic
 
 if TYPE_CHECKING:
@@ -42,10 +42,12 @@ def drawn(kind: Kind, data: Drawn, width: Width = "page") -> tuple[Figure, Marks
     rows, columns = kind.shape(data)
     if width == "column":
         rows, columns = rows * columns, 1
-    size = (PAGE if width == "page" else COLUMN, MARGIN + rows * kind.height)
+    size = (PAGE if width == "page" else COLUMN, MARGIN + rows * kind.row_height(data))
     figure = Figure(size, layout="constrained")
     axes = _flat(figure.subplots(rows, columns, squeeze=False))
-    return figure, kind.draw(data, axes)
+    marks = kind.draw(data, axes)
+    plain_powers(figure.axes)
+    return figure, marks
 
 
 def _flat(axes: Any) -> Sequence[Axes]:

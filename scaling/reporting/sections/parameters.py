@@ -1,24 +1,30 @@
-"""The laws that were fitted: formula, parameters with intervals, and published values."""
+"""The laws that were fitted: formula, parameters with intervals, how they move together."""
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context
 from scaling.reporting.document import Align, Block, Note, Paragraph, Section, Table
 from scaling.reporting.mathematics import of_law
+from scaling.reporting.runs import Array
+from scaling.reporting.sections.literature import literature_sections
 from scaling.reporting.wording import cost_label, titled
+
+STRONG = 0.9  # correlation above which a pair is told apart poorly
 
 
 def parameters_sections(context: Context) -> list[Section]:
-    """Return a section for each fit."""
-    return [section for fit in context.fits.fits for section in _fit(fit, context.subject(fit))]
+    """Return a section for each fit, then one that sets their exponents beside published ones."""
+    fits = context.fits.fits
+    own = [section for fit in fits for section in _fit(fit, context.subject(fit))]
+    return [*own, *literature_sections(context)]
 
 
 def _fit(fit: Fit, name: str) -> list[Section]:
-    """Give the law, its parameters with intervals, and beside them what was published."""
+    """Give the law, its parameters with intervals, and how these move together."""
     objective = f"{fit.objective.name}"
     if fit.objective.delta is not None:
         objective += f", delta {fit.objective.delta:g}"
@@ -40,8 +46,7 @@ def _fit(fit: Fit, name: str) -> list[Section]:
         blocks.append(Note("SC405", "error", "Parameters are not quoted: they are not identified."))
         return [Section(titled("Fit", name), tuple(blocks))]
     blocks.append(_parameters(fit))
-    if fit.law.published:
-        blocks.append(_literature(fit))
+    blocks += _together(fit)
     if fit.holdout is not None:
         h = fit.holdout
         cover = "" if h.coverage is None else f", {h.coverage:.0%} inside the interval of the mean"
@@ -89,29 +94,63 @@ def _meaning(fit: Fit, name: str) -> str:
     return f"D* ∝ C^b, {cost_label(fit.cost)}"
 
 
-def _literature(fit: Fit) -> Table:
-    names = [n for n in ("E", "alpha", "beta", "a") if n in fit.params]
-    own = [numbers.quantity(fit.params[n], 4) for n in names]
-    kind = fit.interval.kind if fit.interval else "none"
-    rows = [("this fit", *own, kind, str(fit.table.get("convention", "")))]
-    for item in fit.law.published:
-        values: dict[str, Any] = dict(item.params)
-        if fit.law.frontier is not None:
-            values["a"] = fit.law.frontier.exponents(item.params)[0]
-        rows.append(
-            (
-                item.source,
-                *(numbers.quantity(values.get(n), 4) for n in names),
-                item.interval,
-                item.convention,
-            )
-        )
-    right: list[Align] = ["right"] * len(names)
-    return Table(
-        "Beside published values",
-        ("source", *names, "intervals", "convention"),
-        tuple(rows),
-        ("left", *right, "left", "left"),
-        note="Losses of other tokenizers and data are not comparable; exponents are, with "
-        "care for the convention.",
+def _together(fit: Fit) -> list[Block]:
+    """Say how the parameters move together over the draws, in words and as a table."""
+    found = correlations(fit)
+    if found is None:
+        return []
+    names, spread, matrix = found
+    off = np.abs(np.tril(matrix, -1))
+    i, j = (int(k) for k in np.unravel_index(int(off.argmax()), off.shape))
+    r = float(matrix[i, j])
+    how = "together" if r > 0 else "against each other"
+    text = (
+        f"Over the {fit.interval.draws if fit.interval else len(next(iter(fit.draws.values())))} "
+        f"replicates {names[j]} and {names[i]} move {how} most (correlation "
+        f"{numbers.signed(r, 3)})"
     )
+    text += (
+        ": each alone is known less well than what they say jointly."
+        if abs(r) >= STRONG
+        else ": no pair is strongly tied."
+    )
+    rows = tuple(
+        (
+            name,
+            numbers.error(spread[k]),
+            *(numbers.signed(float(v), 2) for v in matrix[k, : k + 1]),
+            *[""] * (len(names) - k - 1),
+        )
+        for k, name in enumerate(names)
+    )
+    right: list[Align] = ["right"] * (len(names) + 1)
+    table = Table(
+        "Correlation of the parameters",
+        ("name", "SD", *names),
+        rows,
+        ("left", *right),
+        note="Over the draws, before any small-sample factor; coefficients in logs. The covariance "
+        "of the parameters themselves stands in fit.json.",
+        long=True,
+    )
+    return [Paragraph(text), table]
+
+
+def correlations(fit: Fit) -> tuple[list[str], Array, Array] | None:
+    """Return names, SD and correlation of the draws; None with fewer than two that vary.
+
+    Parameters that the solver refines in logs are taken in logs: their own draws are far from
+    normal.
+    """
+    names, columns = [], []
+    for p in fit.law.parameters:
+        draws = np.asarray(fit.draws.get(p.name, ()), dtype=np.float64)
+        logs = (p.log or p.role == "scale") and bool((draws > 0).all())
+        values = np.log(draws) if logs else draws
+        if len(values) > 2 and np.isfinite(values).all() and np.ptp(values) > 0:
+            names.append(f"ln {p.name}" if logs else p.name)
+            columns.append(values)
+    if len(names) < 2:
+        return None
+    drawn = np.array(columns)
+    return names, drawn.std(axis=1, ddof=1), np.corrcoef(drawn)

@@ -8,19 +8,21 @@ from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, level_of
 from scaling.reporting.document import Align, Section, Table
+from scaling.reporting.figures.sensitivity import SENSITIVITY
 from scaling.reporting.runs import optimum
+from scaling.reporting.sections.figures import figure_of
 from scaling.reporting.wording import titled
 
 
 def sensitivity_sections(context: Context) -> list[Section]:
     """Return a section for each fit that has a panel."""
     fits = context.fits.fits
-    return [section for fit in fits for section in _panel(fit, context.subject(fit))]
+    return [section for fit in fits for section in _panel(context, fit)]
 
 
-def _panel(fit: Fit, name: str) -> list[Section]:
+def _panel(context: Context, fit: Fit) -> list[Section]:
     """Show how far choices of method move the answer, beside the interval of the fit."""
-    s = fit.sensitivity
+    s, name = fit.sensitivity, context.subject(fit)
     if not s or not fit.identified:
         return []
     target = numbers.quantity(s["C"][0])
@@ -64,4 +66,9 @@ def _panel(fit: Fit, name: str) -> list[Section]:
     )
     align: tuple[Align, ...] = ("left", "left", "right", "left", *(("right",) * 5))
     whole = Table("Every variant", columns, shown, align, long=True)
-    return [Section(titled("Sensitivity to the method", name), (summary, whole))]
+    return [
+        Section(
+            titled("Sensitivity to the method", name),
+            (*figure_of(SENSITIVITY, context, fit), summary, whole),
+        )
+    ]
