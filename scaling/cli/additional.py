@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,15 @@ def next_in(out: Path) -> dict[str, Any]:
     return _stored(lambda: suggest(out), _command(out))
 
 
-def next_of(source: Path, table: RunsTable, fits: Fits, target: float | None) -> dict[str, Any]:
+def next_of(
+    source: Path, table: RunsTable, fits: Fits, target: float | None, group: str | None = None
+) -> dict[str, Any]:
     """Runs to add to a table, from the first fit of N and D that has draws.
 
-    Of a table with very many runs only the command is named that chooses them.
+    Of a table with very many runs only the command is named that chooses them. Of several groups,
+    by the column `group`, only the runs of that fit count; its name is in the result.
     """
+    from scaling.fitting.inputs import groups
     from scaling.planning.suggest import suggest_for
 
     command = _command(source)
@@ -37,7 +42,11 @@ def next_of(source: Path, table: RunsTable, fits: Fits, target: float | None) ->
     if fit is None or (fit.identified and not fit.draws):
         why = "no law of N and D" if fit is None else "no bootstrap, so no errors to reduce"
         return _refused(why, None, command)
-    return _stored(lambda: suggest_for(table, fit, source=source, target=target), command)
+    members = dict(groups(table, group)).get(fit.group, table.used)
+    own = table.leave_out(members, "SC120", f"not of {fit.group}")
+    alone = replace(fit, group=None)
+    found = _stored(lambda: suggest_for(own, alone, source=source, target=target), command)
+    return found if fit.group is None else {"group": fit.group, **found}
 
 
 def _first(fits: Fits) -> Fit | None:

@@ -190,7 +190,7 @@ def fit(
     if out is not None and not dry_run:
         known: dict[str, Any] = {"commit": commit(seconds=2.0)}
         if str(file) != "-":
-            known["next"] = next_of(file, table, fits, None)
+            known["next"] = next_of(file, table, fits, None, group)
         fits = replace(fits, provenance={**fits.provenance, **known})
         fits.save(out)
     if as_json:

@@ -79,7 +79,13 @@ def study(
     following = (
         next_in(out)
         if checked.data.table is None
-        else next_of(table, made[0][0], fits, checked.study.target_flops)
+        else next_of(
+            table,
+            made[0][0],
+            made[0][1],
+            checked.study.target_flops,
+            checked.fit[0].group,
+        )
     )
     more: dict[str, Any] = {"next": following, "commit": commit(seconds=2.0), "study": _file(file)}
     if checked.data.table is None:

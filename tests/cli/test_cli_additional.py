@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 import scaling as sc
@@ -50,6 +51,16 @@ def test_a_table_stores_what_its_own_fit_says(tmp_path):
     assert found["belief"].startswith("posterior of chinchilla")
     assert found["target"] == 1e24
     assert found["command"] == "scaling sweep suggest 'my runs.csv'"
+
+
+def test_of_several_groups_the_runs_of_one_count(tmp_path):
+    both = pd.concat([table(), table(1.3, "B", 1)]).assign(group=lambda f: f["D"].map(str))
+    runs, fits = from_frame(both), stored("two")
+    assert [fit.group for fit in fits.fits] == ["A", "B"]
+    found = next_of(tmp_path / "r.csv", runs, fits, 1e24, "recipe")
+    assert found["group"] == "A"
+    assert found["spent"] == pytest.approx(float((6 * table()["N"] * table()["D"]).sum()))
+    assert found["runs"]
 
 
 @pytest.mark.parametrize(
