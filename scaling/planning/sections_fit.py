@@ -42,6 +42,7 @@ class FitSection(Section):
     edge: Literal["refuse", "keep"] = "refuse"
     cost: str | None = None
     sensitivity: bool = True
+    report: bool = True
 
     @model_validator(mode="before")
     @classmethod

@@ -201,6 +201,20 @@ def test_figures_that_agree_and_one_that_does_not(scaling, write, small_table, t
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_a_fit_for_printed_figures_alone_is_not_reported(study, tmp_path):
+    hidden = (BARE % 'name = "hidden"\nreport = false\nlaw = "power-D"').partition("[[fit]]")[2]
+    figure = PRINTED % ("n", 36) + 'fit = "hidden"\nlaw = "power-D"\n'
+    figure = figure.replace('table 1"', 'table 1"\nfit = "shown"')
+    (fit,) = study(BARE % 'name = "shown"' + "[[fit]]" + hidden + figure)
+    assert fit["law"] == "chinchilla"
+    provenance = json.loads((tmp_path / "out" / "fit.json").read_text())["provenance"]
+    assert provenance["names"] == ["shown"]
+    assert [(row["fit"], row["agrees"]) for row in provenance["printed"]] == [
+        ("shown", True),
+        ("hidden", True),
+    ]
+
+
 @pytest.mark.usefixtures("small_table")
 @pytest.mark.parametrize(
     ("more", "told"),

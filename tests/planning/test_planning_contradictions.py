@@ -176,3 +176,8 @@ def test_a_formula_is_for_finished_tables():
 def test_names_of_fits_stand_once():
     found = faults({"kind": "grid", **VALID["grid"]}, fit=[{"name": "x"}, {"name": "x"}])
     assert [f.found for f in found] == ['"x" twice']
+
+
+def test_some_fit_is_reported():
+    found = faults({"kind": "grid", **VALID["grid"]}, fit=[{"report": False}])
+    assert [f.where.split(" ", 1)[1] for f in found] == ["[[fit]] report"]
