@@ -27,8 +27,9 @@ INTRODUCTION = """# Commands
 
 Data go to standard output, talk to standard error. Every command explains itself with `--help`.
 
-Exit codes: 0 done (diverged points give a warning); 1 some points failed; 2 usage, configuration or
-data error; 3 internal error; 4 the fit failed or is not identified; 130 interrupted.
+Exit codes: 0 done (diverged points give a warning); 1 some points failed, or a printed figure
+disagrees; 2 usage, configuration or data error; 3 internal error; 4 the fit failed or is not
+identified; 130 interrupted.
 """
 ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
 

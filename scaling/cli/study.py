@@ -75,23 +75,19 @@ def study(
     made = [_fit(section, table, checked) for section in checked.fit]
     for read, found in made:
         show(read, found)
-    fits = combine([found for _, found in made])
+    pairs = list(zip(checked.fit, [found for _, found in made], strict=True))
+    fits = combine([found for section, found in pairs if section.report])
     following = (
         next_in(out)
         if checked.data.table is None
-        else next_of(
-            table,
-            made[0][0],
-            made[0][1],
-            checked.study.target_flops,
-            checked.fit[0].group,
-        )
+        else next_of(table, *made[0], checked.study.target_flops, checked.fit[0].group)
     )
     more: dict[str, Any] = {"next": following, "commit": commit(seconds=2.0), "study": _file(file)}
     if checked.data.table is None:
         more |= _history(out, checked)
         fits = replace(fits, curves=curves_in(out) or fits.curves)
-    printed = [] if smoke and checked.design else _printed(checked, [found for _, found in made])
+    printed = [] if smoke and checked.design else _printed(checked, pairs)
+    more["names"] = [s.name for s, found in pairs if s.report for _ in found.fits]
     if printed:
         more["printed"] = printed
     fits = replace(fits, provenance={**fits.provenance, **more})
@@ -125,7 +121,7 @@ def _table(data: DataSection, name: str, folder: Path) -> Path:
     return folder / name if data.public is None else at_hand(data.public, name)
 
 
-def _printed(study: Study, found: Sequence[Fits]) -> list[dict[str, Any]]:
+def _printed(study: Study, pairs: Sequence[tuple[FitSection, Fits]]) -> list[dict[str, Any]]:
     """Hold the fits against the figures that were printed, and print both."""
     from scaling.fitting.printed import Printed, compare_with_printed
     from scaling.fitting.summary import summarise_printed
@@ -133,8 +129,7 @@ def _printed(study: Study, found: Sequence[Fits]) -> list[dict[str, Any]]:
     if not study.printed:
         return []
     figures = [Printed(**figure.model_dump()) for figure in study.printed]
-    parts = [(section.name, part) for section, part in zip(study.fit, found, strict=True)]
-    rows = compare_with_printed(parts, figures)
+    rows = compare_with_printed([(section.name, part) for section, part in pairs], figures)
     typer.echo(summarise_printed(rows))
     return rows
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, ScalingError, clip, listed
+from scaling.errors import ConfigError, Fault, FitError, QuestionError, clip, listed
 from scaling.fitting.result import Allocation, Fit, Fits
 
 Array = NDArray[np.float64]
@@ -135,11 +135,7 @@ def _row(parts: Sequence[tuple[str | None, Fits]], figure: Printed, number: int)
     found, why = None, ""
     try:
         found = _found(parts, figure, where)
-    except ConfigError as error:
-        if any(fault.where.startswith(where) for fault in error.faults):
-            raise
-        why = error.faults[0].found
-    except ScalingError as error:
+    except (QuestionError, FitError) as error:
         why = error.faults[0].found
     agrees = found is not None and bool(abs(found - figure.value) <= figure.allowed)
     return {
@@ -169,7 +165,7 @@ def _found(parts: Sequence[tuple[str | None, Fits]], figure: Printed, where: str
         allocations = [a for part in chosen for a in part.allocations if _is(a, figure)]
         values = [_of_allocation(a, figure, where) for a in _several(allocations, figure, where)]
     if not np.isfinite(values).all():
-        raise ScalingError(Fault("SC012", figure.quantity, "is not finite"))
+        raise QuestionError(Fault("SC430", figure.quantity, "is not finite"))
     return float(np.mean(values))
 
 
@@ -218,7 +214,7 @@ def _of_fit(fit: Fit, figure: Printed, where: str) -> float:
         return float(fit.params[name])
     interval = fit.interval
     if interval is None or name not in interval.params:
-        raise ScalingError(Fault("SC012", name, "has no interval: the fit had no replicates"))
+        raise QuestionError(Fault("SC430", name, "has no interval: the fit had no replicates"))
     if figure.statistic == "se":
         return float(interval.se[name])
     return float(interval.params[name][figure.statistic == "hi"])
@@ -253,7 +249,7 @@ def _rmse_log(fit: Fit) -> float:
 
 def _holdout(fit: Fit, name: str) -> float:
     if fit.holdout is None:
-        raise ScalingError(Fault("SC012", "holdout", "no rows were held out"))
+        raise QuestionError(Fault("SC430", "holdout", "no rows were held out"))
     return float(getattr(fit.holdout, name))
 
 
@@ -281,7 +277,9 @@ def _loss(fit: Fit, figure: Printed, where: str) -> float:
         frame = fit.optimal(**_named(figure.at))
     else:
         expected = "values of " + ", ".join(fit.law.variables) + ", or of C"
-        raise ConfigError(Fault("SC012", where, f"at {listed(sorted(at)) or 'nothing'}", expected))
+        raise ConfigError(
+            Fault("SC012", where, f"at {', '.join(sorted(at)) or 'nothing'}", expected)
+        )
     return _cell(frame.iloc[0], "loss", figure, where)
 
 
@@ -334,12 +332,12 @@ def _exponent(allocation: Allocation, name: str, figure: Printed, where: str) ->
         ends = (allocation.interval or {}).get(name)
         value = None if ends is None else ends[figure.statistic == "hi"]
     if value is None:
-        raise ScalingError(Fault("SC012", name, f"{allocation.approach} gives none"))
+        raise QuestionError(Fault("SC430", name, f"{allocation.approach} gives none"))
     return float(value)
 
 
 def _line(allocation: Allocation, name: str) -> tuple[float, float]:
     if name not in allocation.line:
-        raise ScalingError(Fault("SC012", name, f"{allocation.approach} gives no line of it"))
+        raise QuestionError(Fault("SC430", name, f"{allocation.approach} gives no line of it"))
     level, slope = allocation.line[name]
     return float(level), float(slope)

@@ -75,6 +75,9 @@ def _printed(study: Study, name: str) -> Iterator[Fault]:
     named = [fit.name for fit in study.fit if fit.name is not None]
     for twice in sorted({n for n in named if named.count(n) > 1}):
         yield Fault("SC012", f"{name} [[fit]] name", f'"{twice}" twice', "other names")
+    if not any(fit.report for fit in study.fit):
+        found, expected = "false in every section", "one fit that is reported"
+        yield Fault("SC012", f"{name} [[fit]] report", found, expected)
     for number, figure in enumerate(study.printed, start=1):
         where = f"{name} [[printed]] {number}"
         if figure.fit is not None and figure.fit not in named:

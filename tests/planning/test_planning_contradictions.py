@@ -166,3 +166,18 @@ def test_a_source_needs_a_design_and_a_table_none():
         check_study({"schema": 1, "data": {"source": "stdlib"}})
     assert caught.value.faults[0].where == "study [design]"
     assert check_study({"schema": 1, "data": {"table": "r.csv"}}).design is None
+
+
+def test_a_formula_is_for_finished_tables():
+    found = faults({"kind": "grid", **VALID["grid"]}, fit=[{"formula": "E + A/N**alpha"}])
+    assert [f.where.split(" ", 1)[1] for f in found] == ["[[fit]] formula"]
+
+
+def test_names_of_fits_stand_once():
+    found = faults({"kind": "grid", **VALID["grid"]}, fit=[{"name": "x"}, {"name": "x"}])
+    assert [f.found for f in found] == ['"x" twice']
+
+
+def test_some_fit_is_reported():
+    found = faults({"kind": "grid", **VALID["grid"]}, fit=[{"report": False}])
+    assert [f.where.split(" ", 1)[1] for f in found] == ["[[fit]] report"]
