@@ -151,6 +151,6 @@ def luminance(page):
 
 def tip_lines(report, point):
     """Return what the tooltip of a point must say, from the report's document."""
-    key = point.evaluate("e => e.closest('figure').dataset.key")
+    key = point.evaluate("e => e.closest('figure').id").removeprefix("figure-")
     (drawn,) = [figure for figure in report.document.figures if figure.key == key]
-    return drawn.tips[int(point.get_attribute("data-i"))].splitlines()
+    return drawn.tips[int(point.get_attribute("data-i"))].text.splitlines()

@@ -42,11 +42,8 @@ class FitSection(Section):
     edge: Literal["refuse", "keep"] = "refuse"
     cost: str | None = None
     sensitivity: bool = True
-<<<<<<< HEAD
     backtest: bool | None = None
-=======
     report: bool = True
->>>>>>> analysis
 
     @model_validator(mode="before")
     @classmethod

@@ -5,16 +5,29 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from scaling.errors import ConfigError, Fault
-from scaling.reporting.document import Document, Figure, Tip, checked, csv_of, printable
+from scaling.reporting.document import (
+    Align,
+    Document,
+    Figure,
+    Table,
+    Tip,
+    Verdict,
+    checked,
+    csv_of,
+    printable,
+)
 
 PACKAGE = "scaling.reporting.renderers"
 SAFE = ",;:.!*()+-=@/$~'[]{}|^"
+MOST_VERDICTS = 3  # that are not folded
 
 
 def render(document: Document, template: str | Path | None = None) -> str:
@@ -33,6 +46,7 @@ def render(document: Document, template: str | Path | None = None) -> str:
         SC005 or SC004 if the template cannot be read or used.
     """
     environment = _environment()
+    sides = _sides(document)
     context = {
         "d": document,
         "checks": next((s.key for s in document.sections if s.heading == "Checks"), "answer"),
@@ -40,6 +54,10 @@ def render(document: Document, template: str | Path | None = None) -> str:
         "css": _file(environment, "report.css"),
         "js": _file(environment, "report.js"),
         "kind": lambda block: type(block).__name__.lower(),
+        "named": _namer(),
+        "shown": MOST_VERDICTS,
+        "sides": lambda align: f"a{sides[align]}",
+        "aligned": "\n".join(_aligned(align, place) for align, place in sides.items()),
         "csv": _csv_uri,
         "zipped": _zipped_uri,
     }
@@ -79,7 +97,39 @@ def _environment() -> Any:
     )
     environment.filters["clean"] = printable
     environment.filters["checked"] = checked
+    environment.filters["counted"] = _counted
     return environment
+
+
+def _counted(verdicts: Sequence[Verdict]) -> str:
+    """Say what is folded: ``2 more answers: 1 supported, 1 weak``."""
+    levels = Counter(verdict.level for verdict in verdicts)
+    word = "answer" if len(verdicts) == 1 else "answers"
+    parts = ", ".join(f"{count} {level}" for level, count in levels.items())
+    return f"{len(verdicts)} more {word}: {parts}"
+
+
+def _namer() -> Callable[[str], str]:
+    """Return a function that numbers a name from its second use on, as labels must differ."""
+    seen: Counter[str] = Counter()
+
+    def named(text: str) -> str:
+        seen[text] += 1
+        return text if seen[text] == 1 else f"{text} ({seen[text]})"
+
+    return named
+
+
+def _sides(document: Document) -> dict[tuple[Align, ...], int]:
+    """Number the ways in which columns are aligned, so that no cell has to say it."""
+    tables: Iterable[Table] = (block for block in document.blocks if isinstance(block, Table))
+    return {align: k for k, align in enumerate(dict.fromkeys(table.align for table in tables))}
+
+
+def _aligned(align: tuple[Align, ...], place: int) -> str:
+    right = [f".a{place} :nth-child({j})" for j, side in enumerate(align, 1) if side == "right"]
+    cells = ",".join(f"{each}:is(td,th)" for each in right)
+    return f"{cells}{{text-align:right;white-space:nowrap}}" if cells else ""
 
 
 def _file(environment: Any, name: str) -> str:
