@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from scaling.reporting.context import Context
 
-MOST_CURVES = 60
+MOST_CURVES = 50
 MOST_DIVERGED = 12  # of those
-MOST_POINTS = 900  # over all curves
+MOST_POINTS = 750  # over all curves
 FEWEST_POINTS = 8  # of a curve
 LATE = 1.5  # a curve that starts so many times later than its trunk branches off it
 BEFORE_DECAY = 0.75  # share of a run before its rate is taken to fall, where that is unknown
