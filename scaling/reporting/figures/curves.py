@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from scaling.reporting.context import Context
 
-MOST_CURVES = 60
+MOST_CURVES = 50
 MOST_DIVERGED = 12  # of those
-MOST_POINTS = 900  # over all curves
+MOST_POINTS = 750  # over all curves
 FEWEST_POINTS = 8  # of a curve
 LATE = 1.5  # a curve that starts so many times later than its trunk branches off it
-BEFORE_DECAY = 0.75  # share of the trunk's own run up to which others may branch off
+BEFORE_DECAY = 0.75  # share of a run before its rate is taken to fall, where that is unknown
 RED = "#B2182B"
 DASH = (0, (2, 1))
 
@@ -45,6 +45,8 @@ class Curve:
     validation, diverged : bool
     trunk : str
         Empty where unknown.
+    branch : float
+        D at which the learning rate began to fall; NaN where unknown.
     joined : bool
         Whether the first point lies on the trunk that this curve branches off.
     """
@@ -56,6 +58,7 @@ class Curve:
     validation: bool
     diverged: bool
     trunk: str = ""
+    branch: float = np.nan
     joined: bool = False
 
 
@@ -127,7 +130,15 @@ class CurvesData(Drawn):
 def curves_data(context: Context, group: str | None) -> CurvesData | None:
     """Collect the learning curves of a group, or None where none are kept."""
     rows = _rows(context, group)
-    found = _read(context.fits.curves, None if len(context.groups) < 2 else set(rows))
+    columns = context.fits.curves
+    groups, alone = columns.get("group"), len(context.groups) < 2
+
+    def member(i: int) -> bool:
+        if alone:
+            return True
+        return groups[i] == group if groups else str(columns["run"][i]) in rows
+
+    found = _read(columns, member)
     if not found:
         return None
     names = list(dict.fromkeys(c.run for c in found))
@@ -162,38 +173,34 @@ def _rows(context: Context, group: str | None) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _read(columns: Mapping[str, Sequence[Any]], runs: set[str] | None) -> list[Curve]:
-    """Return the curves of some runs, or of all, in order of appearance; points that are known."""
+def _read(columns: Mapping[str, Sequence[Any]], member: Callable[[int], bool]) -> list[Curve]:
+    """Return the curves whose rows are members, in order of appearance; points that are known.
+
+    Columns that say nothing may be missing, but not run, D and loss.
+    """
+    if not {"run", "D", "loss"} <= set(columns):
+        return []
     parts: dict[tuple[str, bool], list[int]] = {}
-    for i, (run, what) in enumerate(
-        zip(columns.get("run", ()), columns.get("what", ()), strict=True)
-    ):
-        if runs is None or str(run) in runs:
-            parts.setdefault((str(run), str(what).startswith("val")), []).append(i)
-    data, loss, size = (
-        np.array(columns.get(name, ()), dtype=np.float64) for name in ("D", "loss", "N")
+    blank = [None] * len(columns["run"])
+    status, trunk, what = (columns.get(name) or blank for name in ("status", "trunk", "what"))
+    for i, run in enumerate(columns["run"]):
+        if member(i):
+            parts.setdefault((str(run), str(what[i]).startswith("val")), []).append(i)
+    data, loss, size, branch = (
+        np.array(columns.get(name) or blank, dtype=np.float64)  # None becomes NaN
+        for name in ("D", "loss", "N", "branch")
     )
-    blank = [None] * len(data)
-    status, trunk = columns.get("status") or blank, columns.get("trunk") or blank
+    known = np.isfinite(data) & (data > 0) & np.isfinite(loss) & (loss > 0)
     out = []
     for (run, validation), places in parts.items():
         at = np.array(places)
-        good = at[np.isfinite(data[at]) & (data[at] > 0) & np.isfinite(loss[at]) & (loss[at] > 0)]
+        good = at[known[at]]
         if len(good) < 2:
             continue
-        good = good[np.argsort(data[good], kind="stable")]
-        first = places[0]
-        out.append(
-            Curve(
-                run,
-                float(size[first]),
-                data[good],
-                loss[good],
-                validation,
-                str(status[first]) == "diverged",
-                str(trunk[first] or ""),
-            )
-        )
+        good, first = good[np.argsort(data[good], kind="stable")], places[0]
+        lost = str(status[first]) == "diverged"
+        of_run = (validation, lost, str(trunk[first] or ""), float(branch[first]))
+        out.append(Curve(run, float(size[first]), data[good], loss[good], *of_run))
     return out
 
 
@@ -226,16 +233,21 @@ def _joined(found: Sequence[Curve]) -> list[Curve]:
             for o in found
             if c.trunk and o.trunk == c.trunk and o.run != c.run and o.validation == c.validation
         ]
-        fits = [o for o in alike if LATE * o.D[0] <= c.D[0] <= BEFORE_DECAY * o.D[-1]]
-        if not fits:
+        stems = [o for o in alike if LATE * o.D[0] <= c.D[0] <= _steady(o)]
+        if not stems:
             out.append(c)
             continue
-        stem = max(fits, key=lambda o: float(o.D[-1]))
+        stem = max(stems, key=lambda o: float(o.D[-1]))
         before = np.flatnonzero(c.D[0] >= stem.D)[-1]
         data = np.concatenate([stem.D[before : before + 1], c.D])
         loss = np.concatenate([stem.loss[before : before + 1], c.loss])
         out.append(replace(c, D=data, loss=loss, joined=True))
     return out
+
+
+def _steady(c: Curve) -> float:
+    """Return the D up to which a run's own learning rate has not begun to fall."""
+    return c.branch if np.isfinite(c.branch) else BEFORE_DECAY * float(c.D[-1])
 
 
 def _thinned(c: Curve, most: int) -> Curve:

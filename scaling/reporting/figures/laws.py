@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.reporting import numbers
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
 from scaling.reporting.figures.style import PALETTE, above, label
 from scaling.reporting.runs import Array
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from scaling.reporting.context import Context
 
 MOST_LAWS = 12
+SMALL = 0.1  # percent, below which two digits are shown
 PER_LAW, FRAME = 0.34, 0.75  # height of a law and of the rest [inch]
 
 
@@ -74,7 +74,8 @@ class LawsData(Drawn):
     def alt(self) -> str:
         """The error of each law."""
         told = (
-            f"{name} {_shown(error)}" for name, error in zip(self.names, self.error, strict=True)
+            f"{name} {error_text(error)}"
+            for name, error in zip(self.names, self.error, strict=True)
         )
         return f"Held-out error by law, best first: {', '.join(told)}."
 
@@ -91,8 +92,11 @@ class LawsData(Drawn):
         }
 
 
-def _shown(error: float) -> str:
-    return f"{error:.2f}%" if np.isfinite(error) else "not scored"
+def error_text(error: float) -> str:
+    """Write an error in percent to a hundredth, or to two digits if it is very small."""
+    if not np.isfinite(error):
+        return "not scored"
+    return f"{error:.2f}%" if abs(error) >= SMALL or error == 0 else f"{error:.2g}%"
 
 
 def laws_data(context: Context, group: str | None) -> LawsData | None:
@@ -173,7 +177,7 @@ def draw_laws(data: LawsData, axes: Sequence[Axes]) -> Marks:
 def _above(more: float) -> str:
     if not np.isfinite(more):
         return "not scored"
-    return "best" if more == 0 else f"{numbers.signed(more, 2)}%"
+    return "best" if more == 0 else f"+{error_text(more)}"
 
 
 def _draw_errors(data: LawsData, places: Array, ax: Axes) -> None:

@@ -11,7 +11,7 @@ from scaling.laws import LAWS as CATALOGUE
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, note_of, without_paths
 from scaling.reporting.document import Align, Block, Listing, Paragraph, Section, Table
-from scaling.reporting.figures.laws import LAWS, laws_of, named
+from scaling.reporting.figures.laws import LAWS, error_text, laws_of, named
 from scaling.reporting.sections.figures import figure_of
 from scaling.reporting.wording import titled
 
@@ -81,7 +81,7 @@ def _comparable(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _error(value: float | None) -> str:
-    return numbers.MISSING if value is None else f"{100.0 * value:.2f}%"
+    return numbers.MISSING if value is None else error_text(100.0 * value)
 
 
 def _criterion(value: float | None) -> str:

@@ -128,13 +128,32 @@ def test_many_runs_are_thinned_evenly_and_it_is_said(fits):
     checked(CURVES, data)
 
 
-@pytest.mark.parametrize("gap", ["N", "trunk", "status"])
+@pytest.mark.parametrize("gap", ["N", "trunk", "status", "what"])
 def test_columns_that_say_nothing(fits, gap):
     found = columns(*known(fits)[:3])
-    found[gap] = [None] * len(found["run"])
-    data = curves_data(context(replace(fits, curves=found)), None)
-    assert len(data.curves) == 3
+    blank = {**found, gap: [None] * len(found["run"])}
+    missing = {name: values for name, values in found.items() if name != gap}
+    for columns_left in (blank, missing):
+        data = curves_data(context(replace(fits, curves=columns_left)), None)
+        assert len(data.curves) == 3
     checked(CURVES, data)
+
+
+@pytest.mark.parametrize("gap", ["run", "D", "loss"])
+def test_columns_that_nothing_can_do_without(fits, gap):
+    found = columns(*known(fits)[:3])
+    del found[gap]
+    assert curves_data(context(replace(fits, curves=found)), None) is None
+
+
+def test_branches_leave_where_the_rate_of_the_trunk_has_not_begun_to_fall(fits):
+    stem = curve("r0", 1e8, np.geomspace(1e8, 1e10, 41), trunk="t")
+    branch = curve("r1", 1e8, np.geomspace(3e9, 4e9, 5), trunk="t")
+    for fall, joined in ((2e9, False), (5e9, True)):
+        found = columns(stem, branch)
+        found["branch"] = [fall if run == "r0" else None for run in found["run"]]
+        data = curves_data(context(replace(fits, curves=found)), None)
+        assert [c.joined for c in data.curves] == [False, joined]
 
 
 def test_nothing_to_draw(fits):
@@ -161,3 +180,7 @@ def test_groups_have_their_own_curves():
     fits = replace(fits, curves=columns(*parts))
     for group, names in every.items():
         assert [c.run for c in curves_data(context(fits), group).curves] == names
+    named = columns(*parts)
+    named["group"] = ["x"] * len(named["run"])
+    assert len(curves_data(context(replace(fits, curves=named)), "x").curves) == 40
+    assert curves_data(context(replace(fits, curves=named)), "y") is None

@@ -8,7 +8,7 @@ import pytest
 from scaling.fitting.backtest import compare_laws
 from scaling.reporting import build
 from scaling.reporting.document import Figure, Listing, Note, Paragraph, Table
-from scaling.reporting.figures.laws import LAWS, above_lowest, laws_data
+from scaling.reporting.figures.laws import LAWS, above_lowest, error_text, laws_data
 from tests.reporting.drawn_figures import checked, context, fitted, runs
 
 
@@ -129,3 +129,13 @@ def test_each_group_has_its_own():
         assert laws_data(context(fits), group).n == (20, 20)
     headings = [s.heading for s in build(fits).sections if s.heading.startswith("Laws compared")]
     assert headings == [f"Laws compared by held-out error: group {g}" for g in ("x", "y")]
+
+
+def test_small_errors_keep_two_digits():
+    assert [error_text(x) for x in (2.345, 0.1, 0.0123, 0.0)] == [
+        "2.35%",
+        "0.10%",
+        "0.012%",
+        "0.00%",
+    ]
+    assert error_text(np.nan) == "not scored"
