@@ -11,6 +11,10 @@ METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 OPENING = re.compile(r"<svg [^>]*>")
 IDS = re.compile(r'( id="|href="#|url\(#)')
 BLANKS = re.compile(r"\n\s*")
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+PLACES = re.compile(r'( (?:x|y|d|points)="|translate\()([^")]*)')
+FINE = re.compile(r"(\.\d\d)\d+")
+USE = re.compile(r'(<use [^>]*?) style="([^"]*)"/>')
 
 
 def finish(
@@ -29,7 +33,7 @@ def finish(
     marks : mapping of str to sequence of int
         For each group id, the tooltip of each of its markers in the order of drawing.
     """
-    svg = METADATA.sub("", HEAD.sub("", svg, count=1))
+    svg = _lean(METADATA.sub("", HEAD.sub("", svg, count=1)))
     for group, tips in marks.items():
         svg = _number_markers(svg, group, tips)
     svg = IDS.sub(lambda match: f"{match[1]}{key}-", svg)
@@ -44,6 +48,25 @@ def finish(
         f'<desc id="{key}-desc">{html.escape(description)}</desc>'
     )
     return BLANKS.sub("\n", svg[: found.start()] + opening + spoken + svg[found.end() :]).strip()
+
+
+def _lean(svg: str) -> str:
+    """Leave out what no eye can see: comments, and places beyond a hundredth of a point."""
+    svg = PLACES.sub(lambda match: match[1] + FINE.sub(r"\1", match[2]), COMMENT.sub("", svg))
+    return "</g>".join(_with_one_style(part) for part in svg.split("</g>"))
+
+
+def _with_one_style(part: str) -> str:
+    """Move the style of a group's markers to the group, where they share one."""
+    opening = part.rfind("<g")
+    found = USE.findall(part, opening) if opening >= 0 else []
+    if len(found) < 2 or len({style for _, style in found}) > 1:
+        return part
+    end = part.index(">", opening)
+    if " style=" in part[opening:end]:
+        return part
+    head, inside = part[:end], part[end:]
+    return f'{head} style="{found[0][1]}"' + USE.sub(r"\1/>", inside)
 
 
 def _number_markers(svg: str, group: str, tips: Sequence[int]) -> str:
