@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 MOST_TICKS = 5
 PLAIN = 1e4
+DOT = 1e-4
 SMALL = 1e-3
+MOST_TIPPED = 400  # markers of a figure that are elements of their own
+LETTER, HANDLE = 4.3, 8  # of a legend: width of a letter [pt], and of a handle in letters
 
 
 def padded(*values: NDArray[np.float64], share: float = 0.05) -> tuple[float, float] | None:
@@ -61,15 +64,14 @@ def log_ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
     if powers >= 3:
         step = -(-(powers - 1) // (most - 1)) if powers > most else 1
         return [10.0**k for k in range(first, last + 1, step)]
-    for factors in ((1, 2, 5), (1, 3)):
+    for factors in ((1, 3), (1, 2, 5), (1, 2, 3, 5, 7)):
         ticks = [m * 10.0**k for k in range(first - 1, last + 1) for m in factors]
         ticks = [t for t in ticks if low <= t * (1 + 1e-9) and t <= high * (1 + 1e-9)]
         if 3 <= len(ticks) <= most:
             return ticks
-    if powers == 2 or high > 8.0 * low:
-        return ticks
-    step = _round_step((high - low) / (most - 1))
-    return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    if high > 8.0 * low:
+        return ticks[:: -(-len(ticks) // most)]
+    return even_ticks(low, high, most)
 
 
 def _round_step(step: float) -> float:
@@ -104,26 +106,90 @@ def fixed_ticks(
     axis.set_minor_locator(NullLocator())
 
 
-def few_ticks(ax: Axes, which: Literal["x", "y"], most: int = MOST_TICKS) -> None:
-    """Thin the ticks of a linear axis."""
-    from matplotlib.ticker import MaxNLocator
+def even_ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
+    """Return at most `most` evenly spaced round values between two."""
+    step = _round_step((high - low) / (most - 1)) if high > low else 1.0
+    return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
-    axis = ax.xaxis if which == "x" else ax.yaxis
-    axis.set_major_locator(MaxNLocator(most, min_n_ticks=2))
+
+def linear_axis(
+    ax: Axes,
+    which: Literal["x", "y"],
+    limits: tuple[float, float],
+    most: int = MOST_TICKS,
+    *,
+    named: bool = True,
+) -> None:
+    """Make an axis linear between limits, with few ticks; without labels unless `named`."""
+    ax.set_xlim(*limits) if which == "x" else ax.set_ylim(*limits)
+    ticks = even_ticks(*limits, most)
+    texts = [f"{t:.4g}".replace("-", "−") if named else "" for t in ticks]
+    fixed_ticks(ax, which, ticks, texts)
 
 
 def over(axes: Sequence[Axes], handles: Sequence[Any], columns: int = 1, **more: Any) -> None:
-    """Put one legend above all panels, or above the first where nobody makes room for it."""
-    figure = axes[0].figure
+    """Put one legend above all panels, in as many columns as fit and at most `columns`.
+
+    Where the figure makes no room for it, the legend stands above the first panel.
+    """
     if not handles:
         return
+    figure = axes[0].figure
+    longest = max(len(str(handle.get_label())) for handle in handles) + HANDLE
+    room = int(72.0 * figure.bbox.width / figure.dpi / (longest * LETTER))
+    more |= {"handles": list(handles), "ncols": max(1, min(columns, room))}
     if figure.get_layout_engine() is not None:
-        figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, **more)
+        figure.legend(loc="outside upper left", **more)
     else:
-        place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0)}
-        axes[0].legend(handles=list(handles), ncols=columns, **place, **more)
+        axes[0].legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), **more)
 
 
 def is_column(axes: Sequence[Axes]) -> bool:
     """Return whether the figure is as narrow as a column."""
     return bool(axes[0].figure.bbox.width / axes[0].figure.dpi < 5.0)
+
+
+def runs_on(
+    ax: Axes,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    gid: str,
+    *,
+    colour: str,
+    size: float = 3.0,
+    tipped: bool = True,
+    hollow: bool = False,
+) -> None:
+    """Draw runs as dots: with a tip each, or where there are very many as one light path.
+
+    Parameters
+    ----------
+    ax : Axes
+    x, y : ndarray
+        Shape (n,).
+    gid : str
+        Id of the group of markers, for `Marks`.
+    colour : str
+    size : float
+        Diameter [pt].
+    tipped : bool
+        Whether each dot is an element of its own.
+    hollow : bool
+        Whether only the rim is drawn; hollow dots are always elements.
+    """
+    if tipped or hollow:
+        rim = {"markeredgewidth": 0.8 if hollow else 0.0, "markeredgecolor": colour}
+        face = "none" if hollow else colour
+        shape = {"marker": "o", "markersize": size, "markerfacecolor": face}
+        ax.plot(x, y, linestyle="none", gid=gid, clip_on=not hollow, **shape, **rim)
+        return
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    # a dot is a line of almost no length with round ends
+    ends = [np.column_stack([x, y]), np.column_stack([x * (1.0 + DOT), y])]
+    codes = np.tile(np.array([Path.MOVETO, Path.LINETO], dtype=np.uint8), len(x))
+    path = Path(np.stack(ends, axis=1).reshape(-1, 2), codes)
+    path.should_simplify = False
+    round_ends = {"capstyle": "round", "joinstyle": "round", "snap": False}
+    ax.add_patch(PathPatch(path, fill=False, edgecolor=colour, linewidth=size, **round_ends))

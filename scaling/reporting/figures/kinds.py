@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from scaling.reporting.figures.allocation import ALLOCATION
 from scaling.reporting.figures.effective import EFFECTIVE
+from scaling.reporting.figures.excess import EXCESS
 from scaling.reporting.figures.frontier import FRONTIER
 from scaling.reporting.figures.isoflop import ISOFLOP
 from scaling.reporting.figures.kind import Kind
+from scaling.reporting.figures.noise import NOISE
 from scaling.reporting.figures.residuals import RESIDUALS
+from scaling.reporting.figures.surface import SURFACE
 
 KINDS: tuple[Kind, ...] = (
     FRONTIER,
+    SURFACE,
+    EXCESS,
     ISOFLOP,
     ALLOCATION,
     RESIDUALS,
+    NOISE,
     EFFECTIVE,
 )
 

@@ -14,6 +14,8 @@ BLANKS = re.compile(r"\n\s*")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 PLACES = re.compile(r'( (?:x|y|d|points)="|translate\()([^")]*)')
 FINE = re.compile(r"(\.\d\d)\d+")
+DOT = re.compile(r"M (\S+ \S+) \nL \1 ?\n?")
+HASHED = re.compile(r"\b(?:[mp]|C[0-9a-f]+_[0-9a-f]+_)[0-9a-f]{10}\b")
 USE = re.compile(r'(<use [^>]*?) style="([^"]*)"/>')
 
 
@@ -51,8 +53,11 @@ def finish(
 
 
 def _lean(svg: str) -> str:
-    """Leave out what no eye can see: comments, and places beyond a hundredth of a point."""
+    """Leave out what no eye can see: comments, long ids, and hundredths of hundredths of a point."""
+    ids = {name: f"m{k}" for k, name in enumerate(dict.fromkeys(HASHED.findall(svg)))}
+    svg = HASHED.sub(lambda match: ids[match[0]], svg)
     svg = PLACES.sub(lambda match: match[1] + FINE.sub(r"\1", match[2]), COMMENT.sub("", svg))
+    svg = DOT.sub(r"M\1h0", svg)
     return "</g>".join(_with_one_style(part) for part in svg.split("</g>"))
 
 
