@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from scaling.reporting.figures_effective_data import MOST_PANELS, effective_data
 
 from scaling.fitting.analyse import analyse
 from scaling.fitting.effective import Ask
@@ -12,7 +13,6 @@ from scaling.fitting.options import Options
 from scaling.fitting.stored import from_dict
 from scaling.reporting import Report, build
 from scaling.reporting.document import Figure, Table
-from scaling.reporting.figures_effective_data import MOST_PANELS, effective_data
 from scaling.runs.read import from_frame
 from tests.effective_runs import times, transferred, treated_runs
 

@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from scaling.reporting.costs import costs_sections
+from scaling.reporting.rate import rate_sections
 
 from scaling.fitting.stored import load
 from scaling.reporting import Report, build
-from scaling.reporting.costs import costs_sections
-from scaling.reporting.rate import rate_sections
 from scaling.runs.costs import costs_of
 from scaling.runs.records import PRETRAIN
 from tests.reporting.conftest import isoflop_lines

@@ -74,11 +74,6 @@ def log_ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
     return even_ticks(low, high, most)
 
 
-def _round_step(step: float) -> float:
-    power = 10.0 ** math.floor(math.log10(step))
-    return next(m * power for m in (1.0, 2.0, 2.5, 5.0, 10.0) if m * power >= step * (1 - 1e-9))
-
-
 def log_axis(
     ax: Axes, which: Literal["x", "y"], limits: tuple[float, float], most: int = MOST_TICKS
 ) -> None:
@@ -108,8 +103,14 @@ def fixed_ticks(
 
 def even_ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
     """Return at most `most` evenly spaced round values between two."""
-    step = _round_step((high - low) / (most - 1)) if high > low else 1.0
-    return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    if not high > low:
+        return [low]
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    for step in (m * power for m in (1.0, 2.0, 2.5, 5.0, 10.0, 20.0)):
+        first, last = math.ceil(low / step), math.floor(high / step)
+        if last - first < most:
+            break
+    return [k * step for k in range(first, last + 1)]
 
 
 def linear_axis(
@@ -120,11 +121,10 @@ def linear_axis(
     *,
     named: bool = True,
 ) -> None:
-    """Make an axis linear between limits, with few ticks; without labels unless `named`."""
+    """Make an axis linear between limits, with few ticks; without any unless `named`."""
     ax.set_xlim(*limits) if which == "x" else ax.set_ylim(*limits)
-    ticks = even_ticks(*limits, most)
-    texts = [f"{t:.4g}".replace("-", "−") if named else "" for t in ticks]
-    fixed_ticks(ax, which, ticks, texts)
+    ticks = even_ticks(*limits, most) if named else []
+    fixed_ticks(ax, which, ticks, [f"{t:.6g}".replace("-", "−") for t in ticks])
 
 
 def over(axes: Sequence[Axes], handles: Sequence[Any], columns: int = 1, **more: Any) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scaling.fitting.result import Allocation, Fit, Minimum
 from scaling.reporting import numbers
 from scaling.reporting.document import Tip
+from scaling.reporting.figures.axes import log_axis, padded
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
 from scaling.reporting.figures.style import MARKERS, PALETTE, above, colours, with_unit
 from scaling.reporting.runs import CURVE_POINTS, Array, Runs, runs_of, tips_of
@@ -181,9 +182,9 @@ def draw_isoflop(data: IsoflopData, axes: Sequence[Axes]) -> Marks:
             ax.plot(item.curve_N, item.slice_loss, color=colour, linewidth=0.9, dashes=(4, 2))
         _draw_minimum(ax, item, colour)
         _label_budget(ax, item, colour)
-    if any(len(item.N) or len(item.curve_N) for item in data.budgets):
-        ax.set_xscale("log")
-    ax.margins(x=0.09)
+    sizes = padded(*(x for item in data.budgets for x in (item.N, item.curve_N)), share=0.09)
+    if sizes is not None:
+        log_axis(ax, "x", sizes, most=6)
     ax.set_xlabel("N [parameters]")
     ax.set_ylabel(with_unit("loss", data.unit))
     _isoflop_legend(ax, any(len(item.slice_loss) for item in data.budgets))

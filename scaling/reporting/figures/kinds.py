@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from scaling.reporting.figures.allocation import ALLOCATION
+from scaling.reporting.figures.bootstrap import BOOTSTRAP
 from scaling.reporting.figures.effective import EFFECTIVE
 from scaling.reporting.figures.excess import EXCESS
 from scaling.reporting.figures.frontier import FRONTIER
 from scaling.reporting.figures.isoflop import ISOFLOP
 from scaling.reporting.figures.kind import Kind
 from scaling.reporting.figures.noise import NOISE
+from scaling.reporting.figures.profiles import PROFILES
 from scaling.reporting.figures.residuals import RESIDUALS
 from scaling.reporting.figures.surface import SURFACE
 
@@ -20,6 +22,8 @@ KINDS: tuple[Kind, ...] = (
     ALLOCATION,
     RESIDUALS,
     NOISE,
+    BOOTSTRAP,
+    PROFILES,
     EFFECTIVE,
 )
 

@@ -109,5 +109,7 @@ def beyond(ax: Axes, limit: float, end: float, *, said: bool = True) -> None:
 
 def above(ax: Axes, columns: int = 4, **more: Any) -> None:
     """Put the legend above the axes, where it covers nothing."""
-    if ax.get_legend_handles_labels()[0] or more.get("handles"):
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, **more)
+    from scaling.reporting.figures.axes import over
+
+    handles = more.pop("handles", None) or ax.get_legend_handles_labels()[0]
+    over([ax], handles, columns, **more)

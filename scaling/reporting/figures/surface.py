@@ -143,7 +143,11 @@ class SurfaceData(Drawn):
             "N": short([float(v) for _, n, _, _ in parts for v in n]),
             "D": short([float(v) for _, _, d, _ in parts for v in d]),
             self.response: short(
-                [float(v) for _, n, _, y in parts for v in (y if len(y) else np.full_like(n, np.nan))]
+                [
+                    float(v)
+                    for _, n, _, y in parts
+                    for v in (y if len(y) else np.full_like(n, np.nan))
+                ]
             ),
         }
 
@@ -339,9 +343,7 @@ def _contour(data: SurfaceData, level: float) -> list[Array]:
     return [np.exp(np.asarray(line)) for line in lines]
 
 
-def _name_contour(
-    data: SurfaceData, ax: Axes, text: str, own: Sequence[Array], shade: Any
-) -> None:
+def _name_contour(data: SurfaceData, ax: Axes, text: str, own: Sequence[Array], shade: Any) -> None:
     """Write the loss where a contour leaves the axes on the right, else above."""
     ends = np.array([line[k] for line in own for k in (0, -1)]).reshape(-1, 2)
     right = ends[ends[:, 0] > data.grid_N[-1] * 0.999]
