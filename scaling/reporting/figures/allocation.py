@@ -236,8 +236,8 @@ def _printed(name: str, at: Array, unit: str) -> tuple[tuple[str, Array, Array],
     """Printed lines of a quantity; the ratio where a source has both N and D."""
     found: dict[str, dict[str, Array]] = {}
     for line in published_lines(unit):
-        values = line.coefficient * at**line.exponent
-        found.setdefault(line.source, {})[line.quantity] = values
+        own = found.setdefault(line.source, {})
+        own[line.quantity] = line.coefficient * at**line.exponent
     out = []
     for source, values in found.items():
         if name == "ratio" and {"N", "D"} <= set(values):
@@ -279,7 +279,7 @@ def _draw_panel(panel: AllocationPanel, ax: Axes, data: AllocationData) -> None:
         ax.plot(compute, values, color=colour, linestyle=dash)
     if len(panel.minima_C):
         colour, _, marker = APPROACH_STYLE["isoflop"]
-        rim = {"markeredgecolor": "white", "markeredgewidth": 0.6}
+        rim: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
         ax.plot(panel.minima_C, panel.minima_y, marker, color=colour, markersize=9, **rim)
     if panel.name == "ratio" and data.guide:
         ax.axhline(GUIDE, color="0.3", linewidth=0.8, dashes=(4, 3))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_TICKS = 5
 PLAIN = 1e4
-DOT = 1e-4
+DOT = 1e-7
 SMALL = 1e-3
 MOST_TIPPED = 400  # markers of a figure that are elements of their own
 LETTER, HANDLE = 4.3, 8  # of a legend: width of a letter [pt], and of a handle in letters
@@ -178,9 +178,9 @@ def runs_on(
         Whether only the rim is drawn; hollow dots are always elements.
     """
     if tipped or hollow:
-        rim = {"markeredgewidth": 0.8 if hollow else 0.0, "markeredgecolor": colour}
+        rim: dict[str, Any] = {"markeredgewidth": 0.8 if hollow else 0.0, "markeredgecolor": colour}
         face = "none" if hollow else colour
-        shape = {"marker": "o", "markersize": size, "markerfacecolor": face}
+        shape: dict[str, Any] = {"marker": "o", "markersize": size, "markerfacecolor": face}
         ax.plot(x, y, linestyle="none", gid=gid, clip_on=not hollow, **shape, **rim)
         return
     from matplotlib.patches import PathPatch
@@ -191,5 +191,5 @@ def runs_on(
     codes = np.tile(np.array([Path.MOVETO, Path.LINETO], dtype=np.uint8), len(x))
     path = Path(np.stack(ends, axis=1).reshape(-1, 2), codes)
     path.should_simplify = False
-    round_ends = {"capstyle": "round", "joinstyle": "round", "snap": False}
+    round_ends: dict[str, Any] = {"capstyle": "round", "joinstyle": "round", "snap": False}
     ax.add_patch(PathPatch(path, fill=False, edgecolor=colour, linewidth=size, **round_ends))

@@ -1,7 +1,6 @@
 """Bootstrap replicates of the parameters: a corner of pairs, in logs where a parameter is a scale.
 
-The whole corner is one pair of axes with cells, and the clouds are one image of densities: as many
-axes as cells would take ten times as long and as much space.
+The whole corner is one pair of axes with cells: as many axes as cells would take ten times as long.
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling.fitting.prediction import cost_of, largest_compute
 from scaling.fitting.result import Fit
 from scaling.fitting.spread import spread_about
 from scaling.fitting.verdict import frontier_exponents
 from scaling.reporting import numbers
-from scaling.reporting.figures.axes import even_ticks, fixed_ticks, is_column
+from scaling.reporting.figures.axes import even_ticks, fixed_ticks, is_column, runs_on
 from scaling.reporting.figures.kind import Drawn, Kind, Marks, short
 from scaling.reporting.figures.style import PALETTE, label
 from scaling.reporting.runs import Array
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 MOST = 7
 VARIES = 1e-9  # SD over the estimate, below which a parameter is held
 FEWEST = 10  # replicates that make a cloud
-BINS = 26
+BINS = 20
+MOST_DOTS, ALL_DOTS = 400, 1200  # of a cell, and of all cells together
 TAIL = 5.0  # percent beyond each end of what is told
 SHOWN = (0.5, 99.5)  # percentiles that a cell spans
 HISTOGRAM = 0.48  # of the height of a cell
@@ -79,12 +80,19 @@ class BootstrapData(Drawn):
         return np.percentile(self.draws, [TAIL, 50.0, 100.0 - TAIL], axis=0)
 
     @property
+    def thinned(self) -> NDArray[np.int64]:
+        """Which replicates are drawn: evenly spaced, so that all clouds together stay light."""
+        pairs = max(1, len(self.names) * (len(self.names) - 1) // 2)
+        most = min(len(self.draws), MOST_DOTS, max(FEWEST, ALL_DOTS // pairs))
+        return np.linspace(0, len(self.draws) - 1, most).round().astype(np.int64)
+
+    @property
     def caption(self) -> str:
         """What is drawn."""
         text = (
             f"{len(self.draws)} replicates ({self.kind}), {self.failed} failed; below the diagonal "
-            "how dense they lie, above it their correlations, on it median and 5 to 95% range; "
-            "cross: the estimate"
+            f"{len(self.thinned)} of them, above it the correlations of all, on it median and 5 to "
+            "95% range; cross: the estimate"
         )
         if (pair := self._telling) is not None:
             text += f". {pair[0]} and {pair[1]} correlate {numbers.signed(pair[2], 2)}"
@@ -195,7 +203,7 @@ def _shown(fit: Fit) -> tuple[list[tuple[str, Array, float]], tuple[str, ...]]:
 
 
 def draw_bootstrap(data: BootstrapData, axes: Sequence[Axes]) -> Marks:
-    """Draw the corner: densities below, correlations above, histograms on the diagonal."""
+    """Draw the corner: clouds below, correlations above, histograms on the diagonal."""
     ax, count = axes[0], len(data.names)
     limits = _limits(data)
     scaled = (data.draws - limits[0]) / (limits[1] - limits[0])
@@ -205,7 +213,7 @@ def draw_bootstrap(data: BootstrapData, axes: Sequence[Axes]) -> Marks:
         ax.spines[side].set_visible(False)
     ax.set_xlim(0.0, count)
     ax.set_ylim(count, 0.0)
-    _draw_densities(ax, scaled)
+    _draw_clouds(ax, data, scaled)
     _draw_histograms(ax, data, scaled)
     _draw_frames(ax, count, estimate)
     column = is_column(axes)
@@ -223,25 +231,21 @@ def _limits(data: BootstrapData) -> Array:
     return np.array([low - pad, high + pad])
 
 
-def _draw_densities(ax: Axes, scaled: Array) -> None:
-    """Draw the clouds of all pairs as one image, BINS by BINS a cell."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    count = scaled.shape[1]
-    if count < 2:
+def _draw_clouds(ax: Axes, data: BootstrapData, scaled: Array) -> None:
+    """Draw replicates of all pairs, evenly thinned, as one light path."""
+    count = len(data.names)
+    pairs = [(i, j) for i in range(count) for j in range(i)]
+    if not pairs:
         return
-    margin = round(0.5 * GAP * BINS / (1.0 - GAP))
-    pitch = BINS + 2 * margin
-    image = np.zeros((count * pitch, count * pitch))
-    edges = np.linspace(0.0, 1.0, BINS + 1)
-    for i in range(count):
-        for j in range(i):
-            found = np.histogram2d(scaled[:, i], scaled[:, j], bins=[edges, edges])[0]
-            top, left = i * pitch + margin, j * pitch + margin
-            image[top : top + BINS, left : left + BINS] = found[::-1] / max(found.max(), 1.0)
-    shades = LinearSegmentedColormap.from_list("dense", ["white", "#9cc4e0", PALETTE[0], "#0b2a45"])
-    extent = (0.0, float(count), float(count), 0.0)
-    ax.imshow(image**0.7, cmap=shades, extent=extent, aspect="auto", interpolation="none", vmax=1.0)
+    chosen = scaled[data.thinned]
+    inside = (chosen >= 0.0) & (chosen <= 1.0)
+    places = []
+    for i, j in pairs:
+        shown = chosen[inside[:, i] & inside[:, j]]
+        x, y = j + _inside(shown[:, j]), i + _inside(1.0 - shown[:, i])
+        places.append(np.column_stack([x, y]))
+    x, y = np.concatenate(places).T
+    runs_on(ax, x, y, "clouds", colour=PALETTE[0], size=1.5, tipped=False)
 
 
 def _draw_histograms(ax: Axes, data: BootstrapData, scaled: Array) -> None:
@@ -300,7 +304,12 @@ def _write(ax: Axes, data: BootstrapData, *, column: bool) -> None:
             value = float(data.correlation[i, j])
             shade = f"{0.5 - 0.5 * abs(value):.2f}"
             written = numbers.signed(value, 2)
-            style = {"ha": "center", "va": "center", "color": shade, "fontsize": small}
+            style: dict[str, Any] = {
+                "ha": "center",
+                "va": "center",
+                "color": shade,
+                "fontsize": small,
+            }
             ax.text(i + 0.5, j + 0.5, written, **style)
 
 
@@ -316,7 +325,9 @@ def _tick(ax: Axes, which: Any, data: BootstrapData, limits: Array, *, column: b
             places.append(k + _inside(share if which == "x" else 1.0 - share))
             texts.append(f"{value:.6g}".replace("-", "−"))
     fixed_ticks(ax, which, places, texts)
-    turned = {"rotation": 90} if which == "x" and (column or len(data.names) > 4) else {}
+    turned: dict[str, Any] = (
+        {"rotation": 90} if which == "x" and (column or len(data.names) > 4) else {}
+    )
     ax.tick_params(axis=which, labelsize=6.5, length=2, **turned)
 
 

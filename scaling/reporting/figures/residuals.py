@@ -284,10 +284,10 @@ def _handles(data: ResidualData) -> list[Any]:
         Patch(color="0.92", label="one SD"),
     ]
     if data.fitted < len(data.residual):
-        rim = {"markerfacecolor": "none", "markeredgecolor": PALETTE[1]}
+        rim: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": PALETTE[1]}
         out.insert(1, Line2D([], [], label="run kept out", **dot, **rim))
     if data.noise is not None:
-        line = {"color": PALETTE[2], "linewidth": 0.9, "dashes": (4, 2)}
+        line: dict[str, Any] = {"color": PALETTE[2], "linewidth": 0.9, "dashes": (4, 2)}
         out.append(Line2D([], [], label="one SD between seeds", **line))
     return out
 

@@ -168,7 +168,7 @@ def surface_data(context: Context, fit: Fit) -> SurfaceData | None:
     levels = _levels(loss)
     if levels is None:
         return None
-    path = _path(fit, runs, box, cost, target)
+    path = _path(fit, runs, box, target)
     return SurfaceData(
         N=runs.N,
         D=runs.D,
@@ -206,7 +206,8 @@ def _star(
     ends = np.array([best["N_lo"][0], best["N_hi"][0]], dtype=np.float64)
     if not np.isfinite(ends).all() or not ends[0] < ends[1]:
         return star, nothing, nothing
-    sizes = np.geomspace(*np.clip(ends, star[0] / FARTHEST, star[0] * FARTHEST), PATH_POINTS // 4)
+    low, high = (float(e) for e in np.clip(ends, star[0] / FARTHEST, star[0] * FARTHEST))
+    sizes = np.geomspace(low, high, PATH_POINTS // 4)
     data = np.exp(cost.log_tokens(np.log(sizes), np.full_like(sizes, np.log(target))))
     keep = np.isfinite(data)
     return star, sizes[keep], data[keep]
@@ -240,7 +241,7 @@ def _levels(loss: Array) -> Array | None:
     return rounded if len(rounded) > 1 else None
 
 
-def _path(fit: Fit, runs: Runs, box: Box, cost: Cost, target: float | None) -> tuple[Array, Array]:
+def _path(fit: Fit, runs: Runs, box: Box, target: float | None) -> tuple[Array, Array]:
     """Compute-optimal N and D within the axes."""
     compute = cost_of(fit, runs)
     ends = [float(compute.min()), float(compute.max()), *([] if target is None else [target])]
@@ -303,7 +304,7 @@ def draw_surface(data: SurfaceData, axes: Sequence[Axes]) -> Marks:
     if len(data.bar_N):
         ax.plot(data.bar_N, data.bar_D, color=PALETTE[1], linewidth=4.0, alpha=0.45)
     if data.best is not None:
-        rim = {"markeredgecolor": "white", "markeredgewidth": 0.7}
+        rim: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.7}
         ax.plot(*data.best, "*", color=PALETTE[1], markersize=12, zorder=6, **rim)
     ax.set_xlabel("N [parameters]")
     ax.set_ylabel(with_unit("D", data.unit_D))
@@ -389,7 +390,7 @@ def _draw_diagonals(data: SurfaceData, ax: Axes) -> None:
 def _handles(data: SurfaceData) -> list[Any]:
     from matplotlib.lines import Line2D
 
-    dot = {"marker": "o", "linestyle": "none", "markersize": 3.5}
+    dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 3.5}
     out = [Line2D([], [], color=PALETTE[5], label="run", **dot)]
     out.append(Line2D([], [], color=colours()(0.5), label=f"equal {label(data.response)}"))
     if len(data.path_N):

@@ -53,7 +53,7 @@ def finish(
 
 
 def _lean(svg: str) -> str:
-    """Leave out what no eye can see: comments, long ids, and hundredths of hundredths of a point."""
+    """Leave out what no eye can see: comments, long ids and less than a hundredth of a point."""
     ids = {name: f"m{k}" for k, name in enumerate(dict.fromkeys(HASHED.findall(svg)))}
     svg = HASHED.sub(lambda match: ids[match[0]], svg)
     svg = PLACES.sub(lambda match: match[1] + FINE.sub(r"\1", match[2]), COMMENT.sub("", svg))
@@ -79,11 +79,10 @@ def _number_markers(svg: str, group: str, tips: Sequence[int]) -> str:
     start = svg.find(f'<g id="{group}"')
     if start < 0:
         return svg
-    pieces = [svg[:start]]
-    rest = svg[start:]
-    for tip in tips:
-        before, found, rest = rest.partition("<use ")
-        if not found:
-            return svg
-        pieces.append(f'{before}<use data-i="{tip}" tabindex="-1" ')
-    return "".join(pieces) + rest
+    end = svg.find('<g id="', start + 1)  # of the next artist: a group may have no marker at all
+    own, after = (svg[start:end], svg[end:]) if end >= 0 else (svg[start:], "")
+    pieces = own.split("<use ")
+    if len(pieces) != len(tips) + 1:
+        return svg
+    marked = (f'<use data-i="{t}" tabindex="-1" {p}' for t, p in zip(tips, pieces[1:], strict=True))
+    return "".join((svg[:start], pieces[0], *marked, after))
