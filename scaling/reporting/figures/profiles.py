@@ -10,7 +10,7 @@ import numpy as np
 
 from scaling.fitting.result import Fit
 from scaling.reporting import numbers
-from scaling.reporting.figures.axes import linear_axis, log_axis, over, padded
+from scaling.reporting.figures.axes import is_column, linear_axis, log_axis, over, padded
 from scaling.reporting.figures.kind import Drawn, Kind, Marks, short
 from scaling.reporting.figures.style import PALETTE, label
 from scaling.reporting.runs import Array
@@ -149,7 +149,7 @@ def draw_profiles(data: ProfileData, axes: Sequence[Axes]) -> Marks:
     columns = _panels(data)[1]
     for k, (p, ax) in enumerate(zip(data.profiles, axes, strict=False)):
         _draw_profile(data, p, ax)
-        linear_axis(ax, "y", (0.0, TOP * data.limit))
+        linear_axis(ax, "y", (0.0, TOP * data.limit), named=k % columns == 0 or is_column(axes))
         ax.set_xlabel(label(p.name))
         if k % columns == 0:
             ax.set_ylabel("deviance")

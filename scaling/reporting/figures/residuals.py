@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 WORST = 3
 NAME_LENGTH = 8
+ALIKE = 1e-6  # relative range, up to which a variable does not vary
 FARTHEST = 2.0  # of the fitted runs' reach, up to which runs kept out widen the axis
 NAME_GAP = 0.085  # of the height of a panel
 
@@ -152,7 +153,7 @@ def residual_data(context: Context, fit: Fit) -> ResidualData | None:
         ratio = (runs.D / runs.N, out.D / out.N)
     parts = {"N": (runs.N, out.N), "D": (runs.D, out.D), "C": compute, "D/N": ratio}
     for name, (own, other) in parts.items():
-        if np.isfinite(own).all() and (own > 0).all() and own.max() > own.min():
+        if np.isfinite(own).all() and (own > 0).all() and own.max() > (1.0 + ALIKE) * own.min():
             x[name] = np.concatenate([own, other])
     return ResidualData(
         names=(*runs.names, *out.names),
