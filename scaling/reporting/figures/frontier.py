@@ -90,8 +90,9 @@ def frontier_data(context: Context, fit: Fit) -> FrontierData | None:
     """Collect loss against compute, or None where the law says nothing about compute."""
     level, target = level_of(fit), context.target
     runs = runs_of(fit, fit.response)
+    runs = runs.at(np.isfinite(cost_of(fit, runs)) & np.isfinite(runs.loss))
     compute = cost_of(fit, runs)
-    if not fit.identified or not len(compute) or not np.isfinite(compute).any():
+    if not fit.identified or not len(compute):
         return None
     grid = compute_grid(compute, target)
     if tuple(fit.law.variables) == ("C",):

@@ -158,10 +158,12 @@ def budgets_of(allocation: Allocation, fit: Fit | None, unit: str = "") -> Isofl
 
 
 def _members(runs: Runs, budget: float) -> NDArray[np.bool_]:
+    """Tell which runs belong to a budget and can be drawn."""
+    known = np.isfinite(runs.N) & np.isfinite(runs.loss)
     if np.isfinite(runs.budget).any():
-        return np.isclose(runs.budget, budget, rtol=1e-6)
+        return known & np.isclose(runs.budget, budget, rtol=1e-6)
     with np.errstate(all="ignore"):
-        return np.abs(np.log(runs.C / budget)) < BUDGET_TOLERANCE
+        return known & (np.abs(np.log(runs.C / budget)) < BUDGET_TOLERANCE)
 
 
 def draw_isoflop(data: IsoflopData, axes: Sequence[Axes]) -> Marks:
