@@ -123,7 +123,11 @@ def compute_grid(compute: Array, target: float | None) -> Array:
 
 def optimum(fit: Fit, compute: Array, level: float = 0.95) -> dict[str, Array] | None:
     """Return columns of ``fit.optimal`` as arrays, or None where the law has no optimum."""
-    if not fit.identified or set(fit.law.variables) != {"N", "D"}:
+    if (
+        not fit.identified
+        or set(fit.law.variables) != {"N", "D"}
+        or not any(fit.rows.get("used", []))
+    ):
         return None
     try:
         frame = fit.optimal(C=compute, interval=level)

@@ -1,4 +1,4 @@
-"""N*(C), D*(C) and D*/N* against compute by every approach."""
+"""N*(C), D*(C) and D*/N* against compute by every approach, with printed lines."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling.fitting.result import Allocation, Fit
+from scaling.reporting import numbers
 from scaling.reporting.context import level_of
+from scaling.reporting.figures.axes import is_column, log_axis, over, padded
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import PALETTE, beyond, label
+from scaling.reporting.figures.published import CONVENTION, TOKENS, published_lines
+from scaling.reporting.figures.style import PALETTE, beyond, label, with_unit
 from scaling.reporting.runs import Array, Band, compute_grid, cost_of, optimum, runs_of
-from scaling.reporting.wording import exponent_label
+from scaling.reporting.wording import cost_label, exponent_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
     from scaling.reporting.context import Context
 
@@ -26,43 +30,85 @@ APPROACH_STYLE: Mapping[str, tuple[str, Any, str]] = {
     "isoflop": (PALETTE[1], (0, (5, 2)), "*"),
     "envelope": (PALETTE[2], (0, (1, 1.5)), "s"),
 }
-LABEL_WIDTH = 46
+QUANTITIES = ("N", "D", "ratio")
+NO_BREAK = "\u00a0"
+GUIDE = 20.0  # tokens a parameter
+NAMED_AT = (0.72, 0.62, 0.82, 0.5, 0.92)  # of the width, where a printed line is named
+HEADROOM = 0.08
+CLOSE = 0.1  # in logs, within which a printed line lies on the surface
+LABEL_WIDTHS = (100, 48)  # of a legend on a page and in a column [characters]
 
 
 @dataclass(frozen=True)
 class AllocationPanel:
-    """N* or D* against C by every approach."""
+    """N*, D* or D*/N* against C by every approach.
+
+    Attributes
+    ----------
+    name : {"N", "D", "ratio"}
+    surface : Band or None
+    minima_C, minima_y : ndarray
+        Of the bracketed isoFLOP minima.
+    lines : tuple of (str, ndarray, ndarray)
+        Approach, C and values at the ends of its straight line.
+    published : tuple of (str, ndarray, ndarray)
+        Source, C and values at the ends of a printed line.
+    """
 
     name: str
     surface: Band | None
     minima_C: Array
     minima_y: Array
     lines: tuple[tuple[str, Array, Array], ...]
-    labels: Mapping[str, str]
+    published: tuple[tuple[str, Array, Array], ...]
 
 
 @dataclass(frozen=True)
 class AllocationData(Drawn):
-    """Two panels, N*(C) and D*(C)."""
+    """Three panels, N*(C), D*(C) and their ratio.
 
-    panels: tuple[AllocationPanel, AllocationPanel]
+    ``labels`` holds the exponents of each approach, ``unit`` that of D; ``guide`` is whether 20
+    tokens a parameter mean anything here.
+    """
+
+    panels: tuple[AllocationPanel, ...]
+    labels: Mapping[str, str]
     limit: float
     target: float | None
     level: float
+    unit: str
+    guide: bool
 
     @property
     def caption(self) -> str:
-        """What is drawn."""
-        return (
-            f"N*(C) and D*(C) by every approach; band: {self.level:.0%} interval of the surface; "
-            "grey: beyond the largest run."
-        )
+        """What is drawn, and in which convention."""
+        text = "N*(C), D*(C) and D*/N* by every approach"
+        surface = self.panels[0].surface
+        if surface is not None and np.isfinite(surface.lo).all():
+            text += f"; band: {self.level:.0%} interval of the surface"
+        if len(self.panels[0].minima_C):
+            text += "; stars: isoFLOP minima"
+        text += "; grey: beyond the largest run."
+        if self.guide:
+            text += " Dashed in the last panel: 20 tokens a parameter."
+        if self.panels[0].published:
+            text += f" Thin grey: published lines ({CONVENTION}), of their own tokens and data."
+        return text
 
     @property
     def alt(self) -> str:
-        """The exponents of each approach."""
-        named = (f"{k}: {v}" for k, v in self.panels[0].labels.items())
-        return f"Optimal parameters and data rising as power laws of compute; {'; '.join(named)}."
+        """The exponents of each approach, and the ratio."""
+        named = (f"{k}: {v}" for k, v in self.labels.items())
+        text = f"Optimal parameters and data rising as power laws of compute; {'; '.join(named)}."
+        band = self.panels[-1].surface
+        if band is None:
+            return text
+        shown = [np.argmin(np.abs(np.log(band.C / c))) for c in (self.limit, self.target) if c]
+        at = [
+            f"{numbers.quantity(float(band.y[k]))} at {numbers.quantity(float(band.C[k]))} FLOP"
+            for k in dict.fromkeys(int(i) for i in shown)
+        ]
+        return f"{text} D*/N* is {' and '.join(at)}."
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the drawn points and lines in long form."""
@@ -75,15 +121,17 @@ class AllocationData(Drawn):
                     out[key].append(value)
 
         for panel in self.panels:
+            name = "D/N" if panel.name == "ratio" else panel.name
             if panel.surface is not None:
                 s = panel.surface
-                add(panel.name, "surface", s.C, s.y, s.lo, s.hi)
+                add(name, "surface", s.C, s.y, s.lo, s.hi)
             for what, xs, ys in (
                 *panel.lines,
                 ("isoflop minimum", panel.minima_C, panel.minima_y),
+                *panel.published,
             ):
                 none = np.full(len(xs), np.nan)
-                add(panel.name, what, xs, ys, none, none)
+                add(name, what, xs, ys, none, none)
         return out
 
 
@@ -99,11 +147,17 @@ def allocation_data(context: Context, group: str | None) -> AllocationData | Non
     drawn = [a for a in allocations if a.approach != "surface"]
     if table is None and not any(a.line or any(m.bracketed for m in a.minima) for a in drawn):
         return None
-    panels = tuple(
-        _panel(name, exponent, fit, table, grid, drawn, float(compute.max()))
-        for name, exponent in (("N", "a"), ("D", "b"))
+    unit, largest = context.unit("D"), float(compute.max())
+    labels = {} if fit is None or table is None else {"surface": _exponents_of_fit(fit)}
+    return AllocationData(
+        panels=tuple(_panel(name, table, grid, drawn, largest, unit) for name in QUANTITIES),
+        labels=labels | {a.approach: _exponents_of(a) for a in drawn},
+        limit=largest,
+        target=target,
+        level=level,
+        unit=unit,
+        guide=unit == TOKENS,
     )
-    return AllocationData((panels[0], panels[1]), float(compute.max()), target, level)
 
 
 def _compute_range(fit: Fit | None, allocations: Sequence[Allocation]) -> Array | None:
@@ -116,94 +170,190 @@ def _compute_range(fit: Fit | None, allocations: Sequence[Allocation]) -> Array 
     return budgets if len(budgets) else None
 
 
+def _exponents_of_fit(fit: Fit) -> str:
+    return _both({k: (fit.params.get(k), fit.intervals.get(k)) for k in ("a", "b")}, fit.cost)
+
+
+def _exponents_of(found: Allocation) -> str:
+    interval = found.interval or {}
+    known = {"a": (found.a, interval.get("a")), "b": (found.b, interval.get("b"))}
+    return _both(known, found.cost)
+
+
+def _both(known: Mapping[str, tuple[Any, Any]], cost: Mapping[str, str]) -> str:
+    """Return both exponents with their intervals, and once what C means."""
+    meaning = f", {cost_label(cost)}"
+    parts = [exponent_label(k, v, i, cost).removesuffix(meaning) for k, (v, i) in known.items()]
+    text = ", ".join(parts)
+    return text if all(v is None for v, _ in known.values()) else text + meaning
+
+
 def _panel(
     name: str,
-    exponent: str,
-    fit: Fit | None,
     table: dict[str, Array] | None,
     grid: Array,
     drawn: Sequence[Allocation],
     largest: float,
+    unit: str,
 ) -> AllocationPanel:
-    labels: dict[str, str] = {}
     surface = None
-    if fit is not None and table is not None:
-        surface = Band(
-            grid,
-            *(np.asarray(table[k], dtype=np.float64) for k in (name, f"{name}_lo", f"{name}_hi")),
-        )
-        labels["surface"] = exponent_label(
-            exponent, fit.params.get(exponent), fit.intervals.get(exponent), fit.cost
-        )
+    if table is not None:
+        columns = (table[k] for k in (name, f"{name}_lo", f"{name}_hi"))
+        surface = Band(grid, *(np.asarray(c, dtype=np.float64) for c in columns))
+    ends = np.array([grid[0], largest])
     lines = []
-    minima_C: list[float] = []
-    minima_y: list[float] = []
+    minima: list[tuple[float, float]] = []
     for allocation in drawn:
-        value = allocation.a if exponent == "a" else allocation.b
-        interval = (allocation.interval or {}).get(exponent)
-        labels[allocation.approach] = exponent_label(exponent, value, interval, allocation.cost)
-        if name in allocation.line:
-            intercept, slope = allocation.line[name]
-            inside = grid[grid <= largest * 1.0001]
-            lines.append((allocation.approach, inside, np.exp(intercept + slope * np.log(inside))))
-        for minimum in allocation.minima:
-            place = minimum.N if name == "N" else minimum.D
-            if allocation.approach == "isoflop" and minimum.bracketed and place is not None:
-                minima_C.append(minimum.budget)
-                minima_y.append(place)
-    return AllocationPanel(
-        name, surface, np.array(minima_C), np.array(minima_y), tuple(lines), labels
-    )
+        if (values := _line(allocation, name, ends)) is not None:
+            lines.append((allocation.approach, ends, values))
+        if allocation.approach == "isoflop":
+            minima += [
+                (m.budget, {"N": m.N, "D": m.D, "ratio": m.D / m.N}[name])
+                for m in allocation.minima
+                if m.bracketed and m.N and m.D
+            ]
+    places = np.array(minima, dtype=np.float64).reshape(-1, 2)
+    printed = _printed(name, np.array([grid[0], grid[-1]]), unit)
+    return AllocationPanel(name, surface, places[:, 0], places[:, 1], tuple(lines), printed)
+
+
+def _line(allocation: Allocation, name: str, at: Array) -> Array | None:
+    """Values of an approach's line; None where it has none of this quantity."""
+
+    def value(key: str) -> Array | None:
+        if key not in allocation.line:
+            return None
+        intercept, slope = allocation.line[key]
+        return np.asarray(np.exp(intercept + slope * np.log(at)), dtype=np.float64)
+
+    if name != "ratio":
+        return value(name)
+    n, d = value("N"), value("D")
+    return None if n is None or d is None else d / n
+
+
+def _printed(name: str, at: Array, unit: str) -> tuple[tuple[str, Array, Array], ...]:
+    """Printed lines of a quantity; the ratio where a source has both N and D."""
+    found: dict[str, dict[str, Array]] = {}
+    for line in published_lines(unit):
+        own = found.setdefault(line.source, {})
+        own[line.quantity] = line.coefficient * at**line.exponent
+    out = []
+    for source, values in found.items():
+        if name == "ratio" and {"N", "D"} <= set(values):
+            out.append((source, at, values["D"] / values["N"]))
+        elif name in values:
+            out.append((source, at, values[name]))
+    return tuple(out)
+
+
+# ----------------------------------------------------------------------------------------- drawing
 
 
 def draw_allocation(data: AllocationData, axes: Sequence[Axes]) -> Marks:
-    """Draw N*(C) and D*(C), each approach with its exponent and its meaning of C."""
+    """Draw N*(C), D*(C) and D*/N*, with the exponents of each approach above them."""
+    units = {"N": "parameters", "D": label(data.unit)}
     for panel, ax in zip(data.panels, axes, strict=True):
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        _draw_panel(panel, ax)
-        end = max((float(p.surface.C[-1]) for p in data.panels if p.surface), default=data.limit)
-        beyond(ax, data.limit, end, said=False)
-        if data.target is not None:
-            ax.axvline(data.target, color="0.3", linewidth=0.8, dashes=(2, 2))
+        _draw_panel(panel, ax, data)
         ax.set_xlabel("C [FLOP]")
-        unit = "parameters" if panel.name == "N" else "tokens or examples"
-        ax.set_ylabel(f"{panel.name}* [{unit}]")
-        if panel.labels:
-            ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), handlelength=2.6)
+        ratio = panel.name == "ratio"
+        ax.set_ylabel("D*/N*" if ratio else with_unit(f"{panel.name}*", units[panel.name]))
+    over(axes, _handles(data, LABEL_WIDTHS[is_column(axes)]), handlelength=2.6)
     return {}
 
 
-def _panel_label(panel: AllocationPanel, approach: str) -> str:
-    text = label(f"{approach}: {panel.labels.get(approach, '')}")
-    return "\n".join(textwrap.wrap(text, LABEL_WIDTH))
-
-
-def _draw_panel(panel: AllocationPanel, ax: Axes) -> None:
-    drawn: set[str] = set()
+def _draw_panel(panel: AllocationPanel, ax: Axes, data: AllocationData) -> None:
+    colour, dash, _ = APPROACH_STYLE["surface"]
+    shown = [panel.minima_y, *(ys for _, _, ys in panel.lines)]
+    ends = [panel.minima_C, *(xs for _, xs, _ in panel.lines)]
     if panel.surface is not None:
-        band, (colour, _, _) = panel.surface, APPROACH_STYLE["surface"]
-        if np.isfinite(band.lo).all():
+        band = panel.surface
+        shown.append(band.y)
+        ends.append(band.C)
+        if np.isfinite(band.lo).all() and np.isfinite(band.hi).all():
+            shown += [band.lo, np.minimum(band.hi, 1e3 * band.y)]
             ax.fill_between(band.C, band.lo, band.hi, color=colour, alpha=0.2, linewidth=0)
-        ax.plot(band.C, band.y, color=colour, label=_panel_label(panel, "surface"))
-        drawn.add("surface")
+        ax.plot(band.C, band.y, color=colour, linestyle=dash)
     for approach, compute, values in panel.lines:
         colour, dash, _ = APPROACH_STYLE[approach]
-        ax.plot(compute, values, color=colour, linestyle=dash, label=_panel_label(panel, approach))
-        drawn.add(approach)
+        ax.plot(compute, values, color=colour, linestyle=dash)
     if len(panel.minima_C):
         colour, _, marker = APPROACH_STYLE["isoflop"]
-        name = None if "isoflop" in drawn else _panel_label(panel, "isoflop")
-        ax.plot(
-            panel.minima_C,
-            panel.minima_y,
-            marker,
-            color=colour,
-            markersize=9,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            label=name,
-        )
+        rim: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
+        ax.plot(panel.minima_C, panel.minima_y, marker, color=colour, markersize=9, **rim)
+    if panel.name == "ratio" and data.guide:
+        ax.axhline(GUIDE, color="0.3", linewidth=0.8, dashes=(4, 3))
+        shown.append(np.array([GUIDE]))
+    across, up = padded(*ends, share=0.0), padded(*shown)
+    if across is None or up is None:
+        return
+    up = up if up[1] > 3.0 * up[0] else (up[0] / 1.7, up[1] * 1.7)
+    log_axis(ax, "x", across, most=4)
+    log_axis(ax, "y", up)
+    beyond(ax, data.limit, across[1], said=False)
+    if data.target is not None:
+        ax.axvline(data.target, color="0.3", linewidth=0.8, dashes=(2, 2))
+    _draw_published(panel, ax, across, up)
+
+
+def _draw_published(
+    panel: AllocationPanel, ax: Axes, across: tuple[float, float], up: tuple[float, float]
+) -> None:
+    """Draw printed lines, each named on the side away from the surface."""
+    x0, x1, y0, y1 = *np.log(across), *np.log(up)
+    for k, (source, xs, ys) in enumerate(panel.published):
+        ax.plot(xs, ys, color="0.55", linewidth=0.7, zorder=1)
+        ends = [(np.log(xs) - x0) / (x1 - x0), (np.log(ys) - y0) / (y1 - y0)]
+        rising = bool(ends[1][1] > ends[1][0])
+        higher = bool(k % 2)
+        if panel.surface is not None:
+            difference = np.log(ys[1] / np.interp(xs[1], panel.surface.C, panel.surface.y))
+            higher = higher if abs(difference) < CLOSE else difference > 0
+        for at in NAMED_AT if rising == higher else tuple(1.0 - x for x in NAMED_AT):
+            height = float(np.interp(at, *ends))
+            if HEADROOM < height < 1.0 - HEADROOM:
+                ax.text(
+                    at,
+                    height + (0.01 if higher else -0.01),
+                    label(source),
+                    transform=ax.transAxes,
+                    fontsize=6.5,
+                    color="0.35",
+                    ha="right" if rising == higher else "left",
+                    va="bottom" if higher else "top",
+                )
+                break
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Break a label between its exponents, never inside one."""
+    whole = label(text, 160).replace(" = ", NO_BREAK + "=" + NO_BREAK)
+    return "\n".join(textwrap.wrap(whole.replace(" (", NO_BREAK + "("), width))
+
+
+def _handles(data: AllocationData, width: int) -> list[Line2D]:
+    from matplotlib.lines import Line2D
+
+    out = []
+    for approach, text in data.labels.items():
+        colour, dash, marker = APPROACH_STYLE[approach]
+        has_line = approach == "surface" or any(a == approach for a, _, _ in data.panels[0].lines)
+        has_mark = approach == "isoflop" and len(data.panels[0].minima_C)
+        if has_line or has_mark:
+            out.append(
+                Line2D(
+                    [],
+                    [],
+                    color=colour,
+                    linestyle=dash if has_line else "none",
+                    marker=marker if has_mark else "",
+                    markersize=8,
+                    markeredgecolor="white",
+                    markeredgewidth=0.5,
+                    label=_wrapped(f"{approach}: {text}", width),
+                )
+            )
+    return out
 
 
 ALLOCATION = Kind(
@@ -213,6 +363,6 @@ ALLOCATION = Kind(
     per="group",
     data=allocation_data,
     draw=draw_allocation,
-    panels=(1, 2),
-    height=3.0,
+    panels=(1, 3),
+    height=2.5,
 )

@@ -12,6 +12,7 @@ from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import level_of
 from scaling.reporting.document import Tip
+from scaling.reporting.figures.axes import log_axis, log_ticks, tick_label
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
 from scaling.reporting.figures.style import (
     PALETTE,
@@ -89,8 +90,9 @@ def frontier_data(context: Context, fit: Fit) -> FrontierData | None:
     """Collect loss against compute, or None where the law says nothing about compute."""
     level, target = level_of(fit), context.target
     runs = runs_of(fit, fit.response)
+    runs = runs.at(np.isfinite(cost_of(fit, runs)) & np.isfinite(runs.loss))
     compute = cost_of(fit, runs)
-    if not fit.identified or not len(compute) or not np.isfinite(compute).any():
+    if not fit.identified or not len(compute):
         return None
     grid = compute_grid(compute, target)
     if tuple(fit.law.variables) == ("C",):
@@ -123,13 +125,14 @@ def draw_frontier(data: FrontierData, axes: Sequence[Axes]) -> Marks:
 
     ax = axes[0]
     line = data.line
-    ax.set_xscale("log")
+    log_axis(ax, "x", (0.8 * float(line.C[0]), float(line.C[-1])), most=6)
     beyond(ax, data.limit, float(line.C[-1]))
     if np.isfinite(line.lo).all():
         ax.fill_between(line.C, line.lo, line.hi, color=PALETTE[0], alpha=0.2, linewidth=0)
     ax.plot(line.C, line.y, color=PALETTE[0], label=f"compute-optimal {label(data.response)}")
     if np.isfinite(data.N).all() and len(data.N):
-        norm = LogNorm(data.N.min(), max(data.N.max(), 1.01 * data.N.min()))
+        norm_ends = (float(data.N.min()), float(max(data.N.max(), 1.01 * data.N.min())))
+        norm = LogNorm(*norm_ends)
         dots = ax.scatter(
             data.C,
             data.loss,
@@ -144,6 +147,8 @@ def draw_frontier(data: FrontierData, axes: Sequence[Axes]) -> Marks:
         bar = ax.figure.colorbar(dots, ax=ax, pad=0.01, aspect=30)
         bar.set_label("N [parameters]")
         bar.minorticks_off()
+        ticks = log_ticks(*norm_ends, most=6)
+        bar.set_ticks(ticks, labels=[tick_label(t) for t in ticks])
         if bar.solids is not None:
             bar.solids.set_edgecolor("face")  # else viewers leave white lines in it
     else:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scaling.fitting.result import Allocation, Fit, Minimum
 from scaling.reporting import numbers
 from scaling.reporting.document import Tip
+from scaling.reporting.figures.axes import log_axis, padded
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
 from scaling.reporting.figures.style import MARKERS, PALETTE, above, colours, with_unit
 from scaling.reporting.runs import CURVE_POINTS, Array, Runs, runs_of, tips_of
@@ -157,10 +158,12 @@ def budgets_of(allocation: Allocation, fit: Fit | None, unit: str = "") -> Isofl
 
 
 def _members(runs: Runs, budget: float) -> NDArray[np.bool_]:
+    """Tell which runs belong to a budget and can be drawn."""
+    known = np.isfinite(runs.N) & np.isfinite(runs.loss)
     if np.isfinite(runs.budget).any():
-        return np.isclose(runs.budget, budget, rtol=1e-6)
+        return known & np.isclose(runs.budget, budget, rtol=1e-6)
     with np.errstate(all="ignore"):
-        return np.abs(np.log(runs.C / budget)) < BUDGET_TOLERANCE
+        return known & (np.abs(np.log(runs.C / budget)) < BUDGET_TOLERANCE)
 
 
 def draw_isoflop(data: IsoflopData, axes: Sequence[Axes]) -> Marks:
@@ -181,9 +184,9 @@ def draw_isoflop(data: IsoflopData, axes: Sequence[Axes]) -> Marks:
             ax.plot(item.curve_N, item.slice_loss, color=colour, linewidth=0.9, dashes=(4, 2))
         _draw_minimum(ax, item, colour)
         _label_budget(ax, item, colour)
-    if any(len(item.N) or len(item.curve_N) for item in data.budgets):
-        ax.set_xscale("log")
-    ax.margins(x=0.09)
+    sizes = padded(*(x for item in data.budgets for x in (item.N, item.curve_N)), share=0.09)
+    if sizes is not None:
+        log_axis(ax, "x", sizes, most=6)
     ax.set_xlabel("N [parameters]")
     ax.set_ylabel(with_unit("loss", data.unit))
     _isoflop_legend(ax, any(len(item.slice_loss) for item in data.budgets))

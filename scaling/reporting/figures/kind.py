@@ -49,6 +49,11 @@ class Drawn:
         raise NotImplementedError
 
 
+def short(values: Sequence[Any]) -> list[Any]:
+    """Return a column with numbers to seven digits, which is all that a CSV of a figure needs."""
+    return [float(f"{v:.7g}") if isinstance(v, float) else v for v in values]
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of figure.

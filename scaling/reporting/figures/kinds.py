@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from scaling.reporting.figures.allocation import ALLOCATION
+from scaling.reporting.figures.bootstrap import BOOTSTRAP
 from scaling.reporting.figures.curves import CURVES
 from scaling.reporting.figures.effective import EFFECTIVE
+from scaling.reporting.figures.excess import EXCESS
 from scaling.reporting.figures.frontier import FRONTIER
 from scaling.reporting.figures.holdout import HOLDOUT
 from scaling.reporting.figures.isoflop import ISOFLOP
 from scaling.reporting.figures.kind import Kind
 from scaling.reporting.figures.laws import LAWS
 from scaling.reporting.figures.literature import LITERATURE
+from scaling.reporting.figures.noise import NOISE
 from scaling.reporting.figures.overtraining import OVERTRAINING
+from scaling.reporting.figures.profiles import PROFILES
 from scaling.reporting.figures.residuals import RESIDUALS
 from scaling.reporting.figures.sensitivity import SENSITIVITY
+from scaling.reporting.figures.surface import SURFACE
 
 KINDS: tuple[Kind, ...] = (
     FRONTIER,
+    SURFACE,
+    EXCESS,
     ISOFLOP,
     ALLOCATION,
     OVERTRAINING,
     HOLDOUT,
     RESIDUALS,
     CURVES,
+    NOISE,
+    BOOTSTRAP,
+    PROFILES,
     EFFECTIVE,
     LAWS,
     SENSITIVITY,

@@ -217,11 +217,8 @@ def narrow(ax: Axes) -> bool:
 
 
 def above(ax: Axes, columns: int = 4, **more: Any) -> None:
-    """Put the legend above the axes, where it covers nothing.
+    """Put the legend above the axes, where it covers nothing."""
+    from scaling.reporting.figures.axes import over
 
-    At column width it has two columns at most: a wider one would squeeze the axes.
-    """
-    if narrow(ax):
-        columns = min(columns, 2)
-    if ax.get_legend_handles_labels()[0] or more.get("handles"):
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, **more)
+    handles = more.pop("handles", None) or ax.get_legend_handles_labels()[0]
+    over([ax], handles, columns, **more)

@@ -6,14 +6,17 @@ import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from scaling.runs.files import sha256_text
+
 HEAD = re.compile(r"\A.*?(?=<svg )", re.DOTALL)
 METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 OPENING = re.compile(r"<svg [^>]*>")
-NUMBERS = re.compile(r'\b(d|x|y|points)="([^"]*)"')
-DECIMALS = re.compile(r"(\d+\.\d{2})\d+")
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+PLACES = re.compile(r'( (?:x|y|d|points)="|translate\()([^")]*)')
+FINE = re.compile(r"(\.\d\d)\d+")
+DOT = re.compile(r"M (\S+ \S+) \nL \1 ?\n?")
 SINGLES = re.compile(r'</g>\s*<g clip-path="[^"]*">\s*(?=<use )')
-CLIPPED = re.compile(r'<g( clip-path="[^"]*")>((?:\s*<use [^>]*/>)+\s*)</g>')
-STYLED = re.compile(r' style="([^"]*)"')
+USE = re.compile(r'(<use [^>]*?) style="([^"]*)"/>')
 ID = re.compile(r' id="([^"]*)"')
 IDS = re.compile(r'( id="|href="#|url\(#)([^")]*)')
 BLANKS = re.compile(r"\n\s*")
@@ -35,7 +38,7 @@ def finish(
     marks : mapping of str to sequence of int
         For each group id, the tooltip of each of its markers in the order of drawing.
     """
-    svg = _shorter(METADATA.sub("", HEAD.sub("", svg, count=1)))
+    svg = _lean(METADATA.sub("", HEAD.sub("", svg, count=1)))
     for group, tips in marks.items():
         svg = _number_markers(svg, group, tips)
     svg = _renamed(svg, key, marks)
@@ -52,26 +55,30 @@ def finish(
     return BLANKS.sub("\n", svg[: found.start()] + opening + spoken + svg[found.end() :]).strip()
 
 
-def _shorter(svg: str) -> str:
-    """Round places to a hundredth of a point, and say once how markers of a group are filled."""
-    svg = NUMBERS.sub(lambda match: f'{match[1]}="{DECIMALS.sub(_cut, match[2])}"', svg)
-    return CLIPPED.sub(_filled_once, SINGLES.sub("", svg)).replace(" xlink:href=", " href=")
+def _lean(svg: str) -> str:
+    """Leave out what no eye can see: comments, repeated styles, places beyond a hundredth."""
+    svg = PLACES.sub(lambda match: match[1] + FINE.sub(r"\1", match[2]), COMMENT.sub("", svg))
+    svg = SINGLES.sub("", DOT.sub(r"M\1h0", svg)).replace(" xlink:href=", " href=")
+    return "</g>".join(_with_one_style(part) for part in svg.split("</g>"))
 
 
-def _cut(match: re.Match[str]) -> str:
-    return match[1].rstrip("0").removesuffix(".")
-
-
-def _filled_once(match: re.Match[str]) -> str:
-    styles = set(STYLED.findall(match[2]))
-    if len(styles) != 1 or match[2].count("<use ") < 2:
-        return match[0]
-    return f'<g{match[1]} style="{styles.pop()}">{STYLED.sub("", match[2])}</g>'
+def _with_one_style(part: str) -> str:
+    """Move the style of a group's markers to the group, where they share one."""
+    opening = part.rfind("<g")
+    found = USE.findall(part, opening) if opening >= 0 else []
+    if len(found) < 2 or len({style for _, style in found}) > 1:
+        return part
+    end = part.index(">", opening)
+    if " style=" in part[opening:end]:
+        return part
+    head, inside = part[:end], part[end:]
+    return f'{head} style="{found[0][1]}"' + USE.sub(r"\1/>", inside)
 
 
 def _renamed(svg: str, key: str, kept: Iterable[str]) -> str:
     """Give every id a short name that no other figure has; names in `kept` stay readable."""
-    names = {name: f"{key}-{k}" for k, name in enumerate(dict.fromkeys(ID.findall(svg)))}
+    short = "s" + sha256_text(key)[:5]
+    names = {name: f"{short}{k}" for k, name in enumerate(dict.fromkeys(ID.findall(svg)))}
     names |= {name: f"{key}-{name}" for name in kept}
     return IDS.sub(lambda match: match[1] + names.get(match[2], f"{key}-{match[2]}"), svg)
 
@@ -81,11 +88,10 @@ def _number_markers(svg: str, group: str, tips: Sequence[int]) -> str:
     start = svg.find(f'<g id="{group}"')
     if start < 0:
         return svg
-    pieces = [svg[:start]]
-    rest = svg[start:]
-    for tip in tips:
-        before, found, rest = rest.partition("<use ")
-        if not found:
-            return svg
-        pieces.append(f'{before}<use data-i="{tip}" tabindex="-1" ')
-    return "".join(pieces) + rest
+    end = svg.find('<g id="', start + 1)  # of the next artist: a group may have no marker at all
+    own, after = (svg[start:end], svg[end:]) if end >= 0 else (svg[start:], "")
+    pieces = own.split("<use ")
+    if len(pieces) != len(tips) + 1:
+        return svg
+    marked = (f'<use data-i="{t}" {p}' for t, p in zip(tips, pieces[1:], strict=True))
+    return "".join((svg[:start], pieces[0], *marked, after))
