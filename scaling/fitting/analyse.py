@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scaling.errors import ConfigError, Fault, FitError
 from scaling.fitting import envelope, isoflop
 from scaling.fitting.agreement import compare_approaches, convention_message
+from scaling.fitting.comparison import compare_groups
 from scaling.fitting.effective import Ask, effective_data
 from scaling.fitting.effective_result import Effective
 from scaling.fitting.fit import fit_group, surface_allocation
@@ -123,7 +124,10 @@ def analyse(
     worth: tuple[Effective, ...] = ()
     if effective is not None:
         worth = (effective_data(table, effective, group=group, options=chosen),)
-    return Fits(tuple(fits), tuple(allocations), info, provenance, tuple(agreement), worth)
+    compared = compare_groups(fits, chosen.interval)
+    return Fits(
+        tuple(fits), tuple(allocations), info, provenance, tuple(agreement), worth, compared
+    )
 
 
 def _allocations(
@@ -195,7 +199,8 @@ def combine(parts: Sequence[Fits]) -> Fits:
     agreement = tuple(row for part in parts for row in part.agreement)
     effective = tuple(item for part in parts for item in part.effective)
     table, provenance = parts[0].table, parts[0].provenance
-    return Fits(fits, tuple(allocations), table, provenance, agreement, effective)
+    compared = next((part.compared for part in parts if part.compared), ())
+    return Fits(fits, tuple(allocations), table, provenance, agreement, effective, compared)
 
 
 def table_info(table: RunsTable) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from scaling.errors import ConfigError, Fault, Message
+from scaling.errors import ConfigError, Fault, Message, QuestionError
 from scaling.fitting.backtest import compare_laws
 from scaling.fitting.options import check_level
 from scaling.fitting.pairing import name_of
@@ -22,6 +22,7 @@ from scaling.laws.cost import rounded
 from scaling.laws.literature import LITERATURE
 
 SCHEMA = "scaling/compare@1"
+MOST_GROUPS = 8
 QUANTITIES = ("a", "b", "E", "alpha", "beta")
 
 
@@ -209,6 +210,30 @@ def compare_fits(
         tuple(recipes),
         tuple(sides),
     )
+
+
+def compare_groups(fits: Sequence[Fit], level: float) -> tuple[Recipes, ...]:
+    """Compare the groups of one table with its first, by the first surface of each.
+
+    Nothing is fitted. Groups that have too little in common with the first are left out, and so
+    are all where there are more than a report can show.
+    """
+    surfaces: dict[str, Fit] = {}
+    for fit in fits:
+        if fit.group is not None and fit.identified and set(fit.law.variables) == {"N", "D"}:
+            surfaces.setdefault(fit.group, fit)
+    names = list(surfaces)
+    if not 2 <= len(names) <= MOST_GROUPS:
+        return ()
+    out = []
+    for other in names[1:]:
+        try:
+            pair = (names[0], other)
+            one, two = surfaces[names[0]], surfaces[other]
+            out.append(compare_recipes(one, two, names=pair, level=level))
+        except QuestionError:
+            continue
+    return tuple(out)
 
 
 def _warnings(fits: Sequence[Fit], names: Sequence[str]) -> list[Message]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from scaling.errors import ConfigError, Fault
 from scaling.fitting.comparison import Comparison, compare_fits, runs_key, told_apart
@@ -71,6 +72,12 @@ def compare_parts(
     names = [name for name, _ in fits]
     chosen = [fit for _, fit in fits]
     return compare_fits(chosen, level=level, at=at, reference=reference, names=names)
+
+
+def of_fits(fits: Sequence[Fit]) -> dict[str, Fits]:
+    """Return the parts of loose fits, each named by its group or its file."""
+    return parted([(Path(str(f.table.get("file") or "table")).stem, Fits((f,), table=f.table))
+                   for f in fits])  # fmt: skip
 
 
 def _of_group(fits: Fits, group: str | None) -> Fits:

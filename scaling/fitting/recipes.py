@@ -124,7 +124,10 @@ def compare_recipes(
     if not one.identified or not allocates(one.law) or set(one.law.variables) != {"N", "D"}:
         found = f"law {one.law.name}, status {one.status}"
         expected = "an identified fit of a law of N and D as the reference"
-        raise QuestionError(Fault("SC430", names[0], found, expected))
+        mend = (
+            "name another by --reference; groups that differ in data alone: scaling fit --effective"
+        )
+        raise QuestionError(Fault("SC430", names[0], found, expected, mend))
     pairs = pairs_of(one, two)
     told = tuple(unlike(one, two, names))
     if len(pairs.N) >= ENOUGH_PAIRS:

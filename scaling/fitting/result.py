@@ -24,6 +24,8 @@ from scaling.runs.files import write_atomic
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scaling.fitting.recipes import Recipes
+
 Array = NDArray[np.float64]
 Status = Literal["converged", "at-bound", "max-iterations", "not-identified", "failed"]
 Approach = Literal["surface", "isoflop", "envelope"]
@@ -364,6 +366,8 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
         One a pair of approaches; see `scaling.fitting.agreement.compare_approaches`.
     effective : tuple of Effective
         What groups are worth in data of a reference; see `scaling.fitting.effective`.
+    compared : tuple of Recipes
+        Groups against the first of them; see `scaling.fitting.comparison.compare_groups`.
     """
 
     fits: tuple[Fit, ...]
@@ -372,6 +376,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     agreement: tuple[Mapping[str, Any], ...] = ()
     effective: tuple[Effective, ...] = ()
+    compared: tuple[Recipes, ...] = ()
 
     def __getitem__(self, key: tuple[str | None, str]) -> Fit:
         for fit in self.fits:
@@ -407,6 +412,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
             "allocations": [a.as_dict(full=full) for a in self.allocations],
             "agreement": [dict(row) for row in self.agreement],
             "effective": [item.as_dict(full=full) for item in self.effective],
+            "compared": [item.as_dict() for item in self.compared],
             "provenance": dict(self.provenance),
         }
 

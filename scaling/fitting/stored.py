@@ -11,6 +11,7 @@ import numpy as np
 
 from scaling.errors import ConfigError, Fault, Message, clip
 from scaling.fitting.effective_result import Effective
+from scaling.fitting.recipes import Recipes
 from scaling.fitting.result import (
     SCHEMA,
     Allocation,
@@ -60,7 +61,9 @@ def from_dict(data: Mapping[str, Any]) -> Fits:
     allocations = tuple(_allocation_from(item) for item in data["allocations"])
     agreement = tuple(data.get("agreement", []))
     effective = tuple(Effective.from_dict(item) for item in data.get("effective", []))
-    return Fits(fits, allocations, table, data.get("provenance", {}), agreement, effective)
+    compared = tuple(Recipes.from_dict(item) for item in data.get("compared", []))
+    provenance = data.get("provenance", {})
+    return Fits(fits, allocations, table, provenance, agreement, effective, compared)
 
 
 def _fit_from(item: Mapping[str, Any], table: Mapping[str, Any]) -> Fit:

@@ -19,6 +19,7 @@ from scaling.reporting.sections.effective import effective_sections, effective_v
 from scaling.reporting.sections.figures import figures_sections
 from scaling.reporting.sections.method import method_sections
 from scaling.reporting.sections.parameters import parameters_sections
+from scaling.reporting.sections.recipes import recipes_sections
 from scaling.reporting.sections.reproducibility import reproducibility_sections
 from scaling.reporting.sections.sensitivity import sensitivity_sections
 from scaling.reporting.sections.tuning import tuning_sections
@@ -30,6 +31,7 @@ SECTIONS: Mapping[str, Callable[[Context], list[Section]]] = {
     "data": data_sections,
     "figures": figures_sections,
     "effective": effective_sections,
+    "recipes": recipes_sections,
     "parameters": parameters_sections,
     "sensitivity": sensitivity_sections,
     "tuning": tuning_sections,

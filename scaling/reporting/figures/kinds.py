@@ -5,8 +5,10 @@ from __future__ import annotations
 from scaling.reporting.figures.allocation import ALLOCATION
 from scaling.reporting.figures.effective import EFFECTIVE
 from scaling.reporting.figures.frontier import FRONTIER
+from scaling.reporting.figures.frontiers import FRONTIERS
 from scaling.reporting.figures.isoflop import ISOFLOP
 from scaling.reporting.figures.kind import Kind
+from scaling.reporting.figures.multiplier import MULTIPLIER
 from scaling.reporting.figures.residuals import RESIDUALS
 
 KINDS: tuple[Kind, ...] = (
@@ -15,6 +17,8 @@ KINDS: tuple[Kind, ...] = (
     ALLOCATION,
     RESIDUALS,
     EFFECTIVE,
+    FRONTIERS,
+    MULTIPLIER,
 )
 
 
