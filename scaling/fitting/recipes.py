@@ -26,7 +26,7 @@ from scaling.errors import Fault, Message, QuestionError
 from scaling.fitting.allocation import allocates, best_size, least_cost, local_exponents
 from scaling.fitting.pairing import Pairs, name_of, pairs_of, unlike
 from scaling.fitting.prediction import Bands, Params, cost_of
-from scaling.fitting.result import Fit
+from scaling.fitting.result import Fit, plain
 from scaling.fitting.setting import amounts
 from scaling.fitting.spread import spread_about
 
@@ -77,7 +77,9 @@ class Recipes:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads back."""
-        return vars(self) | {"messages": [m.as_dict() for m in self.messages]}
+        messages = [m.as_dict() for m in self.messages]
+        found: dict[str, Any] = plain(vars(self) | {"messages": messages})
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipes:
