@@ -104,21 +104,22 @@ def _compared(
     at: str | None,
 ) -> Document:
     """Compare what the sources hold and lay it out."""
+    from dataclasses import replace
+
     from scaling.fitting.parties import compare_parts, parted
     from scaling.reporting.comparison import build_comparison
 
     studies = [study_of(source) for source in sources]
     labels = labels_of(sources, studies)
-    parts = parted(list(zip(labels, every, strict=True)))
+    carried = [
+        replace(fits, provenance={**fits.provenance, "study": study})
+        for fits, study in zip(every, studies, strict=True)
+    ]
+    parts = parted(list(zip(labels, carried, strict=True)))
     scales = numbers("--at", at) if at is not None else []
     wanted = [target_flops] if target_flops is not None and len(parts) > 1 else []
     found = compare_parts(parts, at=[*scales, *wanted], reference=reference)
-    known = {
-        name: study
-        for name, part in parts.items()
-        for fits, study in zip(every, studies, strict=True)
-        if study is not None and any(part.table == fit.table for fit in fits.fits)
-    }
+    known = {name: part.provenance["study"] or {} for name, part in parts.items()}
     return build_comparison(
         found,
         parts,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PALE = 0.45
 WIDE = 12.0  # ratio of multipliers above which an axis has plain decades
+ROOM_FOR_TEXT = 0.34  # share of the axis that the word needs
 ROOM = 4.0  # how much farther than inside the runs bands may reach before they are cut
 
 
@@ -204,9 +205,10 @@ def _outside(ax: Axes, data: MultiplierData) -> None:
         ax.axvspan(low, start, color="0.94", zorder=0)
     if high > end * 1.001:
         ax.axvspan(end, high, color="0.94", zorder=0)
-        place = ax.get_xaxis_transform()
-        text = "  extrapolation"
-        ax.text(end, 0.985, text, transform=place, fontsize=7, color="0.35", va="top")
+        if np.log(high / end) > ROOM_FOR_TEXT * np.log(high / low):
+            place = ax.get_xaxis_transform()
+            text = "  extrapolation"
+            ax.text(end, 0.985, text, transform=place, fontsize=7, color="0.35", va="top")
     ax.set_xlim(low, high)
 
 

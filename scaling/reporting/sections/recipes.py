@@ -22,7 +22,7 @@ from scaling.reporting.parties import (
 )
 from scaling.reporting.runs import optimum
 from scaling.reporting.sections.figures import figure_of
-from scaling.reporting.sections.versus import ends_of, pair_verdict
+from scaling.reporting.sections.versus import Row, ends_of, pair_verdict, signed, spread
 
 
 def recipes_sections(context: Context) -> list[Section]:
@@ -102,8 +102,8 @@ def offsets_sections(context: ComparisonContext, level: Any = 1) -> list[Section
                 (
                     f"{found.pair[1]} against {found.pair[0]}",
                     what,
-                    numbers.within(test["estimate"], *test["interval"]),
-                    numbers.interval(*test["interval"]),
+                    signed(test["estimate"], test["interval"]),
+                    spread(test["interval"]),
                     _p(test["p"]),
                 )
             )
@@ -192,8 +192,8 @@ def _by_scale(context: ComparisonContext, found: Recipes) -> Table:
                 numbers.quantity(row["C"]) + (" (target)" if is_target else ""),
                 losses[0][i],
                 losses[1][i],
-                _with(row["difference"], ends_of(row, "difference")),
-                _with(row["multiplier"], ends_of(row)),
+                _difference(row),
+                _multiplier(row),
                 "inside" if inside else f"extrapolated, {numbers.factor(factor)}",
             )
         )
@@ -221,7 +221,14 @@ def _losses(party: Party, compute: Any) -> list[str]:
     ]
 
 
-def _with(x: float, ends: tuple[float, float] | None) -> str:
+def _difference(row: Row) -> str:
+    ends = ends_of(row, "difference")
+    said = signed(row["difference"], ends)
+    return f"{said} ({spread(ends)})" if ends is not None else said
+
+
+def _multiplier(row: Row) -> str:
+    ends = ends_of(row)
     if ends is None:
-        return numbers.quantity(x, 4)
-    return f"{numbers.within(x, *ends)} ({numbers.interval(*ends)})"
+        return numbers.quantity(row["multiplier"], 4)
+    return f"{numbers.within(row['multiplier'], *ends)} ({numbers.interval(*ends)})"

@@ -154,9 +154,9 @@ def _sure(context: ComparisonContext, recipes: Recipes, row: Row) -> str:
         text = "Unpaired: two surfaces with the error of both"
     unit = two.unit(two.fit.response)
     ends = ends_of(row, "difference")
-    text += f"; difference of the lowest {two.fit.response} {_signed(row['difference'], ends)}"
+    text += f"; difference of the lowest {two.fit.response} {signed(row['difference'], ends)}"
     if ends is not None:
-        text += f" ({_signed(ends[0], ends)} to {_signed(ends[1], ends)}, {level})"
+        text += f" ({spread(ends)}, {level})"
     text += f" {unit}." if unit else "."
     if not is_inside(recipes, row["C"]):
         text += " At that compute not both have runs."
@@ -172,8 +172,13 @@ def _warned(parties: tuple[Party, Party]) -> str:
     return f"Warnings of the fits, all listed below: {said}."
 
 
-def _signed(value: Any, ends: tuple[float, float] | None) -> str:
-    """Write a difference of losses to the digit that its interval supports."""
+def spread(ends: tuple[float, float]) -> str:
+    """Write the interval of a difference, both ends with their sign."""
+    return f"{signed(ends[0], ends)} to {signed(ends[1], ends)}"
+
+
+def signed(value: Any, ends: tuple[float, float] | None) -> str:
+    """Write a difference with its sign, to the digit that its interval supports."""
     width = (ends[1] - ends[0]) / numbers.ERRORS_IN_INTERVAL if ends else 0.0
     digits = numbers.error_digits(width) if width > 0 else 4
     return numbers.signed(value, max(0, min(digits, 6)))
@@ -193,8 +198,8 @@ def _facts(recipes: Recipes, row: Row) -> list[Fact]:
         ),
         Fact(
             "difference of lowest loss",
-            _signed(row["difference"], gap),
-            f"{_signed(gap[0], gap)} to {_signed(gap[1], gap)}, {level}" if gap else "no interval",
+            signed(row["difference"], gap),
+            f"{spread(gap)}, {level}" if gap else "no interval",
         ),
     ]
     if recipes.crossing is not None and (recipes.crossing["inside"] or not recipes.tests):
@@ -205,8 +210,9 @@ def _facts(recipes: Recipes, row: Row) -> list[Fact]:
     out.append(Fact("pairs of runs", name, f"{alone} without a partner" if alone else ""))
     for test in recipes.tests:
         if test["quantity"] == "exponent":
-            sure = f"{numbers.interval(*test['interval'])}, p = {numbers.quantity(test['p'], 2)}"
-            value = numbers.within(test["estimate"], *test["interval"])
+            ends = test["interval"][0], test["interval"][1]
+            sure = f"{spread(ends)}, p = {numbers.quantity(test['p'], 2)}"
+            value = signed(test["estimate"], ends)
             out.append(Fact("exponent of the multiplier", value, sure))
     return out
 
