@@ -463,18 +463,40 @@ def run(
 
 
 def report(
-    fits: Fit | Fits | Sequence[Fit], *, title: str | None = None, target_flops: float | None = None
+    fits: Fit | Fits | Comparison | Sequence[Fit],
+    *,
+    title: str | None = None,
+    target_flops: float | None = None,
 ) -> Report:
-    """Lay out fits as a document; ``.write("r.html")`` renders it by the file's ending."""
+    """Lay out fits as a document; ``.write("r.html")`` renders it by the file's ending.
+
+    Parameters
+    ----------
+    fits : Fit, Fits, Comparison or sequence of Fit
+        Fits of several tables, and what `compare` returned, give a comparison report.
+    title : str, optional
+    target_flops : float, optional
+        Compute that the question is about [FLOP].
+    """
+    from scaling.fitting.comparison import Comparison as Compared
     from scaling.fitting.fit import surface_allocation
+    from scaling.fitting.parties import compare_parts, of_fits
     from scaling.fitting.result import Fit as One
     from scaling.fitting.result import Fits as Content
     from scaling.reporting import Report, build
+    from scaling.reporting.comparison import build_comparison
 
+    if isinstance(fits, Compared):
+        return Report(build_comparison(fits, title=title, target_flops=target_flops))
     if not isinstance(fits, Content):
         several = (fits,) if isinstance(fits, One) else tuple(fits)
-        found = [surface_allocation(item) for item in several]
+        if any(fit.table != several[0].table for fit in several[1:]):
+            parts = of_fits(several)
+            at = () if target_flops is None or len(parts) < 2 else (target_flops,)
+            found = compare_parts(parts, at=at)
+            return Report(build_comparison(found, parts, title=title, target_flops=target_flops))
+        made = [surface_allocation(item) for item in several]
         laws = tuple(item.backtest for item in several if item.backtest)
-        shown = tuple(a for a in found if a)
+        shown = tuple(a for a in made if a)
         fits = Content(several, shown, several[0].table, laws=laws)
     return Report(build(fits, title=title, target_flops=target_flops))

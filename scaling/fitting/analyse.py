@@ -14,6 +14,7 @@ from scaling.fitting import envelope, isoflop
 from scaling.fitting.across import with_crossings, with_minima
 from scaling.fitting.agreement import compare_approaches, convention_message
 from scaling.fitting.backtest import score
+from scaling.fitting.comparison import compare_groups
 from scaling.fitting.effective import Ask, effective_data
 from scaling.fitting.effective_result import Effective
 from scaling.fitting.fit import fit_group, surface_allocation
@@ -140,9 +141,9 @@ def analyse(
         worth = (effective_data(table, effective, group=group, options=chosen),)
     agreed = tuple(agreement)
     curves = curves_of_table(whole) if table is not whole else {}
-    return Fits(
-        tuple(fits), tuple(allocations), info, provenance, agreed, worth, tuple(ranked), curves
-    )
+    compared = compare_groups(fits, chosen.interval)
+    known = (tuple(fits), tuple(allocations), info, provenance, agreed, worth)
+    return Fits(*known, tuple(ranked), curves, compared)
 
 
 def _scored(fits: Sequence[Fit]) -> tuple[list[Fit], list[dict[str, Any]]]:
@@ -234,7 +235,9 @@ def combine(parts: Sequence[Fits]) -> Fits:
     each = [dict(part.provenance["resampling"]) for part in parts if part.provenance]
     if each:
         provenance["resampling"] = joined(each)
-    return Fits(fits, tuple(allocations), table, provenance, agreement, effective, laws, curves)
+    compared = next((part.compared for part in parts if part.compared), ())
+    found = (fits, tuple(allocations), table, provenance, agreement, effective)
+    return Fits(*found, laws, curves, compared)
 
 
 def table_info(table: RunsTable) -> dict[str, Any]:

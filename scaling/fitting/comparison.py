@@ -12,16 +12,36 @@ from typing import Any
 
 import pandas as pd
 
-from scaling.errors import ConfigError, Fault, Message
+from scaling.errors import ConfigError, Fault, Message, QuestionError
 from scaling.fitting.backtest import compare_laws
 from scaling.fitting.options import check_level
-from scaling.fitting.recipes import compare_recipes, name_of
+from scaling.fitting.pairing import name_of
+from scaling.fitting.recipes import Recipes, compare_recipes
 from scaling.fitting.result import Fit, plain
 from scaling.laws.cost import rounded
 from scaling.laws.literature import LITERATURE
 
 SCHEMA = "scaling/compare@1"
+MOST_GROUPS = 8
 QUANTITIES = ("a", "b", "E", "alpha", "beta")
+
+
+@dataclass(frozen=True)
+class Side:
+    """Runs that were compared.
+
+    Attributes
+    ----------
+    name : str
+    fits : tuple of Fit
+        Every fit of them.
+    surface : Fit
+        The fit that is compared with other runs.
+    """
+
+    name: str
+    fits: tuple[Fit, ...]
+    surface: Fit
 
 
 @dataclass(frozen=True)
@@ -31,7 +51,8 @@ class Comparison:
     Attributes
     ----------
     laws : tuple of mapping
-        One a fit, best first within a group; see `scaling.fitting.backtest.compare_laws`.
+        One a fit, best first within a group; see `scaling.fitting.backtest.compare_laws`. ``name``
+        is that of the runs.
     rows : tuple of mapping
         One a pair of recipes and scale: ``pair, C, difference`` (of the lowest loss), ``multiplier,
         interval, pairing, extrapolation``.
@@ -43,6 +64,10 @@ class Comparison:
         ``group, law, quantity, value, interval, source, published, published_interval, kind,
         convention, own_convention, note``.
     messages : tuple of Message
+    recipes : tuple of Recipes
+        One a pair, with curves along compute for drawing; not part of the JSON form.
+    sides : tuple of Side
+        The runs that were compared, the reference first; not part of the JSON form.
     """
 
     laws: tuple[Mapping[str, Any], ...] = ()
@@ -51,6 +76,8 @@ class Comparison:
     crossings: tuple[Mapping[str, Any], ...] = ()
     literature: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     messages: tuple[Message, ...] = ()
+    recipes: tuple[Recipes, ...] = field(default=(), repr=False)
+    sides: tuple[Side, ...] = field(default=(), repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rows of recipes if there are any, else those of laws, as a flat frame."""
@@ -123,6 +150,7 @@ def compare_fits(
     level: float = 0.95,
     at: Sequence[float] = (),
     reference: str | None = None,
+    names: Sequence[str] = (),
 ) -> Comparison:
     """Compare fits.
 
@@ -134,7 +162,9 @@ def compare_fits(
     at : sequence of float
         Compute at which recipes are compared beside that of their grid [FLOP].
     reference : str, optional
-        Group that is the reference; the first if None.
+        Group or name that is the reference; the first if None.
+    names : sequence of str, optional
+        What to call the runs of each fit; their group or file if empty.
 
     Raises
     ------
@@ -147,86 +177,106 @@ def compare_fits(
         mend = "minima and envelopes are compared by scaling fit and its report"
         raise ConfigError(Fault("SC004", "compare", "no fit of a law", "one or more", mend))
     check_level(level)
+    called = list(names) or [name_of(fit) for fit in fits]
     sets = _sets(fits)
     laws: list[Mapping[str, Any]] = []
     messages: list[Message] = []
-    for own in sets:
-        ranked, told = compare_laws(own) if len(own) > 1 else ([], [])
-        laws += ranked
+    titles = told_apart([called[own[0]] for own in sets])
+    for title, own in zip(titles, sets, strict=True):
+        ranked, told = compare_laws([fits[i] for i in own]) if len(own) > 1 else ([], [])
+        laws += [{"name": title, **row} for row in ranked]
         messages += told
-    rows, tests, crossings, more = _recipes(sets, laws, level, at, reference)
-    literature = [row for fit in fits for row in _literature(fit)]
+    order = [str(row["law"]) for row in sorted(laws, key=_rank)]
+    members = [tuple(fits[i] for i in own) for own in sets]
+    sides = [
+        Side(title, own, _surface(own, order)) for title, own in zip(titles, members, strict=True)
+    ]
+    sides = _reference_first(sides, reference, at)
+    recipes = [
+        compare_recipes(
+            sides[0].surface, other.surface, names=(sides[0].name, other.name), level=level, at=at
+        )
+        for other in sides[1:]
+    ]
+    crossings = [{"pair": list(r.pair), **r.crossing} for r in recipes if r.crossing is not None]
+    warned = _warnings(fits, called)
     return Comparison(
         tuple(laws),
-        tuple(rows),
-        tuple(tests),
+        tuple(row for r in recipes for row in r.rows),
+        tuple(test for r in recipes for test in r.tests),
         tuple(crossings),
-        tuple(literature),
-        tuple(dict.fromkeys([*messages, *more, *_warnings(fits)])),
+        tuple(row for fit in fits for row in _literature(fit)),
+        tuple(dict.fromkeys([*messages, *(m for r in recipes for m in r.messages), *warned])),
+        tuple(recipes),
+        tuple(sides),
     )
 
 
-def _warnings(fits: Sequence[Fit]) -> list[Message]:
-    """What limits the fits limits their comparison; each says whose it is."""
+def compare_groups(fits: Sequence[Fit], level: float) -> tuple[Recipes, ...]:
+    """Compare the groups of one table with its first, by the first surface of each.
+
+    Nothing is fitted. Groups that have too little in common with the first are left out, and so
+    are all where there are more than a report can show.
+    """
+    surfaces: dict[str, Fit] = {}
+    for fit in fits:
+        if fit.group is not None and fit.identified and set(fit.law.variables) == {"N", "D"}:
+            surfaces.setdefault(fit.group, fit)
+    names = list(surfaces)
+    if not 2 <= len(names) <= MOST_GROUPS:
+        return ()
     out = []
-    for fit in fits:
-        label = f"{name_of(fit)}, {fit.law.name}"
-        out += [
-            Message(m.code, f"{label}: {m.text}", m.severity)
-            for m in fit.messages
-            if m.severity != "info" and m.code != "SC416"
-        ]
-    return out
+    for other in names[1:]:
+        try:
+            pair = (names[0], other)
+            one, two = surfaces[names[0]], surfaces[other]
+            out.append(compare_recipes(one, two, names=pair, level=level))
+        except QuestionError:
+            continue
+    return tuple(out)
 
 
-def _sets(fits: Sequence[Fit]) -> list[list[Fit]]:
-    """Fits that saw the same runs, in order of appearance."""
-    sets: dict[Any, list[Fit]] = {}
-    for fit in fits:
-        used = tuple(bool(u) for u in fit.rows["used"])
-        seen = tuple(v for v, u in zip(fit.rows[fit.response], used, strict=True) if u)
-        sets.setdefault((fit.table.get("sha256"), fit.group, fit.response, seen), []).append(fit)
+def _warnings(fits: Sequence[Fit], names: Sequence[str]) -> list[Message]:
+    """What limits the fits limits their comparison; each says whose it is."""
+    return [
+        Message(m.code, f"{name}, {fit.law.name}: {m.text}", m.severity)
+        for name, fit in zip(names, fits, strict=True)
+        for m in fit.messages
+        if m.severity != "info" and m.code != "SC416"
+    ]
+
+
+def runs_key(fit: Fit) -> tuple[Any, ...]:
+    """Return what fits of the same runs have in common."""
+    used = tuple(bool(u) for u in fit.rows["used"])
+    seen = tuple(v for v, u in zip(fit.rows[fit.response], used, strict=True) if u)
+    return fit.table.get("sha256"), fit.group, fit.response, seen
+
+
+def _sets(fits: Sequence[Fit]) -> list[list[int]]:
+    """Indices of fits that saw the same runs, in order of appearance."""
+    sets: dict[Any, list[int]] = {}
+    for i, fit in enumerate(fits):
+        sets.setdefault(runs_key(fit), []).append(i)
     return list(sets.values())
 
 
-def _recipes(
-    sets: Sequence[Sequence[Fit]],
-    ranked: Sequence[Mapping[str, Any]],
-    level: float,
-    at: Sequence[float],
-    reference: str | None,
-) -> tuple[list[Any], list[Any], list[Any], list[Message]]:
-    """Compare every other group with the reference, by the best-ranked surface."""
-    if len(sets) < 2:
+def _reference_first(sides: list[Side], reference: str | None, at: Sequence[float]) -> list[Side]:
+    """Put the reference first; the others keep their order."""
+    if len(sides) < 2:
         if reference is not None or len(at):
             option = "--reference" if reference is not None else "--at"
             expected = "two groups or tables: --group COLUMN, or a second file"
             raise ConfigError(Fault("SC004", option, "one group of runs", expected))
-        return [], [], [], []
-    order = [str(row["law"]) for row in sorted(ranked, key=_rank)]
-    surfaces = [_surface(own, order) for own in sets]
-    names = _told_apart([name_of(fit) for fit in surfaces])
-    first = 0
-    if reference is not None:
-        wanted = [i for i, f in enumerate(surfaces) if reference in (f.group, names[i])]
-        if not wanted:
-            known = (str(f.group or name) for f, name in zip(surfaces, names, strict=True))
-            unknown = Fault("SC004", "--reference", f'no "{reference}"', ", ".join(known))
-            raise ConfigError(unknown)
-        first = wanted[0]
-    rows, tests, crossings, messages = [], [], [], []
-    for i, other in enumerate(surfaces):
-        if i == first:
-            continue
-        found = compare_recipes(
-            surfaces[first], other, names=(names[first], names[i]), level=level, at=at
-        )
-        rows += list(found.rows)
-        tests += list(found.tests)
-        messages += list(found.messages)
-        if found.crossing is not None:
-            crossings.append({"pair": list(found.pair), **found.crossing})
-    return rows, tests, crossings, messages
+        return sides
+    if reference is None:
+        return sides
+    wanted = [side for side in sides if reference in (side.surface.group, side.name)]
+    if not wanted:
+        known = (str(side.surface.group or side.name) for side in sides)
+        unknown = Fault("SC004", "--reference", f'no "{reference}"', ", ".join(known))
+        raise ConfigError(unknown)
+    return [wanted[0], *(side for side in sides if side is not wanted[0])]
 
 
 def _rank(row: Mapping[str, Any]) -> float:
@@ -234,7 +284,7 @@ def _rank(row: Mapping[str, Any]) -> float:
     return float("inf") if rank is None else float(rank)
 
 
-def _told_apart(names: list[str]) -> list[str]:
+def told_apart(names: list[str]) -> list[str]:
     """Number names that occur twice."""
     return [
         f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name

@@ -15,8 +15,8 @@ covariance; Fieller (1954), the interval of a ratio, here of where curves cross.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,111 +24,22 @@ from numpy.typing import NDArray
 
 from scaling.errors import Fault, Message, QuestionError
 from scaling.fitting.allocation import allocates, best_size, least_cost, local_exponents
+from scaling.fitting.pairing import Pairs, name_of, pairs_of, unlike
 from scaling.fitting.prediction import Bands, Params, cost_of
-from scaling.fitting.result import Fit
+from scaling.fitting.result import Fit, plain
 from scaling.fitting.setting import amounts
 from scaling.fitting.spread import spread_about
 
 Array = NDArray[np.float64]
-SAME = np.log(1.02)  # of N and of D, within which two runs share a cell
 ENOUGH_PAIRS = 6
 STEPS = 30
 MOST_SCALES, FEWER_SCALES = 7, 5
+CURVE_POINTS = 41
 BEYOND = 10.0  # how far above the grid a crossing is still told
 PAIRS_ALONG = 14  # fewer do not tell what differs along a budget
 ALONG = np.log(1.5)  # spread of sizes along a budget from which gains may differ along it
 OTHER_LOSS = 0.3  # of ln loss: more than a recipe makes
 NEAR = np.log(1e3)  # how far beyond that it is still kept
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Runs of two groups at the same N and D, averaged over repeats, shape (n,).
-
-    Attributes
-    ----------
-    N, D : ndarray
-    one, two : ndarray
-        ln loss of the first and the second group.
-    alone : tuple of (int, int)
-        Cells of each group that the other lacks.
-    by : str
-        What a pair shares.
-    """
-
-    N: Array
-    D: Array
-    one: Array
-    two: Array
-    alone: tuple[int, int]
-    by: str
-
-
-def pairs_of(one: Fit, two: Fit) -> Pairs:
-    """Pair the fitted runs of two groups by N and D, and by seed where both name seeds.
-
-    Raises
-    ------
-    QuestionError
-        SC433 if a group has no N and D.
-    """
-    for fit in (one, two):
-        if not {"N", "D", fit.response} <= set(fit.fitted):
-            expected = "N, D and a loss in both"
-            raise QuestionError(Fault("SC433", name_of(fit), "has no N and D to pair by", expected))
-    columns = [_columns(fit) for fit in (one, two)]
-    seeds = all(c["seed"] is not None for c in columns)
-    cells = [_cells(c, seeds) for c in columns]
-    left, right = _matches(*cells)
-    n, d = (np.exp(0.5 * (cells[0][k][left] + cells[1][k][right])) for k in ("u", "v"))
-    alone = (len(cells[0]["u"]) - len(left), len(cells[1]["u"]) - len(right))
-    by = "N, D and seed" if seeds else "N and D"
-    return Pairs(n, d, cells[0]["y"][left], cells[1]["y"][right], alone, by)
-
-
-def _columns(fit: Fit) -> dict[str, Any]:
-    used = np.asarray(fit.rows["used"], dtype=bool)
-    seeds = fit.rows.get("seed")
-    known = seeds is not None and all(s is not None for s in np.asarray(seeds, object)[used])
-    return {
-        "u": np.log(fit.fitted["N"]),
-        "v": np.log(fit.fitted["D"]),
-        "y": np.log(np.asarray(fit.rows[fit.response], dtype=np.float64)[used]),
-        "seed": np.asarray(seeds, dtype=np.float64)[used] if known else None,
-    }
-
-
-def _cells(columns: dict[str, Any], seeds: bool) -> dict[str, Array]:
-    """Average the runs of one cell."""
-    u, v = columns["u"], columns["v"]
-    seed = columns["seed"] if seeds else np.zeros(len(u))
-    keys = np.stack([np.round(u / SAME), np.round(v / SAME), seed], axis=1)
-    _, index, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    index = index.ravel()
-    means = {k: np.bincount(index, weights=columns[k]) / count for k in ("u", "v", "y")}
-    return means | {"seed": np.bincount(index, weights=seed) / count}
-
-
-def _matches(
-    one: dict[str, Array], two: dict[str, Array]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the cells that are each other's nearest and near enough."""
-    gap = np.maximum(np.abs(one["u"][:, None] - two["u"]), np.abs(one["v"][:, None] - two["v"]))
-    gap = np.where(one["seed"][:, None] == two["seed"], gap, np.inf)
-    near = gap.argmin(axis=1)
-    back = gap.argmin(axis=0)
-    mine = np.arange(len(near))
-    good = (back[near] == mine) & (gap[mine, near] <= SAME)
-    return mine[good].astype(np.int64), near[good].astype(np.int64)
-
-
-def name_of(fit: Fit) -> str:
-    """Return what to call the runs of a fit: their group, else their file."""
-    table = str(fit.table.get("file") or "table")
-    return f"group {fit.group}" if fit.group is not None else table
-
-
-# ---------------------------------------------------------------------------------- comparison
 
 
 @dataclass(frozen=True)
@@ -148,6 +59,11 @@ class Recipes:
     crossing : mapping or None
         ``C, interval, inside`` where the curves cross.
     messages : tuple of Message
+    curve : mapping
+        Columns of a fine grid of compute, for drawing: ``C``, and ``multiplier`` and
+        ``difference``, each with its ``_lo`` and ``_hi``.
+    span : (float, float)
+        Compute between which both groups have runs [FLOP]; beyond it all is extrapolation.
     """
 
     pair: tuple[str, str]
@@ -156,6 +72,28 @@ class Recipes:
     tests: tuple[dict[str, Any], ...]
     crossing: dict[str, Any] | None
     messages: tuple[Message, ...]
+    curve: Mapping[str, list[float]] = field(default_factory=dict, repr=False)
+    span: tuple[float, float] = (np.nan, np.nan)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` reads back."""
+        messages = [m.as_dict() for m in self.messages]
+        found: dict[str, Any] = plain(vars(self) | {"messages": messages})
+        return found
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Recipes:
+        """Inverse of `as_dict`, after JSON too."""
+        return cls(
+            (data["pair"][0], data["pair"][1]),
+            data["pairing"],
+            tuple(data["rows"]),
+            tuple(data["tests"]),
+            data["crossing"],
+            tuple(Message.from_dict(m) for m in data["messages"]),
+            {k: [np.nan if x is None else x for x in v] for k, v in data["curve"].items()},
+            (data["span"][0], data["span"][1]),
+        )
 
 
 def compare_recipes(
@@ -188,16 +126,22 @@ def compare_recipes(
     if not one.identified or not allocates(one.law) or set(one.law.variables) != {"N", "D"}:
         found = f"law {one.law.name}, status {one.status}"
         expected = "an identified fit of a law of N and D as the reference"
-        raise QuestionError(Fault("SC430", names[0], found, expected))
+        mend = (
+            "name another by --reference; groups that differ in data alone: scaling fit --effective"
+        )
+        raise QuestionError(Fault("SC430", names[0], found, expected, mend))
     pairs = pairs_of(one, two)
+    told = tuple(unlike(one, two, names))
     if len(pairs.N) >= ENOUGH_PAIRS:
-        return _paired(one, pairs, names, level, at)
+        made = _paired(one, pairs, names, level, at)
+        return replace(made, messages=(*told, *made.messages))
     if not two.identified or set(two.law.variables) != {"N", "D"}:
         found = f"{len(pairs.N)} common cells, and {names[1]} has no identified surface"
         expected = f"{ENOUGH_PAIRS} cells of equal N and D, or two identified surfaces"
         mend = "train both recipes on one grid, or compare what each predicts: scaling predict"
         raise QuestionError(Fault("SC433", " and ".join(names), found, expected, mend))
-    return _unpaired(one, two, pairs, names, level, at)
+    made = _unpaired(one, two, pairs, names, level, at)
+    return replace(made, messages=(*told, *made.messages))
 
 
 @dataclass(frozen=True)
@@ -281,6 +225,31 @@ def _slopes(
     return x * np.asarray(gain)[:, None], (pairs.one - pairs.two) - modelled
 
 
+@dataclass(frozen=True)
+class _Along:
+    """A comparison along compute: each quantity of shape (n,), its interval of shape (n, 2)."""
+
+    scales: Array
+    difference: Array
+    spread: Array
+    log_m: Array
+    ends: Array
+
+    def columns(self) -> dict[str, list[float]]:
+        """Return the `Recipes.curve`."""
+        ends = np.exp(self.ends)
+        found = {
+            "C": self.scales,
+            "multiplier": np.exp(self.log_m),
+            "multiplier_lo": ends[:, 0],
+            "multiplier_hi": ends[:, 1],
+            "difference": self.difference,
+            "difference_lo": self.spread[:, 0],
+            "difference_hi": self.spread[:, 1],
+        }
+        return {name: values.tolist() for name, values in found.items()}
+
+
 def _paired(
     one: Fit, pairs: Pairs, names: tuple[str, str], level: float, at: Sequence[float]
 ) -> Recipes:
@@ -289,13 +258,16 @@ def _paired(
     line = _estimate(one, pairs)
     quantile = line.quantile(level)
     compute = cost_of(one).compute(pairs.N, pairs.D)
-    scales = _scales(compute, at)
-    log_m, error = line.at(np.log(scales))
-    ends = np.stack([log_m - quantile * error, log_m + quantile * error], axis=1)
-    base = _frontier(one, one.params, np.log(scales))
-    moved = [_frontier(one, one.params, np.log(scales) + x) for x in (log_m, *ends.T[::-1])]
-    difference, *parts = (loss - base for loss in moved)
-    spread = np.stack(parts, axis=1)
+    span = (float(compute.min()), float(compute.max()))
+
+    def along(scales: Array) -> _Along:
+        log_m, error = line.at(np.log(scales))
+        ends = np.stack([log_m - quantile * error, log_m + quantile * error], axis=1)
+        base = _frontier(one, one.params, np.log(scales))
+        moved = [_frontier(one, one.params, np.log(scales) + x) for x in (log_m, *ends.T[::-1])]
+        difference, *parts = (loss - base for loss in moved)
+        return _Along(scales, difference, np.stack(parts, axis=1), log_m, ends)
+
     pairing = {
         "kind": "paired",
         "by": pairs.by,
@@ -303,7 +275,7 @@ def _paired(
         "alone": list(pairs.alone),
         "law": one.law.name,
     }
-    rows = _rows(names, scales, difference, spread, log_m, ends, level, pairing, compute.max())
+    rows = _rows(names, along(_scales(compute, at)), level, pairing, span[1])
     tests = []
     for k, quantity in enumerate(("offset", "exponent")):
         estimate = float(line.coefficients[k])
@@ -324,15 +296,47 @@ def _paired(
     messages = _pairing_messages(names, pairs)
     if crossing is not None and crossing["inside"]:
         messages.append(_crossing_message(names, crossing))
-    return Recipes(names, pairing, tuple(rows), tuple(tests), crossing, tuple(messages))
+    curve = along(_grid(span, at)).columns()
+    return Recipes(
+        names, pairing, tuple(rows), tuple(tests), crossing, tuple(messages), curve, span
+    )
 
 
 def _unpaired(
     one: Fit, two: Fit, pairs: Pairs, names: tuple[str, str], level: float, at: Sequence[float]
 ) -> Recipes:
     """Compare two surfaces, whose draws are independent."""
-    compute = np.concatenate([cost_of(f).compute(f.fitted["N"], f.fitted["D"]) for f in (one, two)])
-    scales = _scales(compute, at)
+    both = [cost_of(f).compute(f.fitted["N"], f.fitted["D"]) for f in (one, two)]
+    compute = np.concatenate(both)
+    span = (float(max(c.min() for c in both)), float(min(c.max() for c in both)))
+    found = _surfaces(one, two, _scales(compute, at), level)
+    difference, scales = found.difference, found.scales
+    pairing = {
+        "kind": "unpaired",
+        "by": "",
+        "n": len(pairs.N),
+        "alone": list(pairs.alone),
+        "law": one.law.name,
+    }
+    rows = _rows(names, found, level, pairing, span[1])
+    text = (
+        f"{names[0]} and {names[1]} share {len(pairs.N)} cells of N and D, too few to pair: their "
+        "surfaces are compared, with the error of both."
+    )
+    messages = [Message("SC433", text)]
+    crossing = None
+    signs = np.sign(difference)
+    if signs.min() < 0 < signs.max():
+        k = int(np.flatnonzero(np.diff(signs))[0])
+        where = float(np.sqrt(scales[k] * scales[k + 1]))
+        crossing = {"C": where, "interval": [None, None], "inside": True}
+        messages.append(_crossing_message(names, crossing))
+    curve = _surfaces(one, two, _grid((compute.min(), compute.max()), at), level).columns()
+    return Recipes(names, pairing, tuple(rows), (), crossing, tuple(messages), curve, span)
+
+
+def _surfaces(one: Fit, two: Fit, scales: Array, level: float) -> _Along:
+    """Compare the best of two surfaces at each compute, with the error of both."""
     log_c = np.log(scales)
 
     def both(p: Params, q: Params) -> tuple[Array, Array]:
@@ -354,27 +358,7 @@ def _unpaired(
         drawn = spread_about(log_m, drawn, wide.factor, log=False)
         spread = np.stack(wide.ends(gap, scales.shape), axis=1)
         ends = np.stack(wide.ends(drawn, scales.shape), axis=1)
-    pairing = {
-        "kind": "unpaired",
-        "by": "",
-        "n": len(pairs.N),
-        "alone": list(pairs.alone),
-        "law": one.law.name,
-    }
-    rows = _rows(names, scales, difference, spread, log_m, ends, level, pairing, compute.max())
-    text = (
-        f"{names[0]} and {names[1]} share {len(pairs.N)} cells of N and D, too few to pair: their "
-        "surfaces are compared, with the error of both."
-    )
-    messages = [Message("SC433", text)]
-    crossing = None
-    signs = np.sign(difference)
-    if signs.min() < 0 < signs.max():
-        k = int(np.flatnonzero(np.diff(signs))[0])
-        where = float(np.sqrt(scales[k] * scales[k + 1]))
-        crossing = {"C": where, "interval": [None, None], "inside": True}
-        messages.append(_crossing_message(names, crossing))
-    return Recipes(names, pairing, tuple(rows), (), crossing, tuple(messages))
+    return _Along(scales, difference, spread, log_m, ends)
 
 
 def _frontier(fit: Fit, params: Params, log_c: Array) -> Array:
@@ -397,13 +381,14 @@ def _scales(compute: Array, at: Sequence[float]) -> Array:
     return np.array(sorted({*levels.tolist(), *asked}))
 
 
+def _grid(span: tuple[float, float], at: Sequence[float]) -> Array:
+    """Compute at which curves are drawn: the runs', and up to where a crossing is still told."""
+    return np.geomspace(span[0], max(span[1] * BEYOND, *at, 0.0), CURVE_POINTS)
+
+
 def _rows(
     names: tuple[str, str],
-    scales: Array,
-    difference: Array,
-    spread: Array,
-    log_m: Array,
-    ends: Array,
+    found: _Along,
     level: float,
     pairing: dict[str, Any],
     largest: float,
@@ -412,17 +397,17 @@ def _rows(
         {
             "pair": list(names),
             "C": float(c),
-            "difference": float(difference[i]),
-            "multiplier": float(np.exp(log_m[i])),
+            "difference": float(found.difference[i]),
+            "multiplier": float(np.exp(found.log_m[i])),
             "interval": {
                 "level": level,
-                "difference": [float(x) for x in spread[i]],
-                "multiplier": [float(x) for x in np.exp(ends[i])],
+                "difference": [float(x) for x in found.spread[i]],
+                "multiplier": [float(x) for x in np.exp(found.ends[i])],
             },
             "pairing": pairing,
             "extrapolation": {"factor": float(c / largest)},
         }
-        for i, c in enumerate(scales)
+        for i, c in enumerate(found.scales)
     ]
 
 

@@ -23,6 +23,8 @@ from scaling.laws import Law
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scaling.fitting.recipes import Recipes
+
 Array = NDArray[np.float64]
 Status = Literal["converged", "at-bound", "max-iterations", "not-identified", "failed"]
 Approach = Literal["surface", "isoflop", "envelope"]
@@ -375,6 +377,8 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
         ``messages`` about it, if there are any.
     curves : mapping of str to list
         Thinned learning curves of the runs; see `scaling.runs.learning`. Empty if none were read.
+    compared : tuple of Recipes
+        Groups against the first of them; see `scaling.fitting.comparison.compare_groups`.
     """
 
     fits: tuple[Fit, ...]
@@ -385,6 +389,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     effective: tuple[Effective, ...] = ()
     laws: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     curves: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
+    compared: tuple[Recipes, ...] = ()
 
     def __getitem__(self, key: tuple[str | None, str]) -> Fit:
         for fit in self.fits:
@@ -422,6 +427,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
             "agreement": [dict(row) for row in self.agreement],
             "effective": [item.as_dict(full=full) for item in self.effective],
             "laws": [dict(row) if full else _without_rows(row) for row in self.laws],
+            "compared": [item.as_dict() for item in self.compared],
             "provenance": dict(self.provenance),
         }
         return out | {"curves": dict(self.curves)} if full else out

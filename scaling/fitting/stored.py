@@ -13,6 +13,7 @@ import numpy as np
 from scaling.errors import ConfigError, Fault, Message, clip
 from scaling.fitting.effective_result import Effective
 from scaling.fitting.packed import restore
+from scaling.fitting.recipes import Recipes
 from scaling.fitting.result import (
     SCHEMA,
     Allocation,
@@ -75,6 +76,7 @@ def from_dict(data: Mapping[str, Any]) -> Fits:
         effective,
         laws,
         data.get("curves", {}),
+        tuple(Recipes.from_dict(item) for item in data.get("compared", [])),
     )
 
 

@@ -24,6 +24,7 @@ from scaling.reporting.sections.method import method_sections
 from scaling.reporting.sections.parameters import parameters_sections
 from scaling.reporting.sections.predictions import decades_blocks
 from scaling.reporting.sections.printed import printed_sections
+from scaling.reporting.sections.recipes import recipes_sections
 from scaling.reporting.sections.reproducibility import reproducibility_sections
 from scaling.reporting.sections.sensitivity import sensitivity_sections
 from scaling.reporting.sections.tuning import tuning_sections
@@ -36,6 +37,7 @@ SECTIONS: Mapping[str, Callable[[Context], list[Section]]] = {
     "figures": figures_sections,
     "effective": effective_sections,
     "laws": laws_sections,
+    "recipes": recipes_sections,
     "parameters": parameters_sections,
     "printed": printed_sections,
     "sensitivity": sensitivity_sections,

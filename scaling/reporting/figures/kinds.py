@@ -8,11 +8,13 @@ from scaling.reporting.figures.curves import CURVES
 from scaling.reporting.figures.effective import EFFECTIVE
 from scaling.reporting.figures.excess import EXCESS
 from scaling.reporting.figures.frontier import FRONTIER
+from scaling.reporting.figures.frontiers import FRONTIERS
 from scaling.reporting.figures.holdout import HOLDOUT
 from scaling.reporting.figures.isoflop import ISOFLOP
 from scaling.reporting.figures.kind import Kind
 from scaling.reporting.figures.laws import LAWS
 from scaling.reporting.figures.literature import LITERATURE
+from scaling.reporting.figures.multiplier import MULTIPLIER
 from scaling.reporting.figures.noise import NOISE
 from scaling.reporting.figures.overtraining import OVERTRAINING
 from scaling.reporting.figures.profiles import PROFILES
@@ -37,6 +39,8 @@ KINDS: tuple[Kind, ...] = (
     LAWS,
     SENSITIVITY,
     LITERATURE,
+    FRONTIERS,
+    MULTIPLIER,
 )
 
 

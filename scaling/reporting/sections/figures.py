@@ -14,7 +14,7 @@ from scaling.reporting.wording import titled
 
 MOST_FIGURES = 40
 # Kinds that stand in a section of their own.
-ELSEWHERE = frozenset({"effective", "laws", "literature", "sensitivity"})
+ELSEWHERE = frozenset({"effective", "laws", "literature", "sensitivity", "frontiers", "multiplier"})
 TABLES: Mapping[str, Callable[[Context, Subject], list[Block]]] = {
     "isoflop": lambda context, group: minima_tables(context, group, "isoflop"),
     "allocation": lambda context, group: [
