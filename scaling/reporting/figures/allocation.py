@@ -14,7 +14,7 @@ from scaling.reporting import numbers
 from scaling.reporting.context import level_of
 from scaling.reporting.figures.axes import is_column, log_axis, over, padded
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.published import CONVENTION, TOKENS, published_lines
+from scaling.reporting.figures.published import TOKENS, conventions, published_lines
 from scaling.reporting.figures.style import PALETTE, beyond, label, with_unit
 from scaling.reporting.runs import Array, Band, compute_grid, cost_of, optimum, runs_of
 from scaling.reporting.wording import cost_label, exponent_label
@@ -35,6 +35,7 @@ NO_BREAK = "\u00a0"
 GUIDE = 20.0  # tokens a parameter
 NAMED_AT = (0.72, 0.62, 0.82, 0.5, 0.92)  # of the width, where a printed line is named
 HEADROOM = 0.08
+NAME_WIDTH, NAME_HEIGHT = 0.44, 0.065  # of a name, in axes
 CLOSE = 0.1  # in logs, within which a printed line lies on the surface
 LABEL_WIDTHS = (100, 48)  # of a legend on a page and in a column [characters]
 
@@ -92,7 +93,8 @@ class AllocationData(Drawn):
         if self.guide:
             text += " Dashed in the last panel: 20 tokens a parameter."
         if self.panels[0].published:
-            text += f" Thin grey: published lines ({CONVENTION}), of their own tokens and data."
+            counts = conventions(published_lines(self.unit))
+            text += f" Thin grey: published lines, each of its own tokens and data. {counts}."
         return text
 
     @property
@@ -301,28 +303,43 @@ def _draw_published(
 ) -> None:
     """Draw printed lines, each named on the side away from the surface."""
     x0, x1, y0, y1 = *np.log(across), *np.log(up)
+    taken: list[tuple[float, float]] = []
     for k, (source, xs, ys) in enumerate(panel.published):
         ax.plot(xs, ys, color="0.55", linewidth=0.7, zorder=1)
-        ends = [(np.log(xs) - x0) / (x1 - x0), (np.log(ys) - y0) / (y1 - y0)]
-        rising = bool(ends[1][1] > ends[1][0])
+        ends = ((np.log(xs) - x0) / (x1 - x0), (np.log(ys) - y0) / (y1 - y0))
         higher = bool(k % 2)
         if panel.surface is not None:
             difference = np.log(ys[1] / np.interp(xs[1], panel.surface.C, panel.surface.y))
-            higher = higher if abs(difference) < CLOSE else difference > 0
-        for at in NAMED_AT if rising == higher else tuple(1.0 - x for x in NAMED_AT):
+            higher = higher if abs(difference) < CLOSE else bool(difference > 0)
+        found = _room(ends, higher, taken)
+        if found is None:
+            continue
+        left, bottom = found
+        taken.append(found)
+        style: dict[str, Any] = {"fontsize": 6.5, "color": "0.35", "va": "bottom"}
+        rising = bool(ends[1][1] > ends[1][0])
+        at_right = rising == (bottom >= float(np.interp(left + NAME_WIDTH, *ends)))
+        style["ha"] = "right" if at_right else "left"
+        at = left + NAME_WIDTH if at_right else left
+        ax.text(at, bottom, label(source), transform=ax.transAxes, **style)
+
+
+def _room(
+    ends: tuple[Array, Array], higher: bool, taken: Sequence[tuple[float, float]]
+) -> tuple[float, float] | None:
+    """Left and bottom of a name beside a line, in axes, where it covers no other name."""
+    rising = bool(ends[1][1] > ends[1][0])
+    for above in (higher, not higher):
+        for at in NAMED_AT if rising == above else tuple(1.0 - x for x in NAMED_AT):
             height = float(np.interp(at, *ends))
-            if HEADROOM < height < 1.0 - HEADROOM:
-                ax.text(
-                    at,
-                    height + (0.01 if higher else -0.01),
-                    label(source),
-                    transform=ax.transAxes,
-                    fontsize=6.5,
-                    color="0.35",
-                    ha="right" if rising == higher else "left",
-                    va="bottom" if higher else "top",
-                )
-                break
+            left = at - NAME_WIDTH if rising == above else at
+            bottom = height + 0.01 if above else height - NAME_HEIGHT - 0.01
+            free = all(
+                abs(left - x) > NAME_WIDTH or abs(bottom - y) > NAME_HEIGHT for x, y in taken
+            )
+            if free and HEADROOM < height < 1.0 - HEADROOM:
+                return left, bottom
+    return None
 
 
 def _wrapped(text: str, width: int) -> str:

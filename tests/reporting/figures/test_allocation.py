@@ -60,6 +60,29 @@ def test_published_lines_are_those_of_the_papers():
     assert published_lines("tokens or examples") == ()
 
 
+def test_lines_with_a_printed_coefficient_are_drawn_as_printed(epoch):
+    """Kaplan et al. print N = 1.3e9 C^0.73 with C in PF-days; Llama 3 prints D = 0.29 C^0.53."""
+    panels = panels_of(allocation_data(Context(epoch), None))
+    drawn = {name: {s: (x, y) for s, x, y in panels[name].published} for name in panels}
+    x, y = drawn["N"]["Kaplan 2020"]
+    assert y == pytest.approx(1.3e9 * (x / 8.64e19) ** 0.73)
+    x, y = drawn["D"]["Dubey 2024"]
+    assert y == pytest.approx(0.29 * x**0.53)
+    assert "Dubey 2024" not in drawn["N"]
+    assert set(drawn["ratio"]) == set(drawn["N"])  # each has D too
+    x, y = drawn["ratio"]["Kaplan 2020"]
+    assert y == pytest.approx(drawn["D"]["Kaplan 2020"][1] / drawn["N"]["Kaplan 2020"][1])
+
+
+def test_every_source_is_named_with_what_it_counts(epoch):
+    data = allocation_data(Context(epoch), None)
+    assert "Hoffmann 2022, Besiroglu 2024: N total parameters, C = 6ND." in data.caption
+    assert "Kaplan 2020: N without embeddings" in data.caption
+    for panel in data.panels:
+        for source, _, _ in panel.published:
+            assert source in data.caption
+
+
 @pytest.mark.parametrize(
     ("source", "want"),
     [("Hoffmann et al. 2022, approach 3", "Hoffmann 2022"), ("", ""), ("X", "X")],
