@@ -142,8 +142,17 @@ def analyse(
     agreed = tuple(agreement)
     curves = curves_of_table(whole) if table is not whole else {}
     compared = compare_groups(fits, chosen.interval)
-    known = (tuple(fits), tuple(allocations), info, provenance, agreed, worth)
-    return Fits(*known, tuple(ranked), curves, compared)
+    return Fits(
+        tuple(fits),
+        tuple(allocations),
+        info,
+        provenance,
+        agreed,
+        worth,
+        tuple(ranked),
+        curves,
+        compared,
+    )
 
 
 def _scored(fits: Sequence[Fit]) -> tuple[list[Fit], list[dict[str, Any]]]:

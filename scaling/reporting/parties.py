@@ -92,7 +92,8 @@ def context_of(
         tuple(fit for party in parties for fit in party.part.fits),
         table=parties[0].part.table if parties else {},
     )
-    return ComparisonContext(every, target, {}, without_paths(command), parties, comparison)
+    shown = without_paths(command)
+    return ComparisonContext(every, target, command=shown, parties=parties, comparison=comparison)
 
 
 def compared(context: Context) -> ComparisonContext | None:
@@ -109,7 +110,14 @@ def compared(context: Context) -> ComparisonContext | None:
     )
     comparison = Comparison(recipes=recipes)
     return ComparisonContext(
-        context.fits, context.target, context.study, context.command, parties, comparison, True
+        context.fits,
+        context.target,
+        context.study,
+        context.command,
+        context.theme,
+        parties,
+        comparison,
+        anchored=True,
     )
 
 
