@@ -79,8 +79,8 @@ def checked(kind, data):
                     assert (whole.y0 <= box.y0 and box.y1 <= whole.y1) or _off(text), at
         used = {tip for tips in marks.values() for tip in tips}
         assert used == set(range(len(data.tips)))
-    svg = to_svg("none", "key", "title", data.alt, kind=kind, data=data)
-    assert svg == to_svg("none", "key", "title", data.alt, kind=kind, data=data)
+    svg = to_svg("key", "title", data.alt, kind=kind, data=data, theme="paper")
+    assert svg == to_svg("key", "title", data.alt, kind=kind, data=data, theme="paper")
     assert svg.count("data-i=") == sum(len(tips) for tips in marks.values())
     assert len(svg) < 60_000
     return svg

@@ -73,7 +73,7 @@ def test_the_headline_is_that_of_the_target(whole):
     assert f"train {size} parameters on {data} tokens; predicted loss {loss}" in verdict.headline
     assert verdict.sure.startswith("Intervals: pairs bootstrap, percentile, small-sample factor ")
     assert ", 25 replicates." in verdict.sure
-    levels = [fact.sure for fact in verdict.facts if fact.name.startswith(("N*", "D*", "loss"))]
+    levels = [fact.sure for fact in verdict.facts if fact.name.startswith(("N* [", "D* [", "loss"))]
     assert len(levels) == 3
     assert all(text.startswith("90% ") and "; 80% " in text for text in levels)
     assert "C = 6ND" in verdict.sure
@@ -310,7 +310,7 @@ def test_every_run_is_listed(whole):
 def test_every_check_is_listed(whole, lost):
     for rendered in (whole, lost):
         (fit,) = rendered.fits.fits
-        (found,) = [b for b in rendered.document.blocks if isinstance(b, Checklist)]
+        found = next(b for b in rendered.document.blocks if isinstance(b, Checklist))
         listed = {(item.name, item.state, item.text) for item in found.items}
         assert listed == {(c.name, c.verdict, c.found) for c in fit.checks}
 

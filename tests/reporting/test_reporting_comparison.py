@@ -326,9 +326,9 @@ def test_frontiers_are_those_of_each_fit():
         assert one.E == fit.params["E"]
         assert one.line.y == pytest.approx(fit.optimal(C=one.line.C).loss.to_numpy())
         assert len(one.marked) == 36
-    svg = to_svg("none", "k", "t", "a", kind=FRONTIERS, data=data)
+    svg = to_svg("k", "t", "a", kind=FRONTIERS, data=data, theme="paper")
     assert svg.count('data-i="') == 72
-    assert svg == to_svg("none", "k", "t", "a", kind=FRONTIERS, data=data)
+    assert svg == to_svg("k", "t", "a", kind=FRONTIERS, data=data, theme="paper")
 
 
 def test_the_kinds_are_found_by_name_and_need_two_recipes():

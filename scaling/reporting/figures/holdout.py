@@ -251,10 +251,13 @@ def _draw_rolling(data: HoldoutData, r: Rolling, ax: Axes) -> None:
     palette = colours()
     count = max(1, len(r.cut) - 1)
     farthest = max(float(r.factor.max()), float(max(r.run_factor, default=0.0)))
-    ax.set_xscale("log")
+    nearest = min(float(r.factor.min()), float(min(r.run_factor, default=np.inf)))
     end = farthest * ROOM
     if data.asked is not None:
         end = max(end, min(data.asked, FAR * farthest) * ROOM)
+    ax.set_xscale("log")
+    ax.set_xlim(min(1.0, nearest) / 1.05, end)  # before anything is drawn: one place has no range
+    if data.asked is not None:
         beyond(ax, farthest, end, said=False)
         _draw_asked(data.asked, end, ax)
     ax.axhline(0.0, color="0.3", linewidth=0.8)
@@ -274,8 +277,6 @@ def _draw_rolling(data: HoldoutData, r: Rolling, ax: Axes) -> None:
     ax.plot(
         r.factor[order], r.rmse[order], "D-", color="black", markersize=4.5, label="RMSE", zorder=4
     )
-    nearest = min(float(r.factor.min()), float(min(r.run_factor, default=np.inf)))
-    ax.set_xlim(min(1.0, nearest) / 1.05, end)
     ax.set_xlabel(f"{r.along} over the largest fitted")
     ax.set_ylabel("log error [%]")
     above(ax, 2, columnspacing=1.0, handletextpad=0.3)

@@ -69,6 +69,9 @@ def _terminal_block(block: Block) -> list[str]:
         case Formula():
             return _wrap(block.plain)
         case Listing():
+            if block.long:
+                count = len(block.text.splitlines())
+                return _wrap(f"{block.caption}: {count} lines, in the other renderings.")
             return [*_wrap(block.caption), *printable(block.text).splitlines()]
         case Figure():
             return _wrap(f"[figure] {block.title}: {block.alt}")

@@ -26,7 +26,7 @@ class Drawing:
     def __init__(self, kind, data):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            self.svg = to_svg("none", "k", "title", data.alt, kind=kind, data=data)
+            self.svg = to_svg("k", "title", data.alt, kind=kind, data=data, theme="paper")
             with style("none"):
                 narrow, self.marks = drawn(kind, data, "column")
                 narrow.savefig(io.StringIO(), format="svg")

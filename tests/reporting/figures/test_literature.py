@@ -60,7 +60,7 @@ def test_this_study_by_approach_with_its_intervals(fits):
     [
         ("N = body + head; C = 3 x forward matrix products", {"Porian"}),
         ("N total parameters, embeddings included", {"Hoffmann", "Besiroglu"}),
-        ("non-embedding parameters", set()),
+        ("non-embedding parameters", {"Porian"}),
         ("whatever", set()),
     ],
 )
