@@ -40,6 +40,10 @@ CLOSE = 0.1  # in logs, within which a printed line lies on the surface
 LABEL_WIDTHS = (100, 48)  # of a legend on a page and in a column [characters]
 
 
+# The smallest compute of the runs behind a printed line [FLOP]: none is drawn in a figure below it.
+PAPERS_FROM = 1e17
+
+
 @dataclass(frozen=True)
 class AllocationPanel:
     """N*, D* or D*/N* against C by every approach.
@@ -215,7 +219,8 @@ def _panel(
                 if m.bracketed and m.N and m.D
             ]
     places = np.array(minima, dtype=np.float64).reshape(-1, 2)
-    printed = _printed(name, np.array([grid[0], grid[-1]]), unit)
+    far = grid[-1] < PAPERS_FROM
+    printed = () if far else _printed(name, np.array([grid[0], grid[-1]]), unit)
     return AllocationPanel(name, surface, places[:, 0], places[:, 1], tuple(lines), printed)
 
 

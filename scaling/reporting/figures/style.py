@@ -217,8 +217,14 @@ def narrow(ax: Axes) -> bool:
 
 
 def above(ax: Axes, columns: int = 4, **more: Any) -> None:
-    """Put the legend above the axes, where it covers nothing."""
+    """Put the legend above the axes, where it covers nothing; above all panels if there is one."""
     from scaling.reporting.figures.axes import over
 
     handles = more.pop("handles", None) or ax.get_legend_handles_labels()[0]
-    over([ax], handles, columns, **more)
+    panels = [a for a in ax.figure.axes if a.get_label() != "<colorbar>"]
+    if len(panels) == 1:
+        over([ax], handles, columns, **more)
+    elif handles:
+        columns = min(columns, 2) if narrow(ax) else columns
+        more |= {"handles": handles, "loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
+        ax.legend(ncols=columns, **more)

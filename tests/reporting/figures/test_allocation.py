@@ -112,4 +112,4 @@ def test_exponents_stand_with_their_convention(quickstart, drawing):
 def test_columns_hold_all_three_quantities(quickstart):
     columns = allocation_data(Context(quickstart), quickstart.fits[0].group).columns()
     assert set(columns["quantity"]) == {"N", "D", "D/N"}
-    assert {"surface", "isoflop", "isoflop minimum", "Hoffmann 2022"} <= set(columns["what"])
+    assert set(columns["what"]) == {"surface", "isoflop", "isoflop minimum"}  # far below papers
