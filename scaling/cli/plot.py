@@ -135,6 +135,8 @@ def _targets(found: list[Plot], out: Path | None, *, several: bool) -> list[tupl
 
 
 def _data(plot: Plot) -> dict[str, Any]:
+    from scaling.fitting.result import plain
+
     return {
         "kind": plot.kind.name,
         "title": plot.kind.title,
@@ -142,5 +144,5 @@ def _data(plot: Plot) -> dict[str, Any]:
         "caption": plot.data.caption,
         "alt": plot.data.alt,
         "good": plot.kind.good,
-        "data": plot.data.columns(),
+        "data": plain(plot.data.columns()),
     }

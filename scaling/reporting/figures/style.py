@@ -57,7 +57,8 @@ THEMES: Mapping[str, Mapping[str, Any]] = {
         "lines.linewidth": 2.2,
         "lines.markersize": 6.0,
     },
-    "serif": {"font.family": "STIXGeneral", "mathtext.fontset": "stix"},
+    # Of matplotlib's serif fonts the one that has every superscript.
+    "serif": {"font.family": "DejaVu Serif", "mathtext.fontset": "dejavuserif"},
 }
 # Each has a contrast of 3:1 on white or more; markers and dashes tell them apart in grey.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#332288", "#000000")
