@@ -66,7 +66,7 @@ def render(document: Document, template: str | Path | None = None) -> str:
         "shown": MOST_VERDICTS,
         "sides": lambda table: f"a{sides[_ways(table)]}",
         "aligned": "\n".join(_set(ways, place) for ways, place in sides.items()),
-        "svg": _light(document, kept),
+        "svg": lambda figure: _drawn(figure, kept),
         "csv": _csv_uri,
         "zipped": _zipped_uri,
     }
@@ -175,7 +175,7 @@ def _points(document: Document, kept: Set[Tip]) -> dict[str, Any]:
     places = {tip: place for place, tip in enumerate(kept)}
     told = {f.key: [places[tip] for tip in f.tips if tip in places] for f in document.figures}
     drawn = {key: tips for key, tips in told.items() if tips}
-    return {"tips": [[tip.text, tip.anchor] for tip in places], "figures": drawn}
+    return {"tips": [[printable(tip.text), tip.anchor] for tip in places], "figures": drawn}
 
 
 def _kept(document: Document) -> Set[Tip]:
@@ -193,25 +193,14 @@ def _json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace("&", "\\u0026")
 
 
-def _light(document: Document, kept: Set[Tip]) -> Callable[[Figure], str]:
-    """Return a function that draws a figure with short ids: it may have thousands of markers.
-
-    The script gives one marker at a time a place in the keyboard's order.
-    """
-    places = {figure.key: k for k, figure in enumerate(document.figures)}
-
-    def svg(figure: Figure) -> str:
-        names = re.compile(r'(?<=[" #(])' + re.escape(figure.key) + r"-([\w-]+)(?=[ \")])")
-        short = rf"g{places[figure.key]}-\1"
-        heard = (str(k) for k, tip in enumerate(figure.tips) if tip in kept)
-        numbers = {old: f' data-i="{new}"' for new, old in enumerate(heard)}
-        drawn = figure.svg_html.replace(' tabindex="-1"', "")
-        drawn = re.sub(r"<[^>]*>", lambda tag: names.sub(short, tag[0]), drawn)
-        if len(numbers) == len(figure.tips):
-            return drawn
-        return NUMBERED.sub(lambda found: numbers.get(found[1], ""), drawn)
-
-    return svg
+def _drawn(figure: Figure, kept: Set[Tip]) -> str:
+    """Return the SVG of a figure, in which only the markers whose tips are kept have a number."""
+    heard = (str(k) for k, tip in enumerate(figure.tips) if tip in kept)
+    numbers = {old: f' data-i="{new}"' for new, old in enumerate(heard)}
+    drawn = printable(figure.svg_html)
+    if len(numbers) == len(figure.tips):
+        return drawn
+    return NUMBERED.sub(lambda found: numbers.get(found[1], ""), drawn)
 
 
 def _csv_uri(figure: Figure) -> tuple[str, str]:
