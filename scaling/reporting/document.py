@@ -21,6 +21,7 @@ Level = Literal["supported", "weak", "not identified"]
 State = Literal["pass", "warn", "fail", "given", "missing"]
 Align = Literal["left", "right"]
 
+FORMULA = ("=", "+", "-", "@", "\t", "\n")  # what a spreadsheet computes
 SPACES = "\n\u00a0\u2009\u202f"
 
 
@@ -29,20 +30,36 @@ def printable(text: str) -> str:
 
     Line feeds and the usual no-break spaces stay.
     """
-    return "".join(c if c.isprintable() or c in SPACES else "\ufffd" for c in text)
+    odd = {ord(c): "\ufffd" for c in set(text) if not (c.isprintable() or c in SPACES)}
+    return text.translate(odd) if odd else text
 
 
 def csv_of(columns: Mapping[str, Sequence[Any]]) -> str:
-    """Return columns as CSV; numbers with seven digits, missing ones empty."""
+    """Return columns as CSV; numbers with seven digits, missing ones empty.
+
+    A text that a spreadsheet would take for a formula (``= + - @`` first) gets an apostrophe in
+    front, unless it is a number.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns.keys())
+    writer.writerow([_short(name) for name in columns])
     shown = ([_short(value) for value in column] for column in columns.values())
     writer.writerows(zip(*shown, strict=True))
     return out.getvalue()
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _short(value: Any) -> Any:
+    if isinstance(value, str):
+        text = value.encode("utf-8", "replace").decode().replace("\r", "\n")
+        return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
     if isinstance(value, float):
         return f"{value:.7g}" if math.isfinite(value) else ""
     return "" if value is None else value

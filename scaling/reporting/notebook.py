@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from html import escape as escaped
 from typing import Any
 
 from scaling.errors import Message
@@ -11,7 +11,7 @@ from scaling.fitting.comparison import Comparison
 from scaling.fitting.result import Allocation, Fit, Fits
 from scaling.laws.cost import rounded
 from scaling.reporting import numbers
-from scaling.reporting.document import Verdict
+from scaling.reporting.document import Verdict, printable
 
 MOST_ROWS, MOST_NOTES, MOST_VERDICTS = 12, 5, 3
 CELL = "text-align:right;padding:0 .8em"
@@ -39,6 +39,11 @@ def html_of_verdicts(verdicts: Sequence[Verdict]) -> str:
         notes = (f"<ul>{items}</ul>" if items else "") + more
         out.append(_heading(f"{v.level}{subject}", v.headline) + _table(("", "", ""), rows) + notes)
     return "".join(out) + _more(len(verdicts) - MOST_VERDICTS, "answers")
+
+
+def escape(text: str) -> str:
+    """Return HTML that shows a text as it is, without characters that hide others."""
+    return escaped(printable(text))
 
 
 def _fit(fit: Fit) -> str:

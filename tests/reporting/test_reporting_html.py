@@ -30,6 +30,7 @@ class Page(HTMLParser):
             self.faults.append(f"left open: {self.stack}")
 
     def handle_starttag(self, tag, attributes):
+        self._end_cell(tag)
         names = [name for name, _ in attributes]
         if len(names) != len(set(names)):
             self.faults.append(f"an attribute twice in {tag}")
@@ -42,7 +43,14 @@ class Page(HTMLParser):
         if tag not in VOID:
             self.stack.pop()
 
+    def _end_cell(self, tag):
+        """End a cell where the next one starts or its row ends, as HTML lets it."""
+        if tag in ("td", "tr") and self.stack[-1:] == ["td"]:
+            self.stack.pop()
+
     def handle_endtag(self, tag):
+        if tag == "tr":
+            self._end_cell(tag)
         if not self.stack or self.stack[-1] != tag:
             self.faults.append(f"</{tag}> closes {self.stack[-1:]} at {self.getpos()}")
         if tag in self.stack:

@@ -52,7 +52,8 @@ def render(document: Document) -> str:
         ],
         "footer": document.footer,
     }
-    return json.dumps(plain(found), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(plain(found), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode()  # lone surrogates as JSON's \\udXXX
 
 
 def _block(block: Block) -> dict[str, Any]:

@@ -19,12 +19,14 @@ from scaling.reporting.document import (
     told,
 )
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|$~@&])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|$~@&^]|:(?=//)|(?<=\bwww)\.)", re.IGNORECASE)
+_FIRST = re.compile(r"^(\d{0,9})([-+=.)])(?=[\s=-]|$)")  # a list or a rule
 
 
 def escape(text: str) -> str:
-    """Escape what Markdown would interpret."""
-    return _MARKDOWN.sub(r"\\\1", printable(text)).replace("\n", " ")
+    """Escape what Markdown would interpret, as GitHub reads it."""
+    line = " ".join(printable(text).split("\n")).lstrip(" ")
+    return _FIRST.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", line))
 
 
 def render(document: Document) -> str:

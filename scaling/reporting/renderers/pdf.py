@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ STATES = {
     "fail": "#a4262c",
     "missing": "#8a4b00",
 }
+LONG_WORD = re.compile(r"\S{70}(?=\S)")
 ROWS_TOGETHER = 15  # a table this short is never split over pages
 WIDE_COLUMNS = 8
 
@@ -141,9 +143,12 @@ def _facts(facts: Sequence[Fact]) -> str:
     return f"#grid(columns: (1fr, 1fr, 1fr), gutter: 8pt, {cells})"
 
 
-def _text(text: str) -> str:
-    """Return a Typst string literal; JSON's escapes are Typst's, but for code points."""
-    plain = printable(text)
+def _text(text: str, breaks: bool = True) -> str:
+    """Return a Typst string literal; JSON's escapes are Typst's, but for code points.
+
+    Words that would leave the page may break, except where the text is to be copied.
+    """
+    plain = LONG_WORD.sub("\\g<0>\u200b", printable(text)) if breaks else printable(text)
     return json.dumps(plain, ensure_ascii=False)
 
 
@@ -166,7 +171,7 @@ def _block(block: Block, files: dict[str, str]) -> str:
         case Formula():
             return f"#math.equation(block: true, alt: {_text(block.plain)}, $ {block.typst} $)"
         case Listing():
-            listing = f"#block(breakable: true, raw(block: true, {_text(block.text)}))"
+            listing = f"#block(breakable: true, raw(block: true, {_text(block.text, False)}))"
             return f"#par({_text(block.caption)})\n#text(size: 8pt)[{listing}]"
         case Figure():
             name = f"{block.key}.svg"

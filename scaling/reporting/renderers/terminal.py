@@ -28,9 +28,9 @@ MARKS = {"pass": " ", "given": " ", "warn": "!", "fail": "!", "missing": "?"}
 def render(document: Document) -> str:
     """Render a document as plain text of 80 columns; long tables are cut and say so."""
     lines = [
-        printable(document.title),
+        _line(document.title),
         "=" * min(WIDTH, len(document.title)),
-        printable(document.subtitle),
+        _line(document.subtitle),
         "",
     ]
     if document.question:
@@ -49,10 +49,14 @@ def render(document: Document) -> str:
             lines += _wrap(checked(v.checks))
         lines.append("")
     for section in document.sections:
-        lines += [printable(section.heading), "-" * min(WIDTH, len(section.heading))]
+        lines += [_line(section.heading), "-" * min(WIDTH, len(section.heading))]
         for block in section.blocks:
             lines += [*_terminal_block(block), ""]
     return "\n".join(lines) + "\n"
+
+
+def _line(text: str) -> str:
+    return printable(text).replace("\n", " ")
 
 
 def _wrap(text: str, indent: str = "") -> list[str]:
@@ -87,7 +91,7 @@ def _terminal_block(block: Block) -> list[str]:
 def _terminal_table(table: Table) -> list[str]:
     shown = table.rows[:LONG_ROWS] if table.long else table.rows
     cells = [table.columns, *shown]
-    widths = [max(len(printable(row[j])) for row in cells) for j in range(len(table.columns))]
+    widths = [max(len(_line(row[j])) for row in cells) for j in range(len(table.columns))]
     if sum(widths) + 2 * len(widths) > WIDTH:  # too wide: a record a row
         lines = _wrap(table.caption)
         for row in shown:
@@ -102,7 +106,7 @@ def _terminal_table(table: Table) -> list[str]:
         lines = _wrap(table.caption)
         for row in cells:
             parts = [
-                printable(cell).rjust(w) if a == "right" else printable(cell).ljust(w)
+                _line(cell).rjust(w) if a == "right" else _line(cell).ljust(w)
                 for cell, w, a in zip(row, widths, table.align, strict=True)
             ]
             lines.append(("  " + "  ".join(parts)).rstrip())

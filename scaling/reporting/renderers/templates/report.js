@@ -13,8 +13,8 @@ function show(use){shown=use;tip.textContent=about(use)[0];tip.style.display="bl
 function place(){var r=shown.getBoundingClientRect(),y=r.y+14+tip.offsetHeight>innerHeight?r.y-tip.offsetHeight-6:r.y+14;
 tip.style.left=Math.max(4,Math.min(r.x+14,innerWidth-tip.offsetWidth-8))+"px";
 tip.style.top=Math.max(4,Math.min(y,innerHeight-tip.offsetHeight-4))+"px"}
-function stop(use,on){["role","aria-label"].forEach(function(k){use.removeAttribute(k)});use.setAttribute("tabindex",on?"0":"-1");
-if(on){use.setAttribute("role","button");use.setAttribute("aria-label",about(use)[0].replace(/\n/g,", "))}}
+function stop(use,on){["tabindex","role","aria-label"].forEach(function(k){use.removeAttribute(k)});
+if(on){use.setAttribute("tabindex","0");use.setAttribute("role","button");use.setAttribute("aria-label",about(use)[0].replace(/\n/g,", "))}}
 function choose(use){each(figureOf(use),POINT+"[tabindex='0']",function(old){stop(old,false)});stop(use,true)}
 // From a point to its row and back: the row in the address has a link to the figure.
 var origin=null,back=make("a","",{"class":"back","aria-label":"back to the figure"});
@@ -42,7 +42,7 @@ doc.addEventListener("keydown",function(e){if(e.key==="Escape"){quiet=true;retur
 var u=point(e);if(!u||e.altKey||e.ctrlKey||e.metaKey)return;
 var all=Array.prototype.slice.call(u.closest("svg").querySelectorAll(POINT)),k=all.indexOf(u),
 to={ArrowRight:k+1,ArrowDown:k+1,ArrowLeft:k-1,ArrowUp:k-1,Home:0,End:all.length-1}[e.key];
-if(to!==undefined){e.preventDefault();to=all[Math.max(0,Math.min(all.length-1,to))];choose(to);to.focus();show(to)}
+if(to!==undefined){e.preventDefault();to=all[Math.max(0,Math.min(all.length-1,to))];choose(to);to.focus()}
 else if(e.key==="Enter"||e.key===" "){e.preventDefault();leave(u)}});
 // Numbers as they are written in cells: 1.20×10¹⁰, −0.3%, 12,345.
 var digits="⁰¹²³⁴⁵⁶⁷⁸⁹";
@@ -65,7 +65,7 @@ function filter(){var n=0;rows.forEach(function(row){row.hidden=!inputs.every(fu
 count.textContent=n+" of "+rows.length+" rows"}
 table.reset=function(){inputs.forEach(function(f){f.value=""});filter()};
 Array.prototype.forEach.call(heads,function(head,j){
-var name=head.textContent.trim(),button=make("button",name,{type:"button"}),field=make("input","",{type:"text","aria-label":"filter "+name,placeholder:"filter"}),cell=make("td");
+var name=head.textContent.trim(),button=make("button",name,{type:"button"}),field=make("input","",{type:"text",size:1,"aria-label":"filter "+name,placeholder:"filter"}),cell=make("td");
 field.numeric=rows.some(function(row){return !isNaN(number(row.cells[j].textContent))});
 field.title=field.numeric?"a number, >1e9, <2 or 1..3":"a part of the text";
 head.dataset.name=name;head.textContent="";head.appendChild(button);
