@@ -19,6 +19,8 @@ from scaling.reporting.wording import anchor_of
 Array = NDArray[np.float64]
 
 CURVE_POINTS = 60
+MOST_DRAWN = 400  # runs that a figure draws
+ENDS = 2  # rows at either end of a column that are always drawn
 EXTRAPOLATION = 100.0
 
 
@@ -51,10 +53,11 @@ def _floats(rows: Mapping[str, Sequence[Any]], name: str, n: int) -> Array:
     return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
 
 
-def runs_of(fit: Fit, response: str = "loss", which: str = "used") -> Runs:
+def runs_of(fit: Fit, response: str = "loss", which: str = "used", most: int | None = None) -> Runs:
     """Return the rows that were fitted; ``loss`` holds the column named as the response.
 
-    With ``which="held_out"`` they are those that were kept out instead.
+    With ``which="held_out"`` they are those that were kept out instead; of more than `most` some
+    are chosen as `_few` says.
     """
     used = np.asarray(fit.rows.get(which, []), dtype=bool)
     n = len(used)
@@ -65,11 +68,25 @@ def runs_of(fit: Fit, response: str = "loss", which: str = "used") -> Runs:
         _floats(fit.rows, name, n)[used] for name in ("N", "D", "C", response, "budget", "residual")
     ]
     chosen = np.flatnonzero(used)
+    few = np.arange(len(chosen)) if most is None else _few(columns, most)
     return Runs(
-        tuple(names[i] for i in chosen),
-        tuple(anchor_of(fit.group, places[i]) for i in chosen),
-        *columns,
+        tuple(names[i] for i in chosen[few]),
+        tuple(anchor_of(fit.group, places[i]) for i in chosen[few]),
+        *(column[few] for column in columns),
     )
+
+
+def _few(columns: Sequence[Array], most: int) -> NDArray[np.int64]:
+    """Choose at most `most` rows: evenly, with the ends of every column and the worst residuals."""
+    n = len(columns[0])
+    if n <= most:
+        return np.arange(n, dtype=np.int64)
+    kept: set[int] = set()
+    for column in columns:
+        order = [int(i) for i in np.argsort(column, kind="stable") if np.isfinite(column[i])]
+        kept |= {*order[:ENDS], *order[-ENDS:]}
+    even = np.linspace(0, n - 1, most - len(kept)).round()
+    return np.array(sorted(kept | {int(i) for i in even}), dtype=np.int64)
 
 
 def tips_of(

@@ -15,7 +15,15 @@ from scaling.reporting.document import Tip
 from scaling.reporting.figures.axes import MOST_TIPPED, log_axis, over, padded, runs_on
 from scaling.reporting.figures.kind import Drawn, Kind, Marks, short
 from scaling.reporting.figures.style import PALETTE, label, with_unit
-from scaling.reporting.runs import CURVE_POINTS, Array, cost_of, optimum, runs_of, tips_of
+from scaling.reporting.runs import (
+    CURVE_POINTS,
+    MOST_DRAWN,
+    Array,
+    cost_of,
+    optimum,
+    runs_of,
+    tips_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,7 +136,7 @@ def excess_data(context: Context, fit: Fit) -> ExcessData | None:
     offset = fit.params.get("E")
     if not fit.identified or offset is None or "E" not in fit.law.names:
         return None
-    runs = runs_of(fit, fit.response)
+    runs = runs_of(fit, fit.response, most=MOST_DRAWN)
     above = np.isfinite(runs.loss) & (runs.loss > offset)
     if not above.any():
         return None

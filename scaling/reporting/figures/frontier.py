@@ -23,7 +23,16 @@ from scaling.reporting.figures.style import (
     plain_log_ticks,
     with_unit,
 )
-from scaling.reporting.runs import Array, Band, compute_grid, cost_of, optimum, runs_of, tips_of
+from scaling.reporting.runs import (
+    MOST_DRAWN,
+    Array,
+    Band,
+    compute_grid,
+    cost_of,
+    optimum,
+    runs_of,
+    tips_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +98,7 @@ class FrontierData(Drawn):
 def frontier_data(context: Context, fit: Fit) -> FrontierData | None:
     """Collect loss against compute, or None where the law says nothing about compute."""
     level, target = level_of(fit), context.target
-    runs = runs_of(fit, fit.response)
+    runs = runs_of(fit, fit.response, most=MOST_DRAWN)
     runs = runs.at(np.isfinite(cost_of(fit, runs)) & np.isfinite(runs.loss))
     compute = cost_of(fit, runs)
     if not fit.identified or not len(compute):

@@ -23,7 +23,7 @@ from scaling.reporting.figures.style import (
     with_unit,
 )
 from scaling.reporting.parties import ComparisonContext, Party, compared
-from scaling.reporting.runs import Array, Band, cost_of, optimum, runs_of, tips_of
+from scaling.reporting.runs import MOST_DRAWN, Array, Band, cost_of, optimum, runs_of, tips_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,7 +146,7 @@ def frontiers_data(context: Context, subject: None = None) -> FrontiersData | No
 
 def _one(context: ComparisonContext, party: Party) -> One | None:
     fit = party.fit
-    runs = runs_of(fit, fit.response)
+    runs = runs_of(fit, fit.response, most=MOST_DRAWN)
     compute = cost_of(fit, runs)
     keep = np.isfinite(compute) & np.isfinite(runs.loss)
     if not keep.any():

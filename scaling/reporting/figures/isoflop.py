@@ -15,7 +15,7 @@ from scaling.reporting.document import Tip
 from scaling.reporting.figures.axes import log_axis, padded
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
 from scaling.reporting.figures.style import MARKERS, PALETTE, above, colours, with_unit
-from scaling.reporting.runs import CURVE_POINTS, Array, Runs, runs_of, tips_of
+from scaling.reporting.runs import CURVE_POINTS, MOST_DRAWN, Array, Runs, runs_of, tips_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +131,7 @@ def budgets_of(allocation: Allocation, fit: Fit | None, unit: str = "") -> Isofl
     unit : str
         Unit of the loss.
     """
-    runs = None if fit is None else runs_of(fit)
+    runs = None if fit is None else runs_of(fit, most=MOST_DRAWN)
     minima = {m.budget: m for m in allocation.minima}
     curves = {float(c["budget"]): c for c in allocation.curves}
     found = []

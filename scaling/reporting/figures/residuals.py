@@ -25,7 +25,7 @@ from scaling.reporting.figures.axes import (
 from scaling.reporting.figures.kind import Drawn, Kind, Marks, short
 from scaling.reporting.figures.style import PALETTE, label, with_unit
 from scaling.reporting.repeats import repeats_of
-from scaling.reporting.runs import Array, cost_of, runs_of, tips_of
+from scaling.reporting.runs import MOST_DRAWN, Array, cost_of, runs_of, tips_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,11 +136,11 @@ class ResidualData(Drawn):
 
 def residual_data(context: Context, fit: Fit) -> ResidualData | None:
     """Collect the residuals of a fit, or None where it stores none."""
-    runs = runs_of(fit, fit.response)
+    runs = runs_of(fit, fit.response, most=MOST_DRAWN)
     n = len(runs.names)
     if not fit.identified or n < 2 or not np.isfinite(runs.residual).all():
         return None
-    out = runs_of(_kept_out(fit), fit.response)
+    out = runs_of(_kept_out(fit), fit.response, most=MOST_DRAWN)
     out = out.at(np.isfinite(out.residual))
     percent = 100.0 * runs.residual
     order = np.argsort(percent, kind="stable")

@@ -17,7 +17,7 @@ from scaling.reporting.document import Tip
 from scaling.reporting.figures.axes import log_axis, over, runs_on, tick_label
 from scaling.reporting.figures.kind import Drawn, Kind, Marks, short
 from scaling.reporting.figures.style import PALETTE, colours, label, with_unit
-from scaling.reporting.runs import Array, Runs, cost_of, optimum, runs_of, tips_of
+from scaling.reporting.runs import MOST_DRAWN, Array, Runs, cost_of, optimum, runs_of, tips_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,7 +154,7 @@ class SurfaceData(Drawn):
 
 def surface_data(context: Context, fit: Fit) -> SurfaceData | None:
     """Collect the law over N and D, or None where it is no identified law of these two."""
-    runs = runs_of(fit, fit.response)
+    runs = runs_of(fit, fit.response, most=MOST_DRAWN)
     known = len(runs.N) and np.isfinite(runs.N).all() and np.isfinite(runs.D).all()
     if not fit.identified or set(fit.law.variables) != {"N", "D"} or not known:
         return None

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from scaling.fitting.result import Fit
 from scaling.reporting.context import Context
 from scaling.reporting.document import Block, Figure, Paragraph, Section
 from scaling.reporting.figures.kind import Kind, Subject
 from scaling.reporting.figures.kinds import KINDS
 from scaling.reporting.figures.render import renderer
+from scaling.reporting.runs import MOST_DRAWN
 from scaling.reporting.sections.allocation import exponent_tables, minima_tables
 from scaling.reporting.wording import titled
 
 MOST_FIGURES = 40
 # Kinds that stand in a section of their own.
 ELSEWHERE = frozenset({"effective", "laws", "literature", "sensitivity", "frontiers", "multiplier"})
+# Kinds that draw every run, as far as there are not too many.
+THINNED = frozenset({"frontier", "surface", "excess", "isoflop", "residuals"})
 TABLES: Mapping[str, Callable[[Context, Subject], list[Block]]] = {
     "isoflop": lambda context, group: minima_tables(context, group, "isoflop"),
     "allocation": lambda context, group: [
@@ -34,7 +38,7 @@ def figure_of(kind: Kind, context: Context, subject: Subject) -> list[Block]:
         Figure(
             kind.key(subject),
             kind.title,
-            data.caption,
+            data.caption + _thinned(kind, context, subject),
             data.alt,
             kind.good,
             data.columns(),
@@ -42,6 +46,15 @@ def figure_of(kind: Kind, context: Context, subject: Subject) -> list[Block]:
             renderer(kind, data, context.theme),
         )
     ]
+
+
+def _thinned(kind: Kind, context: Context, subject: Subject) -> str:
+    """Say how many runs are drawn where not all of them are."""
+    fits = [subject] if isinstance(subject, Fit) else context.fits_of(subject)
+    count = max((fit.n for fit in fits), default=0)
+    if kind.name not in THINNED or count <= MOST_DRAWN:
+        return ""
+    return f" About {MOST_DRAWN} of {count:,} runs are drawn: evenly chosen, and the outermost."
 
 
 def figures_sections(context: Context) -> list[Section]:
