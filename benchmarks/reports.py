@@ -48,7 +48,8 @@ def main():
             table, fit = Path(folder) / "runs.csv", Path(folder) / "fit.json"
             runs(count).to_csv(table, index=False)
             options = ["--bootstrap", str(draws), "-o", str(fit), "--force"]
-            seconds(["fit", str(table), "--approach", "surface", "--approach", "isoflop", *options])
+            minima = ["--approach", "surface", "--approach", "isoflop"] if count < 20_000 else []
+            seconds(["fit", str(table), *minima, *options])
             for ending in ("html", "pdf", "md", "txt", "json"):
                 target = Path(folder) / f"report.{ending}"
                 command = ["report", str(fit), "-o", str(target), "--force"]
