@@ -106,6 +106,11 @@ class Visits:
             context.close()
 
 
+# A point that nothing else covers, so that the mouse can reach it.
+FREE = """figure => [...figure.querySelectorAll("use[data-i]")].findIndex(use => {
+    const box = use.getBoundingClientRect();
+    return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) === use;
+})"""
 # Boxes that reach beyond the right edge of the window and stand in no box that scrolls.
 OUTSIDE = """() => [...document.querySelectorAll("body *")].filter(element => {
     if (element.closest("svg, math") && !element.matches("svg, math")) return false;

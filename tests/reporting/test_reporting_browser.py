@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from browser import NARROW, WIDE, Visits, luminance, sideways, tip_lines, unfold, violations
+from browser import FREE, NARROW, WIDE, Visits, luminance, sideways, tip_lines, unfold, violations
 
 from scaling.reporting import Report
 from scaling.reporting.document import Document, Listing, Note, Paragraph, Section, Table, Verdict
@@ -21,11 +21,6 @@ A4 = (718, 1000)  # in CSS pixels, without margins
 WORDS = re.compile(r"\S+")
 POINT = "figure use[data-i]"
 
-# A point that nothing else covers, so that the mouse can reach it.
-FREE = """figure => [...figure.querySelectorAll("use[data-i]")].findIndex(use => {
-    const box = use.getBoundingClientRect();
-    return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) === use;
-})"""
 CUT = """() => [...document.querySelectorAll("body *")].filter(element => {
     const style = getComputedStyle(element);
     if (style.display === "none" || element.closest("svg")) return false;

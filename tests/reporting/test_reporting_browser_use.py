@@ -7,7 +7,7 @@ is ``#tip``, the row of a run is ``tr[id^="run-"]``, and the run table is the ta
 import re
 
 import pytest
-from browser import luminance, tip_lines, violations
+from browser import FREE, luminance, tip_lines, violations
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻−", "0123456789--")
 RUNS = "table:has(tr[id^='run-'])"
@@ -75,9 +75,9 @@ def test_escape_hides_the_run_and_keeps_the_place(page, figure, tip):
 
 
 def test_escape_hides_the_run_under_the_mouse(page, tip):
-    point = page.locator("figure use[data-i]").last
-    point.scroll_into_view_if_needed()
-    point.hover(force=True)
+    figure = page.locator("figure:has(use[data-i])").first
+    figure.scroll_into_view_if_needed()
+    figure.locator("use[data-i]").nth(figure.evaluate(FREE)).hover(force=True)
     tip.wait_for(state="visible")
     page.keyboard.press("Escape")
     tip.wait_for(state="hidden")

@@ -1,6 +1,8 @@
 """The page: well formed, accessible, small, and whole without a network."""
 
+import base64
 import csv
+import gzip
 import io
 import json
 import re
@@ -16,6 +18,8 @@ from scaling.reporting import Report, build
 VOID = {"meta", "br", "hr", "img", "link", "input", "col", "source", "base"}
 SVG = "{http://www.w3.org/2000/svg}"
 LIMIT = 1_000_000
+# What a page may lead to: its own places, and data that it carries.
+DATA = ("#", "data:text/csv;charset=utf-8,", "data:application/gzip;base64,")
 
 
 class Page(HTMLParser):
@@ -96,10 +100,7 @@ def test_nothing_is_loaded(page):
         assert "http-equiv" not in attributes
         for name in loading:
             value = attributes.get(name)
-            assert value is None or value.startswith(("#", "data:text/csv;charset=utf-8,")), (
-                tag,
-                value,
-            )
+            assert value is None or value.startswith(DATA), (tag, value)
         for value in attributes.values():
             if "url(" in (value or "") and "style" in attributes:
                 assert set(re.findall(r"url\((.)", attributes["style"])) <= {"#"}
@@ -188,10 +189,13 @@ def test_print_and_dark_are_cared_for(whole):
 
 
 def test_the_data_of_every_figure_can_be_taken(page, rendered):
-    links = {a["download"]: a["href"] for a in page.all("a") if "download" in a}
+    links = {a["download"].removesuffix(".gz"): a for a in page.all("a") if "download" in a}
     assert set(links) == {f"{f.key}.csv" for f in rendered.document.figures}
     for figure in rendered.document.figures:
-        raw = unquote(links[f"{figure.key}.csv"].split(",", 1)[1])
+        link = links[f"{figure.key}.csv"]
+        raw = unquote(link["href"].split(",", 1)[1])
+        if link["download"].endswith(".gz"):
+            raw = gzip.decompress(base64.b64decode(raw)).decode()
         head, *rows = csv.reader(io.StringIO(raw))
         assert head == list(figure.data)
         lengths = {len(column) for column in figure.data.values()}

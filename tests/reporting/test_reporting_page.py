@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,26 @@ def test_every_block_can_be_overridden(write, block):
     page = Report(document()).html(path)
     assert f"/*{block} of us*/" in page
     assert page != Report(document()).html()
+
+
+def test_the_template_of_the_manual(write):
+    manual = (Path(__file__).parents[2] / "docs" / "page.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```jinja\n(.*?)```", manual, re.DOTALL)
+    page = Report(document()).html(write("t.j2", text))
+    assert "<h1>Our lab: title</h1>" in page
+    assert "h1 { color: teal }" in page
+    assert ":root{" in page
+
+
+def test_a_template_can_use_the_parts_of_the_page(write):
+    text = (
+        "{% block answer %}{{ verdict_of(d.verdicts[0], 1) }}{% endblock %}"
+        "{% block section %}{{ block_of(s.blocks[0], s.heading) }}{% endblock %}"
+    )
+    page = Report(document()).html(write("t.j2", EXTENDS + text))
+    assert "headline" in page
+    assert page.count("<table") == 1
+    assert "<figure" not in page
 
 
 def test_texts_are_escaped_in_a_template(write):
