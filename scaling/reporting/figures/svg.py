@@ -18,7 +18,8 @@ DOT = re.compile(r"M (\S+ \S+) \nL \1 ?\n?")
 SINGLES = re.compile(r'</g>\s*<g clip-path="[^"]*">\s*(?=<use )')
 USE = re.compile(r'(<use [^>]*?) style="([^"]*)"/>')
 ID = re.compile(r' id="([^"]*)"')
-IDS = re.compile(r'( id="|href="#|url\(#)([^")]*)')
+REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]*)')
+REFERRED = re.compile(r'(href="#|url\(#)([^")]*)')
 BLANKS = re.compile(r"\n\s*")
 
 
@@ -76,11 +77,16 @@ def _with_one_style(part: str) -> str:
 
 
 def _renamed(svg: str, key: str, kept: Iterable[str]) -> str:
-    """Give every id a short name that no other figure has; names in `kept` stay readable."""
+    """Give ids that are referred to short names that no other figure has; leave out the others.
+
+    Names in `kept` stay readable.
+    """
     short = "s" + sha256_text(key)[:5]
-    names = {name: f"{short}{k}" for k, name in enumerate(dict.fromkeys(ID.findall(svg)))}
+    used = dict.fromkeys(REFERENCE.findall(svg))
+    names = {name: f"{short}{k}" for k, name in enumerate(used)}
     names |= {name: f"{key}-{name}" for name in kept}
-    return IDS.sub(lambda match: match[1] + names.get(match[2], f"{key}-{match[2]}"), svg)
+    svg = ID.sub(lambda match: f' id="{names[match[1]]}"' if match[1] in names else "", svg)
+    return REFERRED.sub(lambda match: match[1] + names[match[2]], svg)
 
 
 def _number_markers(svg: str, group: str, tips: Sequence[int]) -> str:
