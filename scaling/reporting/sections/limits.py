@@ -13,6 +13,16 @@ from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, note_of
 from scaling.reporting.document import Align, Block, Listing, Paragraph, Section, Table
 from scaling.reporting.runs import optimum
+from scaling.reporting.sections.doubts import (
+    BEATEN,
+    MISSED,
+    asked_compute,
+    beaten,
+    counted,
+    direction,
+    origins,
+    share,
+)
 from scaling.reporting.wording import titled
 
 
@@ -37,22 +47,19 @@ def cautions(context: Context, fit: Fit, said: Container[str] = ()) -> list[str]
     """
     if not fit.identified:
         return []
+    surface = set(fit.law.variables) == {"N", "D"}
     found = [
+        beaten(context, fit)[0] if surface and BEATEN not in said else "",
+        counted(fit),
         "" if "SC410" in said else _reach(context, fit),
         _form(context, fit),
         "" if "SC438" in said else _method(fit),
-        _tested(context, fit),
+        _tested(fit, said),
     ]
-    scope = "It holds for the data, the architecture and the recipe of these runs"
+    scope = "The answer holds for the data, the architecture and the recipe of these runs"
     if fit.interval is not None:
         scope += f"; the interval ({fit.interval.kind}) knows the noise of the runs alone"
     return [text for text in (*found, f"{scope}.") if text]
-
-
-def _compute(context: Context, fit: Fit) -> float | None:
-    """Compute that the answer is about: the target, else that of the largest run."""
-    known = compute_of(fit)
-    return context.target or (float(known.max()) if len(known) else None)
 
 
 def _reach(context: Context, fit: Fit) -> str:
@@ -66,7 +73,7 @@ def _reach(context: Context, fit: Fit) -> str:
 def _form(context: Context, fit: Fit) -> str:
     """Say what other laws answer, or that none was asked."""
     others = [f for f in context.fits_of(fit.group) if f is not fit and f.response == fit.response]
-    compute = _compute(context, fit)
+    compute = asked_compute(context, fit)
     if set(fit.law.variables) != {"N", "D"} or compute is None:
         return ""
     told = []
@@ -90,25 +97,24 @@ def _method(fit: Fit) -> str:
     return f"Choices of method alone move a over {numbers.span(known)} ({len(known)} variants)."
 
 
-def _tested(context: Context, fit: Fit) -> str:
+def _tested(fit: Fit, said: Container[str]) -> str:
     if fit.holdout is not None:
         h = fit.holdout
         if h.factor is None:
             return ""
         return (
             f"Held-out runs up to {numbers.factor(h.factor)} the fitted compute were missed by "
-            f"{numbers.percent(h.rmse_log).removeprefix('+')} (RMSE)."
+            f"{share(h.rmse_log)} (RMSE){direction(h.bias_log)}."
         )
-    rows = [r for r in context.fits.laws if r["group"] == fit.group and r["law"] == fit.law.name]
-    for row in rows:
-        scored = [o for o in row["backtest"]["origins"] if o["rmse_log"] is not None]
-        if scored:
-            far = max(scored, key=lambda origin: origin["factor"])
-            return (
-                f"Fitted to the smaller runs alone, the law misses larger ones, up to "
-                f"{numbers.factor(far['factor'])} their compute, by "
-                f"{numbers.percent(far['rmse_log']).removeprefix('+')} (RMSE)."
-            )
+    if MISSED in said:
+        return ""
+    if scored := origins(fit):
+        far = max(scored, key=lambda origin: float(origin["factor"]))
+        return (
+            f"Fitted to the smaller runs alone, the law misses larger ones, up to "
+            f"{numbers.factor(far['factor'])} their compute, by {share(far['rmse_log'])} (RMSE)"
+            f"{direction(far['bias_log'])}."
+        )
     return "No larger run was held out, so its error beyond the runs is not known."
 
 
