@@ -8,21 +8,25 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import Message
+from scaling.fitting.allocation import allocates
 from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, note_of
 from scaling.reporting.document import Align, Block, Listing, Paragraph, Section, Table
-from scaling.reporting.runs import optimum
+from scaling.reporting.runs import optimum, runs_of
 from scaling.reporting.sections.doubts import (
     BEATEN,
     MISSED,
+    SAME,
     asked_compute,
     beaten,
     counted,
     direction,
     origins,
     share,
+    table_compute,
 )
+from scaling.reporting.sections.effective import effective_cautions
 from scaling.reporting.wording import titled
 
 
@@ -33,8 +37,13 @@ def limits_sections(context: Context) -> list[Section]:
         found = tuple(Paragraph(text) for text in cautions(context, fit))
         if found:
             out.append(Section(titled("Limits", context.subject(fit)), found, level=2))
+    for item in context.fits.effective:
+        for t in item.treatments:
+            told = tuple(Paragraph(text) for text in effective_cautions(t))
+            if told:
+                out.append(Section(titled("Limits", f"effective data, {t.group}"), told, level=2))
     following = context.fits.provenance.get("next")
-    blocks = _next(following) if following else _unknown(context)
+    blocks = _next(context, following) if following else _unknown(context)
     if blocks:
         out.append(Section("The next most useful runs", tuple(blocks), level=2))
     return [Section("Limits and next runs", ()), *out] if out else []
@@ -50,7 +59,7 @@ def cautions(context: Context, fit: Fit, said: Container[str] = ()) -> list[str]
     surface = set(fit.law.variables) == {"N", "D"}
     found = [
         beaten(context, fit)[0] if surface and BEATEN not in said else "",
-        counted(fit),
+        counted(fit) if surface else "",
         "" if "SC410" in said else _reach(context, fit),
         _form(context, fit),
         "" if "SC438" in said else _method(fit),
@@ -90,11 +99,26 @@ def _form(context: Context, fit: Fit) -> str:
 
 
 def _method(fit: Fit) -> str:
-    s = fit.sensitivity
-    known = [float(a) for a in s.get("a", []) if a is not None]
-    if not known:
-        return "How far choices of method move the answer was not tried (--sensitivity)."
-    return f"Choices of method alone move a over {numbers.span(known)} ({len(known)} variants)."
+    known = [float(a) for a in fit.sensitivity.get("a", []) if a is not None]
+    if known:
+        return _spread(fit, known)
+    if not allocates(fit.law) or set(fit.law.variables) != {"N", "D"}:
+        return (
+            "How far choices of method move the answer is not known: the variants are made for "
+            f"laws of N and D that divide compute, and {fit.law.name} is none."
+        )
+    if any(m.code == "SC438" for m in fit.messages):
+        return "Choices of method were varied, but no variant identifies an exponent."
+    return "How far choices of method move the answer was not tried (--sensitivity)."
+
+
+def _spread(fit: Fit, known: list[float]) -> str:
+    """Say how far the exponent goes, and how much of that its interval covers."""
+    text = f"Choices of method alone move a over {numbers.span(known)} ({len(known)} variants"
+    if (ends := fit.intervals.get("a")) is not None:
+        inside = np.mean([ends[0] <= a <= ends[1] for a in known])
+        text += f", {inside:.0%} of them inside its interval"
+    return f"{text})."
 
 
 def _tested(fit: Fit, said: Container[str]) -> str:
@@ -118,13 +142,12 @@ def _tested(fit: Fit, said: Container[str]) -> str:
     return "No larger run was held out, so its error beyond the runs is not known."
 
 
-def _next(following: Mapping[str, Any]) -> list[Block]:
+def _next(context: Context, following: Mapping[str, Any]) -> list[Block]:
     if not following.get("runs"):
         reason = following.get("reason") or "none was found that helps"
         blocks: list[Block] = [Paragraph(f"No runs are suggested: {reason}.")]
     else:
-        target = numbers.quantity(following["target"])
-        text = f"Chosen to sharpen the answer at C = {target} FLOP; belief: {following['belief']}."
+        text = f"{_aim(context, float(following['target']))}; belief: {following['belief']}."
         rows = tuple(
             (
                 numbers.quantity(run["N"]),
@@ -144,9 +167,28 @@ def _next(following: Mapping[str, Any]) -> list[Block]:
             *_gain(following),
         ]
     blocks += [note_of(Message.from_dict(dict(m))) for m in following.get("messages", [])]
-    if following.get("command"):
+    if following.get("command") and (following.get("runs") or _surfaces(context)):
         blocks.append(Listing(str(following["command"]), "The command that chooses them"))
     return blocks
+
+
+def _surfaces(context: Context) -> list[Fit]:
+    return [fit for fit in context.fits.fits if set(fit.law.variables) == {"N", "D"}]
+
+
+def _aim(context: Context, target: float) -> str:
+    """Say which C the runs were chosen for, and whether that is the C of the answer."""
+    shown = f"C = {numbers.quantity(target)} FLOP"
+    fit = next(iter(_surfaces(context)), None)
+    asked = None if fit is None else asked_compute(context, fit)
+    if fit is None or asked is None or np.isclose(target, asked, rtol=SAME - 1):
+        return f"Chosen to sharpen the answer at {shown}"
+    own = runs_of(fit).C  # runs are chosen in the table's own C, where it has one
+    own = own[np.isfinite(own)] if np.isfinite(own).any() else compute_of(fit)
+    times = f"{numbers.factor(target / float(own.max()))} the largest run"
+    if table_compute(fit) is not None:
+        times += " by the table's own C"
+    return f"Chosen for {shown}, {times}, not for the C of the answer, {numbers.quantity(asked)}"
 
 
 def _gain(following: Mapping[str, Any]) -> list[Block]:
@@ -160,7 +202,7 @@ def _gain(following: Mapping[str, Any]) -> list[Block]:
         rows.append((name, *ends, share))
     if not rows:
         return []
-    columns = ("quantity", "SE now", "SE with them", "change")
+    columns = ("quantity", "SE now (posterior)", "SE with them", "change")
     align: tuple[Align, ...] = ("left", "right", "right", "right")
     title = "Expected standard errors at the target"
     return [Table(title, columns, tuple(rows), align), *_menu(following)]
@@ -185,7 +227,7 @@ def _menu(following: Mapping[str, Any]) -> list[Block]:
 
 def _unknown(context: Context) -> list[Block]:
     """Name the command where nothing is stored, for laws that it can serve."""
-    if not any(set(fit.law.variables) == {"N", "D"} for fit in context.fits.fits):
+    if not _surfaces(context):
         return []
     text = "Not stored with this fit; the command below chooses them from the runs."
     return [Paragraph(text), Listing("scaling sweep suggest RUNS", "The command that chooses them")]
