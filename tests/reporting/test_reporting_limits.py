@@ -7,12 +7,21 @@ import pandas as pd
 import pytest
 
 import scaling as sc
+from scaling.fitting.analyse import analyse
+from scaling.fitting.effective import Ask
+from scaling.fitting.options import Options
 from scaling.fitting.result import Fits
+from scaling.fitting.sensitivity import _unable, panel
 from scaling.reporting import build, numbers
 from scaling.reporting.context import Context
+from scaling.reporting.document import Listing, Paragraph
 from scaling.reporting.runs import runs_of
 from scaling.reporting.sections import doubts
-from scaling.reporting.sections.limits import cautions
+from scaling.reporting.sections.effective import effective_verdicts
+from scaling.reporting.sections.limits import cautions, limits_sections
+from scaling.reporting.sections.tuning import tuning_sections
+from scaling.runs.read import from_frame
+from tests.effective_runs import times, transferred, treated_runs
 
 
 def grid(noise=0.002, scale=1.0):
@@ -243,3 +252,170 @@ def test_repeated_data_are_told_from_different_ones(repeated):
     rows = repeated.rows
     once = with_rows(repeated, epochs=[1.0] * len(rows["D"]), D_unique=rows["D"])
     assert next(f for n, f in facts(laid(once)).items() if n.startswith("D [")).sure == ""
+
+
+def test_what_n_counts_is_said_of_n(plain):
+    table = {**plain.table, "convention": "N = body + head; C = 3 x forward"}
+    document = build(Fits((plain,), table=table))
+    fact = next(f for name, f in facts(document).items() if name.startswith("N* ["))
+    assert fact.sure.endswith("; N = body + head")
+    other = build(Fits((plain,), table={**plain.table, "convention": "as the paper counts"}))
+    assert "paper" not in next(f for n, f in facts(other).items() if n.startswith("N* [")).sure
+
+
+# ------------------------------------------------------------------------------ limits and method
+
+
+def varied(fit, values):
+    return replace(fit, sensitivity={"a": values})
+
+
+def test_limits_name_their_subject_and_the_share_of_variants(plain):
+    low, high = plain.intervals["a"]
+    middle = (low + high) / 2
+    fit = varied(plain, [middle, middle, middle, 2 * high, None])
+    assert any("(4 variants, 75% of them inside its interval)" in text for text in told(fit))
+    bare = replace(fit, interval=None, draws={})
+    assert any(text.endswith("(4 variants).") for text in told(bare))
+    assert told(plain)[-1].startswith("The answer holds for the data")
+    assert any("was not tried (--sensitivity)" in text for text in told(plain))
+
+
+def test_variants_that_a_law_cannot_have_are_not_asked_for(repeated):
+    told_of_curve = " ".join(told(repeated))
+    assert "--sensitivity" not in told_of_curve
+    assert "the variants are made for laws of N and D that divide compute" in told_of_curve
+    assert "Compute here is" not in told_of_curve
+
+
+def test_why_there_is_no_panel_is_said(repeated, plain):
+    assert _unable(repeated) == "it is for laws of N and D, and power-D reads D"
+    lost = replace(plain, status="not-identified")
+    assert _unable(lost) == "the fit of chinchilla is not-identified"
+    rows, message = panel(None, repeated, None, None)
+    assert rows == {}
+    assert message.text == f"No sensitivity panel: {_unable(repeated)}."
+
+
+# --------------------------------------------------------------------------------------- next runs
+
+CHOSEN = {
+    "belief": "posterior of chinchilla, 32 draws",
+    "runs": [{"N": 1e6, "D": 1e7, "C": 6e13, "repeats": 1}],
+    "se": {"before": {"a": 0.04}, "after": {"a": 0.02}},
+    "gain": {"a": 0.5},
+    "command": "scaling sweep suggest out/x",
+}
+
+
+def section_of(fits, heading):
+    found = [s for s in limits_sections(Context(fits)) if s.heading == heading]
+    return found[0].blocks if found else None
+
+
+def suggested(fit, **more):
+    fits = Fits((fit,), table=fit.table, provenance={"next": {**CHOSEN, **more}})
+    return section_of(fits, "The next most useful runs")
+
+
+def test_next_runs_say_what_they_were_chosen_for(plain):
+    largest = float((6 * plain.fitted["N"] * plain.fitted["D"]).max())
+    blocks = suggested(plain, target=10 * largest)
+    ten, own = numbers.quantity(10 * largest), numbers.quantity(largest)
+    assert blocks[0].text == (
+        f"Chosen for C = {ten} FLOP, 10× the largest run, not for the C of the answer, {own}; "
+        "belief: posterior of chinchilla, 32 draws."
+    )
+    same = suggested(plain, target=largest)[0].text
+    assert same.startswith(f"Chosen to sharpen the answer at C = {own} FLOP; belief")
+    gain = next(b for b in blocks if getattr(b, "caption", "").startswith("Expected"))
+    assert gain.columns[1] == "SE now (posterior)"
+    table = with_rows(plain, C=[17 * c for c in plain.rows["C"]])
+    text = suggested(table, target=170 * largest)[0].text
+    assert "10× the largest run by the table's own C, not for" in text
+
+
+def test_a_refusal_names_the_command_only_where_it_could_help(plain, repeated):
+    refused = {"runs": [], "reason": "the reason"}
+    assert any(isinstance(b, Listing) for b in suggested(plain, **refused))
+    blocks = suggested(repeated, **refused)
+    assert [getattr(b, "text", "") for b in blocks] == ["No runs are suggested: the reason."]
+    assert section_of(Fits((repeated,)), "The next most useful runs") is None
+
+
+# ---------------------------------------------------------------------------------- effective data
+
+
+def effective_of(worth, form="multiplier"):
+    table = treated_runs(worth, sizes=(4e6,), seeds=2)
+    return analyse(
+        from_frame(table), options=Options(bootstrap=60, seed=1), effective=Ask(form, "none")
+    )
+
+
+def test_what_a_treatment_is_worth_carries_its_limits():
+    fits = replace(effective_of(times(1.8)), fits=())
+    (item,) = fits.effective[0].treatments
+    ratios = [c["ratio"] for c in item.cells]
+    low, high = (numbers.quantity(f(ratios), 2) for f in (min, max))
+    verdict = build(fits).verdicts[-1]
+    assert verdict.cautions[0] == (
+        f"What treated is worth rests on {len(item.cells)} cells of N and D, whose own D_E/D_F go "
+        f"from {low} to {high}."
+    )
+    far = sum(c["reach"] != "inside" for c in item.cells)
+    assert far == 1
+    assert verdict.cautions[1].startswith(f"1 of {len(item.cells)} cells lie beyond")
+    sections = limits_sections(Context(fits))
+    assert [s.heading for s in sections] == [
+        "Limits and next runs",
+        "Limits: effective data, treated",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("interval", "way"), [((0.1, 0.3), "rises"), ((-0.3, -0.1), "falls"), ((-0.1, 0.1), None)]
+)
+def test_a_worth_that_goes_with_the_data_is_weak(interval, way):
+    fits = effective_of(times(1.8))
+    (item,) = fits.effective[0].treatments
+    assert item.verdict == "helps"
+    slopes = {"D": {"slope": sum(interval) / 2, "interval": interval}}
+    other = replace(item, multiplier={**item.multiplier, "slopes": slopes}, messages=())
+    found = [replace(fits.effective[0], treatments=(other,), messages=())]
+    (verdict,) = effective_verdicts(found)
+    assert verdict.level == ("weak" if way else "supported")
+    assert any(f"D_E/D_F {way} with D" in text for text in verdict.cautions) == bool(way)
+
+
+def test_transferred_data_are_a_mean_over_the_data():
+    fits = effective_of(transferred(2e5, 0.2), "transfer")
+    (item,) = fits.effective[0].treatments
+    assert item.transfer["intervals"]["alpha"][1] < 1
+    verdict = build(fits).verdicts[-1]
+    assert verdict.level == "weak"
+    assert any("D_E/D_F falls with D (alpha" in text for text in verdict.cautions)
+
+
+# --------------------------------------------------------------------------------- the tuned rate
+
+
+def tuned(ratios, **check):
+    optima = [{"N": 1e4 * 2**k, "D": r * 1e4 * 2**k, "lr": 0.01, "se": 0.1}
+              for k, r in enumerate(ratios)]  # fmt: skip
+    seen = {"N": 1e5, "predicted": 0.005, "lo": 0.002, "hi": 0.01, "found": 0.004, "agrees": True}
+    law = {"recipe": "r", "k": 9.0, "p": -0.7, "level": 0.95, "p_interval": [-1.0, -0.3]}
+    found = {**law, "optima": optima, "check": {**seen, **check}}
+    (section,) = tuning_sections(Context(Fits((), provenance={"tuned": found})))
+    return " ".join(block.text for block in section.blocks if isinstance(block, Paragraph))
+
+
+def test_the_tuned_law_says_what_it_rests_on():
+    text = tuned([20, 20, 20], se=0.41)
+    assert "of the 3 optima below" in text
+    assert "D = 20 N in every optimum, so p mixes size and length." in text
+    assert "0.00400 (SE of ln rate 0.41) was best" in text
+    assert "D = 20 to 24 N in every optimum" in tuned([20, 24])
+    assert "mixes" not in tuned([20, 40, 80])
+    assert "mixes" not in tuned([20])
+    assert "SE of ln rate" not in tuned([20, 40])
