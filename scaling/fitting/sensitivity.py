@@ -72,8 +72,7 @@ def panel(
         The spread beside the interval.
     """
     if not fit.identified or set(fit.law.variables) != {"N", "D"} or not allocates(fit.law):
-        text = f"No sensitivity panel: law {fit.law.name} is {fit.status}, or no law of N and D."
-        return {}, Message("SC438", text, "info")
+        return {}, Message("SC438", f"No sensitivity panel: {_unable(fit)}.", "info")
     compute = BEYOND * largest_compute(fit)
     plain = replace(options, bootstrap=0, holdout=None, profile=(), share=())
     rows = [
@@ -84,6 +83,16 @@ def panel(
     columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
     columns["C"] = [compute] * len(rows)
     return columns, _told(fit, columns)
+
+
+def _unable(fit: Fit) -> str:
+    """Say why there is nothing to vary."""
+    name, reads = fit.law.name, ", ".join(fit.law.variables)
+    if set(fit.law.variables) != {"N", "D"}:
+        return f"it is for laws of N and D, and {name} reads {reads}"
+    if not allocates(fit.law):
+        return f"{name} gives no allocation of compute, so no exponent to follow"
+    return f"the fit of {name} is {fit.status}"
 
 
 def _row(kind: str, change: str, n: int, status: str, **values: Any) -> Row:

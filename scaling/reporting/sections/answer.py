@@ -11,16 +11,23 @@ from scaling.errors import Message, ScalingError
 from scaling.fitting.result import Allocation, Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, level_of, note_of, ranked
-from scaling.reporting.document import Block, Fact, Level, Note, Paragraph, Table, Verdict
+from scaling.reporting.document import Block, Level, Note, Paragraph, Table, Verdict
 from scaling.reporting.runs import Array, optimum, runs_of
+from scaling.reporting.sections.doubts import doubts
+from scaling.reporting.sections.facts import (
+    allocation_facts,
+    curve_facts,
+    head,
+    loss_text,
+    repeats_of,
+)
 from scaling.reporting.sections.limits import cautions
 from scaling.reporting.wording import cost_label, exponent_label, titled
 
 LADDER = (1.0, 10.0, 100.0)
 FAR = 100.0
 TOO_FAR = 3000.0
-CAUTIONS = 4  # that stand in the answer itself; the section on limits has all
-NARROW = 0.8  # level of the second intervals of the answer
+CAUTIONS = 5  # that stand in the answer itself; the section on limits has all
 Columns = dict[str, Array]
 
 
@@ -122,7 +129,8 @@ def _allocation_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block
     at = _headline_row(table["C"], context.target, float(compute.max()))
     row = {name: values[at] for name, values in table.items()}
     label = extrapolation(float(row["factor"]), row["inside_hull"])
-    notes = ranked([*reasons(context, fit), *([label] if label else [])])
+    found = [*reasons(context, fit), *doubts(context, fit, row), *([label] if label else [])]
+    notes = ranked(found)
     serious = tuple(note for note in notes if note.severity != "info")
     verdict = Verdict(
         _judge(notes),
@@ -130,50 +138,12 @@ def _allocation_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block
         _headline(context, fit, row),
         _sure(fit, row),
         serious,
-        _facts(context, fit, row),
+        allocation_facts(context, fit, row),
         _counted(fit),
         tuple(cautions(context, fit, {note.code for note in notes})[:CAUTIONS]),
     )
     info = tuple(note for note in notes if note.severity == "info" and note.code == "SC410")
     return verdict, (prediction_table(context, fit, table), *info)
-
-
-def _facts(context: Context, fit: Fit, row: dict[str, Any]) -> tuple[Fact, ...]:
-    """Give what to train and what to expect, each with its intervals at two levels."""
-    wide = level_of(fit)
-    narrow = _narrow(fit, row["C"], wide)
-    response = _head(context, fit)
-
-    def fact(name: str, key: str, lo: str, hi: str, *, loss: bool = False) -> Fact:
-        value = (_loss if loss else numbers.within)(row[key], row[lo], row[hi])
-        levels = [(wide, row)] + ([(NARROW, narrow)] if narrow else [])
-        shown = [f"{level:.0%} {numbers.interval(r[lo], r[hi])}" for level, r in levels]
-        return Fact(
-            name, value, "; ".join(shown) if numbers.finite(float(row[lo])) else "no interval"
-        )
-
-    ratio = row["D"] / row["N"]
-    ends = (row["D_lo"] / row["N_hi"], row["D_hi"] / row["N_lo"])
-    where = "inside the runs" if row["inside_hull"] else "outside the runs in N and D"
-    if row["inside_hull"] is None:
-        where = ""
-    target = "compute" if context.target else "compute (the largest measured)"
-    return (
-        Fact(target, f"{numbers.quantity(row['C'])} FLOP", cost_label(fit.cost)),
-        fact(f"N* [{context.unit('N')}]", "N", "N_lo", "N_hi"),
-        fact(f"D* [{context.unit('D')}]", "D", "D_lo", "D_hi"),
-        fact(response, "loss", "lo", "hi", loss=True),
-        Fact("D*/N*", numbers.within(ratio, *ends)),
-        Fact("extrapolation", f"{numbers.factor(row['factor'])} the largest run", where),
-    )
-
-
-def _narrow(fit: Fit, compute: Any, wide: float) -> dict[str, Any] | None:
-    """Return the row of the optimum at the narrower level, where there are intervals."""
-    if fit.interval is None or wide <= NARROW:
-        return None
-    table = optimum(fit, np.array([compute], dtype=np.float64), NARROW)
-    return None if table is None else {name: values[0] for name, values in table.items()}
 
 
 def _headline_row(compute: Array, target: float | None, largest: float) -> int:
@@ -182,13 +152,17 @@ def _headline_row(compute: Array, target: float | None, largest: float) -> int:
 
 def _headline(context: Context, fit: Fit, row: dict[str, Any]) -> str:
     where = f"With {numbers.quantity(row['C'])} FLOP"
+    apart = row["inside_hull"] is not None and not bool(row["inside_hull"])
     if context.target is None:
-        where += " (the largest compute measured; no target was given)"
+        also = "; outside the runs" if apart else ""
+        where += f" (the largest compute measured; no target was given{also})"
+    elif row["factor"] <= 1.0001 and apart:
+        where += " (outside the runs)"
     elif row["factor"] > 1.0001:
         where += f" (extrapolated to {numbers.factor(row['factor'])} the largest run)"
     size = numbers.within(row["N"], row["N_lo"], row["N_hi"])
     data = numbers.within(row["D"], row["D_lo"], row["D_hi"])
-    loss = _loss(row["loss"], row["lo"], row["hi"])
+    loss = loss_text(row["loss"], row["lo"], row["hi"])
     return (
         f"{where}, train {size} parameters on {data} {context.unit('D')}; "
         f"predicted {fit.response} {loss}{_suffix(context.unit(fit.response))}."
@@ -197,11 +171,6 @@ def _headline(context: Context, fit: Fit, row: dict[str, Any]) -> str:
 
 def _suffix(unit: str) -> str:
     return f" {unit}" if unit else ""
-
-
-def _loss(x: Any, lo: Any, hi: Any) -> str:
-    known = numbers.finite(lo) and numbers.finite(hi)
-    return numbers.within(x, lo, hi) if known else numbers.quantity(x, 4)
 
 
 def _sure(fit: Fit, row: dict[str, Any]) -> str:
@@ -256,7 +225,7 @@ def prediction_table(context: Context, fit: Fit, table: Columns) -> Table:
             f"N* [{context.unit('N')}]",
             f"D* [{context.unit('D')}]",
             "D*/N*",
-            _head(context, fit),
+            head(context, fit),
             "inside the runs",
         ),
         rows=tuple(rows),
@@ -266,14 +235,8 @@ def prediction_table(context: Context, fit: Fit, table: Columns) -> Table:
     )
 
 
-def _head(context: Context, fit: Fit) -> str:
-    """Head of a column of predictions: what was fitted, in its unit."""
-    unit = context.unit(fit.response)
-    return f"{fit.response} [{unit}]" if unit else fit.response
-
-
 def _with_interval(x: Any, lo: Any, hi: Any, *, loss: bool = False) -> str:
-    shown = _loss(x, lo, hi) if loss else numbers.within(x, lo, hi)
+    shown = loss_text(x, lo, hi) if loss else numbers.within(x, lo, hi)
     if not (numbers.finite(float(lo)) and numbers.finite(float(hi))):
         return shown
     return f"{shown} ({numbers.interval(lo, hi)})"
@@ -313,9 +276,9 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
     at = _headline_row(grid, target, float(values.max()))
     row = {column: found[at] for column, found in table.items()}
     label = extrapolation(float(row["factor"]), None, name)
-    notes = list(ranked([*notes, *([label] if label else [])]))
+    notes = list(ranked([*notes, *doubts(context, fit, row), *([label] if label else [])]))
     serious = tuple(note for note in notes if note.severity != "info")
-    loss = _loss(row["loss"], row["lo"], row["hi"])
+    loss = loss_text(row["loss"], row["lo"], row["hi"])
     unit = context.unit(name)
     headline = (
         f"At {name} = {numbers.quantity(row[name])} {unit} the predicted {fit.response} is "
@@ -324,18 +287,13 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
     sure = _sure_fit(fit)
     if numbers.finite(float(row["lo"])):
         sure = f"{sure[:-1]}: {fit.response} {numbers.interval(row['lo'], row['hi'])}."
-    facts = (
-        Fact(f"{name} [{unit}]" if unit else name, numbers.quantity(row[name])),
-        Fact(_head(context, fit), loss, sure),
-        Fact("extrapolation", f"{numbers.factor(row['factor'])} the largest {name}"),
-    )
     verdict = Verdict(
         _judge(notes),
         context.subject(fit),
         headline,
         sure,
         serious,
-        facts,
+        curve_facts(context, fit, row),
         _counted(fit),
         tuple(cautions(context, fit, {note.code for note in notes})[:CAUTIONS]),
     )
@@ -349,13 +307,20 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
     )
     block = Table(
         titled(f"Predicted {fit.response} along {name}", context.subject(fit)),
-        (f"{name} [{unit}]", "× largest run", _head(context, fit)),
+        (f"{name} [{unit}]", "× largest run", head(context, fit)),
         rows,
         ("right",) * 3,
-        f"The law reads {name} alone, so it says nothing about how to divide compute.",
+        _curve_note(fit, name),
     )
     info = tuple(note for note in notes if note.severity == "info" and note.code == "SC410")
     return verdict, (block, *info)
+
+
+def _curve_note(fit: Fit, name: str) -> str:
+    text = f"The law reads {name} alone, so it says nothing about how to divide compute."
+    if name == "D" and (told := repeats_of(fit)):
+        text += f" D counts examples seen, repeats included; the largest run saw {told}."
+    return text
 
 
 def answer_without_surface(

@@ -47,15 +47,67 @@ def effective_verdicts(found: Sequence[Effective]) -> list[Verdict]:
                     t.sentence,
                     f"{item.level:.0%} intervals: {item.kind}." if item.kind else "No intervals.",
                     tuple(notes),
+                    cautions=tuple(effective_cautions(t)),
                 )
             )
+    return out
+
+
+def effective_cautions(item: Treatment) -> list[str]:
+    """Return what a reader must know before trusting what a treatment is worth."""
+    if item.verdict == "not identified" or not item.cells:
+        return []
+    ratios = [float(c["ratio"]) for c in item.cells if c["ratio"] is not None]
+    count = len(item.cells)
+    text = f"What {item.group} is worth rests on {count} cell{'s' if count > 1 else ''} of N and D"
+    if len(ratios) > 1:
+        ends = (numbers.quantity(min(ratios), 2), numbers.quantity(max(ratios), 2))
+        text += f", whose own D_E/D_F go from {ends[0]} to {ends[1]}"
+    found = [f"{text}."]
+    if (far := sum(c["reach"] != "inside" for c in item.cells)) > 0:
+        found.append(
+            f"{far} of {count} cells lie beyond the reference's own data at their size, where its "
+            "curve is extrapolated."
+        )
+    for name, way, low, high in _trends(item):
+        found.append(
+            f"D_E/D_F {way} with {name} ({low} to {high}): one number for all is a mean over the "
+            f"{name} trained here, and would be another over others."
+        )
+    return found
+
+
+def _trends(item: Treatment) -> list[tuple[str, str, str, str]]:
+    """Return the variables that D_E/D_F goes with, which way, and the interval that says so.
+
+    Slopes of ln m are read as they stand. Of transferred data, D_E/D_F is 1 + k D_F^(alpha - 1)
+    N^beta: alpha less 1, and beta, say which way it goes.
+    """
+    slopes = item.multiplier.get("slopes", {})
+    known = [
+        (f"{name}", f"slope of ln m in ln {name}", slope["interval"], 0.0)
+        for name, slope in slopes.items()
+    ]
+    ends = item.transfer.get("intervals") or {}
+    for name, symbol, centre in (("D", "alpha", 1.0), ("N", "beta", 0.0)):
+        if item.transfer.get("fitted") and item.transfer.get(symbol) is not None:
+            known.append((name, symbol, ends.get(symbol), centre))
+    out = []
+    for name, symbol, interval, centre in known:
+        if interval is None or interval[0] is None or interval[1] is None:
+            continue
+        low, high = interval
+        if low > centre or high < centre:
+            way = "rises" if low > centre else "falls"
+            shown = f"{symbol} {numbers.quantity(low, 2)}", numbers.quantity(high, 2)
+            out.append((name, way, *shown))
     return out
 
 
 def _level(item: Treatment, messages: Sequence[Message]) -> Level:
     if any(m.severity == "error" for m in messages):
         return "not identified"
-    sure = item.verdict in ("helps", "hurts")
+    sure = item.verdict in ("helps", "hurts") and not _trends(item)
     return "supported" if sure and all(m.severity == "info" for m in messages) else "weak"
 
 

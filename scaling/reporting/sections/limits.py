@@ -8,11 +8,25 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import Message
+from scaling.fitting.allocation import allocates
 from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, note_of
 from scaling.reporting.document import Align, Block, Listing, Paragraph, Section, Table
-from scaling.reporting.runs import optimum
+from scaling.reporting.runs import optimum, runs_of
+from scaling.reporting.sections.doubts import (
+    BEATEN,
+    MISSED,
+    SAME,
+    asked_compute,
+    beaten,
+    counted,
+    direction,
+    origins,
+    share,
+    table_compute,
+)
+from scaling.reporting.sections.effective import effective_cautions
 from scaling.reporting.wording import titled
 
 
@@ -23,8 +37,13 @@ def limits_sections(context: Context) -> list[Section]:
         found = tuple(Paragraph(text) for text in cautions(context, fit))
         if found:
             out.append(Section(titled("Limits", context.subject(fit)), found, level=2))
+    for item in context.fits.effective:
+        for t in item.treatments:
+            told = tuple(Paragraph(text) for text in effective_cautions(t))
+            if told:
+                out.append(Section(titled("Limits", f"effective data, {t.group}"), told, level=2))
     following = context.fits.provenance.get("next")
-    blocks = _next(following) if following else _unknown(context)
+    blocks = _next(context, following) if following else _unknown(context)
     if blocks:
         out.append(Section("The next most useful runs", tuple(blocks), level=2))
     return [Section("Limits and next runs", ()), *out] if out else []
@@ -37,22 +56,19 @@ def cautions(context: Context, fit: Fit, said: Container[str] = ()) -> list[str]
     """
     if not fit.identified:
         return []
+    surface = set(fit.law.variables) == {"N", "D"}
     found = [
+        beaten(context, fit)[0] if surface and BEATEN not in said else "",
+        counted(fit) if surface else "",
         "" if "SC410" in said else _reach(context, fit),
         _form(context, fit),
         "" if "SC438" in said else _method(fit),
-        _tested(context, fit),
+        _tested(fit, said),
     ]
-    scope = "It holds for the data, the architecture and the recipe of these runs"
+    scope = "The answer holds for the data, the architecture and the recipe of these runs"
     if fit.interval is not None:
         scope += f"; the interval ({fit.interval.kind}) knows the noise of the runs alone"
     return [text for text in (*found, f"{scope}.") if text]
-
-
-def _compute(context: Context, fit: Fit) -> float | None:
-    """Compute that the answer is about: the target, else that of the largest run."""
-    known = compute_of(fit)
-    return context.target or (float(known.max()) if len(known) else None)
 
 
 def _reach(context: Context, fit: Fit) -> str:
@@ -66,7 +82,7 @@ def _reach(context: Context, fit: Fit) -> str:
 def _form(context: Context, fit: Fit) -> str:
     """Say what other laws answer, or that none was asked."""
     others = [f for f in context.fits_of(fit.group) if f is not fit and f.response == fit.response]
-    compute = _compute(context, fit)
+    compute = asked_compute(context, fit)
     if set(fit.law.variables) != {"N", "D"} or compute is None:
         return ""
     told = []
@@ -83,42 +99,55 @@ def _form(context: Context, fit: Fit) -> str:
 
 
 def _method(fit: Fit) -> str:
-    s = fit.sensitivity
-    known = [float(a) for a in s.get("a", []) if a is not None]
-    if not known:
-        return "How far choices of method move the answer was not tried (--sensitivity)."
-    return f"Choices of method alone move a over {numbers.span(known)} ({len(known)} variants)."
+    known = [float(a) for a in fit.sensitivity.get("a", []) if a is not None]
+    if known:
+        return _spread(fit, known)
+    if not allocates(fit.law) or set(fit.law.variables) != {"N", "D"}:
+        return (
+            "How far choices of method move the answer is not known: the variants are made for "
+            f"laws of N and D that divide compute, and {fit.law.name} is none."
+        )
+    if any(m.code == "SC438" for m in fit.messages):
+        return "Choices of method were varied, but no variant identifies an exponent."
+    return "How far choices of method move the answer was not tried (--sensitivity)."
 
 
-def _tested(context: Context, fit: Fit) -> str:
+def _spread(fit: Fit, known: list[float]) -> str:
+    """Say how far the exponent goes, and how much of that its interval covers."""
+    text = f"Choices of method alone move a over {numbers.span(known)} ({len(known)} variants"
+    if (ends := fit.intervals.get("a")) is not None:
+        inside = np.mean([ends[0] <= a <= ends[1] for a in known])
+        text += f", {inside:.0%} of them inside its interval"
+    return f"{text})."
+
+
+def _tested(fit: Fit, said: Container[str]) -> str:
     if fit.holdout is not None:
         h = fit.holdout
         if h.factor is None:
             return ""
         return (
             f"Held-out runs up to {numbers.factor(h.factor)} the fitted compute were missed by "
-            f"{numbers.percent(h.rmse_log).removeprefix('+')} (RMSE)."
+            f"{share(h.rmse_log)} (RMSE){direction(h.bias_log)}."
         )
-    rows = [r for r in context.fits.laws if r["group"] == fit.group and r["law"] == fit.law.name]
-    for row in rows:
-        scored = [o for o in row["backtest"]["origins"] if o["rmse_log"] is not None]
-        if scored:
-            far = max(scored, key=lambda origin: origin["factor"])
-            return (
-                f"Fitted to the smaller runs alone, the law misses larger ones, up to "
-                f"{numbers.factor(far['factor'])} their compute, by "
-                f"{numbers.percent(far['rmse_log']).removeprefix('+')} (RMSE)."
-            )
+    if MISSED in said:
+        return ""
+    if scored := origins(fit):
+        far = max(scored, key=lambda origin: float(origin["factor"]))
+        return (
+            f"Fitted to the smaller runs alone, the law misses larger ones, up to "
+            f"{numbers.factor(far['factor'])} their compute, by {share(far['rmse_log'])} (RMSE)"
+            f"{direction(far['bias_log'])}."
+        )
     return "No larger run was held out, so its error beyond the runs is not known."
 
 
-def _next(following: Mapping[str, Any]) -> list[Block]:
+def _next(context: Context, following: Mapping[str, Any]) -> list[Block]:
     if not following.get("runs"):
         reason = following.get("reason") or "none was found that helps"
         blocks: list[Block] = [Paragraph(f"No runs are suggested: {reason}.")]
     else:
-        target = numbers.quantity(following["target"])
-        text = f"Chosen to sharpen the answer at C = {target} FLOP; belief: {following['belief']}."
+        text = f"{_aim(context, float(following['target']))}; belief: {following['belief']}."
         rows = tuple(
             (
                 numbers.quantity(run["N"]),
@@ -138,9 +167,28 @@ def _next(following: Mapping[str, Any]) -> list[Block]:
             *_gain(following),
         ]
     blocks += [note_of(Message.from_dict(dict(m))) for m in following.get("messages", [])]
-    if following.get("command"):
+    if following.get("command") and (following.get("runs") or _surfaces(context)):
         blocks.append(Listing(str(following["command"]), "The command that chooses them"))
     return blocks
+
+
+def _surfaces(context: Context) -> list[Fit]:
+    return [fit for fit in context.fits.fits if set(fit.law.variables) == {"N", "D"}]
+
+
+def _aim(context: Context, target: float) -> str:
+    """Say which C the runs were chosen for, and whether that is the C of the answer."""
+    shown = f"C = {numbers.quantity(target)} FLOP"
+    fit = next(iter(_surfaces(context)), None)
+    asked = None if fit is None else asked_compute(context, fit)
+    if fit is None or asked is None or np.isclose(target, asked, rtol=SAME - 1):
+        return f"Chosen to sharpen the answer at {shown}"
+    own = runs_of(fit).C  # runs are chosen in the table's own C, where it has one
+    own = own[np.isfinite(own)] if np.isfinite(own).any() else compute_of(fit)
+    times = f"{numbers.factor(target / float(own.max()))} the largest run"
+    if table_compute(fit) is not None:
+        times += " by the table's own C"
+    return f"Chosen for {shown}, {times}, not for the C of the answer, {numbers.quantity(asked)}"
 
 
 def _gain(following: Mapping[str, Any]) -> list[Block]:
@@ -154,7 +202,7 @@ def _gain(following: Mapping[str, Any]) -> list[Block]:
         rows.append((name, *ends, share))
     if not rows:
         return []
-    columns = ("quantity", "SE now", "SE with them", "change")
+    columns = ("quantity", "SE now (posterior)", "SE with them", "change")
     align: tuple[Align, ...] = ("left", "right", "right", "right")
     title = "Expected standard errors at the target"
     return [Table(title, columns, tuple(rows), align), *_menu(following)]
@@ -179,7 +227,7 @@ def _menu(following: Mapping[str, Any]) -> list[Block]:
 
 def _unknown(context: Context) -> list[Block]:
     """Name the command where nothing is stored, for laws that it can serve."""
-    if not any(set(fit.law.variables) == {"N", "D"} for fit in context.fits.fits):
+    if not _surfaces(context):
         return []
     text = "Not stored with this fit; the command below chooses them from the runs."
     return [Paragraph(text), Listing("scaling sweep suggest RUNS", "The command that chooses them")]

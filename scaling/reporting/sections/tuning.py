@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaling.errors import Message
@@ -11,6 +11,7 @@ from scaling.reporting.context import Context, note_of
 from scaling.reporting.document import Block, Paragraph, Section, Table
 
 HEADING = "Learning rate"
+CONSTANT = 1.25  # ratio of D/N within which size and length count as going together
 
 
 def tuning_sections(context: Context) -> list[Section]:
@@ -25,8 +26,10 @@ def tuning_sections(context: Context) -> list[Section]:
     text = (
         f"The best rate follows lr = k N^p with k = {numbers.quantity(tuned['k'], 3)} and "
         f"p = {tuned['p']:.2f} ({low:.2f} to {high:.2f}, {tuned['level']:.0%}: weighted least "
-        f"squares in logs of the optima below), under the recipe {tuned['recipe']}."
+        f"squares in logs of the {len(tuned['optima'])} optima below), under the recipe "
+        f"{tuned['recipe']}."
     )
+    text += _mixed([float(o["D"]) / float(o["N"]) for o in tuned["optima"]])
     optima = Table(
         "Best rate by size",
         ("N", "D", "best rate", "SE of ln rate"),
@@ -49,6 +52,15 @@ def tuning_sections(context: Context) -> list[Section]:
     return [Section(HEADING, tuple(blocks))]
 
 
+def _mixed(ratios: Sequence[float]) -> str:
+    """Say that size and length went together, where they did."""
+    if len(ratios) < 2 or max(ratios) > CONSTANT * min(ratios):
+        return ""
+    ends = [numbers.quantity(r, 2) for r in (min(ratios), max(ratios))]
+    times = ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+    return f" D = {times} N in every optimum, so p mixes size and length."
+
+
 def _checked(check: Mapping[str, Any]) -> str:
     """Say how the law did at the size that it had not seen."""
     predicted = numbers.quantity(check["predicted"], 3)
@@ -58,4 +70,7 @@ def _checked(check: Mapping[str, Any]) -> str:
     if check["found"] is None:
         return f"{text}; the best of the rates tried there is the last one."
     said = "agrees" if check["agrees"] else "does not agree"
-    return f"{text}, and {numbers.quantity(check['found'], 3)} was best: the law {said}."
+    best = numbers.quantity(check["found"], 3)
+    if check.get("se") is not None:
+        best += f" (SE of ln rate {numbers.quantity(check['se'], 2)})"
+    return f"{text}, and {best} was best: the law {said}."
