@@ -39,7 +39,7 @@ def report(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Target: .html, .pdf, .md, .txt or .json.")
+        Path, typer.Option("-o", "--out", help="Target: .html, .pdf, .md, .txt, .json; - for text.")
     ] = Path("report.html"),
     pdf: Annotated[Path | None, typer.Option("--pdf", help="Write a PDF too.")] = None,
     target_flops: Annotated[
@@ -226,5 +226,8 @@ def write_document(document: Document, targets: list[Path], template: Path | Non
 
     rendered = Report(document)
     for path in targets:
+        if str(path) == "-":
+            typer.echo(rendered.text(), nl=False)
+            continue
         rendered.write(path, template=template)
         talk(f"wrote {path}")

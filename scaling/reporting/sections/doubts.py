@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from scaling.reporting.wording import cost_label
 
 APART = 1.5  # ratio of two meanings of C from which both are said
 SAME = 1.05  # compute that differs by no more counts as the same
-PLAIN = 2.0  # residual SDs below the law's best that noise hardly gives
+RIVAL = 1.5  # runs within this factor of the compute have a chance to do better by luck
 BEYOND = 1.05  # factor over the runs from which an answer is an extrapolation
 BEATEN = "SC439"
 MISSED = "SC429"
@@ -85,9 +86,9 @@ def beaten(context: Context, fit: Fit) -> tuple[str, bool]:
     Returns
     -------
     text : str
-        Empty where no run lies more than one residual SD below.
+        Empty where the best run lies no further below than the luckiest of as many would.
     plain : bool
-        Whether it lies below the interval, or `PLAIN` residual SDs below.
+        Whether it also lies below the interval, or a residual SD further below.
     """
     compute, level = asked_compute(context, fit), level_of(fit)
     table = None if compute is None else optimum(fit, np.array([compute]), level)
@@ -101,9 +102,11 @@ def beaten(context: Context, fit: Fit) -> tuple[str, bool]:
     at = int(able[np.argmin(runs.loss[able])])
     loss = float(runs.loss[at])
     gap, spread = float(np.log(best / loss)), float(np.nanstd(runs.residual))
-    below = np.isfinite(low) and loss < low
-    if gap <= 0 or not (below or gap > spread):
+    rivals = int((known[able] >= compute / RIVAL).sum())
+    luck = max(1.0, luckiest(rivals)) * spread
+    if gap <= luck:
         return "", False
+    below = np.isfinite(low) and loss < low
     ratio = float(known[at]) / compute
     where = "this compute" if ratio > 1 / SAME else f"{numbers.factor(ratio)} this compute"
     text = (
@@ -111,7 +114,12 @@ def beaten(context: Context, fit: Fit) -> tuple[str, bool]:
         f"D {numbers.quantity(runs.D[at])}, {fit.response} {numbers.quantity(loss, 4)} against "
         f"{numbers.quantity(best, 4)}."
     )
-    return text, bool(below or gap > PLAIN * spread)
+    return text, bool(below or gap > luck + spread)
+
+
+def luckiest(count: int) -> float:
+    """Return how many SDs the best of `count` runs lies off by luck alone (Blom 1958)."""
+    return NormalDist().inv_cdf((count - 0.375) / (count + 0.25)) if count > 1 else 0.0
 
 
 def origins(fit: Fit) -> list[Mapping[str, Any]]:
