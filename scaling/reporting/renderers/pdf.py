@@ -26,7 +26,9 @@ from scaling.reporting.document import (
 )
 
 HEAD = """#set document(title: {title}, date: {date})
-#set page(paper: "a4", margin: (x: 1.9cm, y: 2cm), numbering: "1 / 1")
+#set page(paper: "a4", margin: (x: 1.9cm, y: 2cm),
+  footer: context text(size: 7.5pt, fill: luma(90), grid(columns: (1fr, auto), {footer},
+    counter(page).display("1 / 1", both: true))))
 #set text(size: 9.5pt, lang: "en")
 #set par(justify: false)
 #set heading(numbering: none)
@@ -48,7 +50,12 @@ STATES = {
     "missing": "#8a4b00",
 }
 ROWS_TOGETHER = 15  # a table this short is never split over pages
-WIDE_COLUMNS = 8
+SIZES = (7.6, 7.0, 6.4)  # of the text of tables [pt], the largest that fits
+LEAST = 4.6
+UPRIGHT, TURNED = 487.0, 734.0  # width of the text on an A4 page inside its margins [pt]
+LETTER, INSET = 0.5, 6.0  # width of a character [em], and of a cell's margins [pt]
+LONG, SHARE = 26, 9  # characters from which a column wraps, and those it needs at least
+FIGURE = "88%"  # of the width of the text: two figures fit a page
 
 
 def source(document: Document) -> tuple[str, dict[str, str]]:
@@ -56,7 +63,7 @@ def source(document: Document) -> tuple[str, dict[str, str]]:
 
     User text enters only as string literals, which Typst does not interpret.
     """
-    out = [HEAD.format(title=_text(document.title), date=_date())]
+    out = [HEAD.format(title=_text(document.title), date=_date(), footer=_text(document.footer))]
     out.append(f"#heading(level: 1, {_text(document.title)})")
     out.append(f"#text(fill: luma(90), {_text(document.subtitle)})")
     if document.question:
@@ -95,10 +102,19 @@ def source(document: Document) -> tuple[str, dict[str, str]]:
             else:
                 out.append(_block(block, files))
     if appendix:
-        out.append('#pagebreak(weak: true)\n#heading(level: 2, "Appendix")')
-        out += [_table(b) if isinstance(b, Table) else _columns(b) for b in appendix]
-    out.append(f"#text(fill: luma(90), size: 8pt, {_text(document.footer)})")
+        out += ['#heading(level: 2, "Appendix")', *_appendix(appendix)]
     return "\n\n".join(out) + "\n", files
+
+
+def _appendix(blocks: Sequence[Table | Listing]) -> list[str]:
+    """Set what is long: upright, then what is too wide for that on pages turned sideways."""
+    wide = [b for b in blocks if isinstance(b, Table) and _needed(b, SIZES[-1]) > UPRIGHT]
+    rest = [b for b in blocks if b not in wide]
+    out = [_table(b) if isinstance(b, Table) else _columns(b) for b in rest]
+    if wide:
+        turned = "\n\n".join(_table(b, TURNED) for b in wide)
+        out.append(f"#page(flipped: true)[\n{turned}\n]")
+    return out
 
 
 def render(document: Document) -> bytes:
@@ -171,7 +187,7 @@ def _block(block: Block, files: dict[str, str]) -> str:
         case Figure():
             name = f"{block.key}.svg"
             files[name] = block.svg
-            image = f"image({_text(name)}, width: 100%, alt: {_text(block.alt)})"
+            image = f"image({_text(name)}, width: {FIGURE}, alt: {_text(block.alt)})"
             caption = f"{block.caption} Good looks like this: {block.good}"
             caption = f"caption: text(size: 8pt, {_text(caption)})"
             return f"#figure({image}, {caption}, supplement: none, numbering: none)"
@@ -201,16 +217,17 @@ def _checklist(block: Checklist) -> str:
     return f"#table(columns: (auto, {widths},), align: left,\n  table.header({head},),\n{rows}\n)"
 
 
-def _table(table: Table) -> str:
-    size = "6.4pt" if len(table.columns) >= WIDE_COLUMNS else "7.6pt"
+def _table(table: Table, room: float = UPRIGHT) -> str:
+    size = _size(table, room)
     widths = ", ".join(_width(table, j) for j in range(len(table.columns)))
     align = ", ".join(table.align)
     head = ", ".join(f"strong({_text(c)})" for c in table.columns)
-    rows = "\n".join("  " + ", ".join(_text(c) for c in row) + "," for row in table.rows)
+    rows = "\n".join("  " + ", ".join(_cell(c) for c in row) + "," for row in table.rows)
     caption = f"strong(text(size: 8.5pt, {_text(table.caption)}))"
     body = (
         f"#block(sticky: true, above: 1em, below: 0.4em, {caption})\n"
-        f"#text(size: {size})[#table(columns: ({widths},), align: ({align},),\n"
+        f"#[#show table: set text(size: {size:g}pt)\n"
+        f"#table(columns: ({widths},), align: ({align},),\n"
         f"  table.header({head},),\n{rows}\n)]"
     )
     if table.note:
@@ -219,7 +236,41 @@ def _table(table: Table) -> str:
     return f"#block(breakable: false, width: 100%)[{body}]" if together else body
 
 
+def _longest(table: Table, j: int) -> int:
+    return max((len(row[j]) for row in table.rows), default=0)
+
+
 def _width(table: Table, j: int) -> str:
     """Columns of long texts share what is left; the others take what they need."""
-    longest = max((len(row[j]) for row in table.rows), default=0)
-    return "1fr" if longest > 26 else "auto"
+    return "1fr" if _longest(table, j) > LONG else "auto"
+
+
+def _needed(table: Table, size: float) -> float:
+    """Return how wide a table is at a size of text [pt].
+
+    Typst narrows columns that do not fit, and a word without a place to break at, such as a hash,
+    then runs into the next column.
+    """
+    letters = 0
+    for j, name in enumerate(table.columns):
+        longest = _longest(table, j)
+        own = SHARE if longest > LONG else longest
+        letters += max(own, *(len(word) for word in name.split()), 1)
+    return LETTER * size * letters + INSET * len(table.columns)
+
+
+def _size(table: Table, room: float) -> float:
+    """Return the largest size of text at which a table fits, down to the least."""
+    for size in SIZES:
+        if _needed(table, size) <= room:
+            return size
+    smaller = SIZES[-1] * room / _needed(table, SIZES[-1])
+    return round(max(LEAST, smaller), 1)
+
+
+def _cell(text: str) -> str:
+    """Return a cell; in a column that wraps, words get places to break at."""
+    if len(text) <= LONG or max(map(len, text.split(" "))) <= LONG:
+        return _text(text)
+    parts = (text[i : i + SHARE] for i in range(0, len(text), SHARE))
+    return ' + "\\u{200b}" + '.join(map(_text, parts))

@@ -1,0 +1,50 @@
+"""Tables of the PDF have room for what stands in them, and a report ends where its text does."""
+
+from scaling.reporting.document import Document, Section, Table, Verdict
+from scaling.reporting.renderers import pdf
+from scaling.reporting.sections.data import _plain
+
+HASH = "0123456789abcdef"
+
+
+def table(columns, cell, *, rows=20):
+    """Return a long table of equal cells."""
+    row = (cell,) * columns
+    return Table("Long", ("x",) * columns, (row,) * rows, ("left",) * columns, long=True)
+
+
+def source(*tables):
+    verdict = Verdict("supported", "", "yes", "")
+    return pdf.source(Document("t", "s", "", (verdict,), (Section("h", tables),), "made by it"))[0]
+
+
+def test_tables_that_fit_stand_upright_and_wide_ones_on_their_side():
+    text = source(table(12, HASH), table(4, HASH))
+    assert text.count("flipped: true") == 1
+    assert text.index("columns: (auto, auto, auto, auto,)") < text.index("flipped: true")
+    assert "flipped" not in source(table(4, HASH))
+
+
+def test_the_wider_the_table_the_smaller_its_text_and_never_wider_than_the_page():
+    sizes = [pdf._size(table(k, HASH), pdf.UPRIGHT) for k in (4, 7, 9, 12)]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] > sizes[-1] >= pdf.LEAST
+    for k, size in zip((4, 7, 9), sizes, strict=False):
+        assert pdf._needed(table(k, HASH), size) <= 1.01 * pdf.UPRIGHT
+
+
+def test_a_long_word_can_break_in_a_column_that_wraps():
+    assert pdf._cell("n" * 30).count("\\u{200b}") == 3
+    assert pdf._cell("words that are short " * 3).count("200b") == 0
+
+
+def test_the_footer_is_no_block_of_its_own():
+    text = source(table(3, "1"))
+    assert text.count("made by it") == 1 and text.index("made by it") < text.index('"yes"')
+    assert "pagebreak" not in text
+
+
+def test_columns_that_say_nothing_new_are_left_out():
+    rows = {"run": ["a", "b"], "D": [1.0, 2.0], "D_unique": [1.0, 2.0], "trunk": ["p", "q"]}
+    assert _plain(rows, ["D_unique", "trunk"]) == {"D_unique", "trunk"}
+    assert _plain({**rows, "D_unique": [1.0, 1.0]}, ["D_unique"]) == set()
+    assert _plain({**rows, "trunk": ["p", "p"]}, ["trunk"]) == set()
