@@ -264,8 +264,9 @@ def _size(table: Table, room: float) -> float:
     for size in SIZES:
         if _needed(table, size) <= room:
             return size
-    smaller = SIZES[-1] * room / _needed(table, SIZES[-1])
-    return round(max(LEAST, smaller), 1)
+    margins = INSET * len(table.columns)
+    smaller = SIZES[-1] * (room - margins) / (_needed(table, SIZES[-1]) - margins)
+    return max(LEAST, int(10.0 * smaller) / 10.0)
 
 
 def _cell(text: str) -> str:
