@@ -210,7 +210,7 @@ def test_nothing_of_an_unidentified_fit_is_quoted(lost):
     assert [type(b) for b in document.sections[0].blocks] == [Paragraph]
     assert document.figures == ()
     assert "Parameters" not in tables(document)
-    assert "Beside published values" not in tables(document)
+    assert "Exponents of this study and those of papers" not in tables(document)
     (row,) = tables(document)["Exponents by approach: N* ∝ C^a, D* ∝ C^b"].rows
     assert row[1:5] == ("—",) * 4
     shown = traces(fit)

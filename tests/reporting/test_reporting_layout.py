@@ -1,8 +1,13 @@
 """Tables of the PDF have room for what stands in them, and a report ends where its text does."""
 
-from scaling.reporting.document import Document, Section, Table, Verdict
+import numpy as np
+
+from scaling.reporting import numbers
+from scaling.reporting.document import Document, Section, Table, Verdict, checked
+from scaling.reporting.figures.frontier import frontier_data
 from scaling.reporting.renderers import pdf
 from scaling.reporting.sections.data import _plain
+from tests.reporting.drawn_figures import context, fitted, runs
 
 HASH = "0123456789abcdef"
 
@@ -50,3 +55,21 @@ def test_columns_that_say_nothing_new_are_left_out():
     assert _plain(rows, ["D_unique", "trunk"]) == {"D_unique", "trunk"}
     assert _plain({**rows, "D_unique": [1.0, 1.0]}, ["D_unique"]) == set()
     assert _plain({**rows, "trunk": ["p", "p"]}, ["trunk"]) == set()
+
+
+def test_numbers_of_messages_are_written_as_the_others():
+    assert numbers.readable("from 3.58e+03 to 1e-09, by v1.2e+03x") == (
+        "from 3,580 to 1×10⁻⁹, by v1.2e+03x"
+    )
+    assert numbers.readable("0.0e+00 of 7e-04") == "0.0 of 7×10⁻⁴"
+    assert checked((23, 1, 0)) == "Checks: 23 passed, 1 warning, 0 failed."
+
+
+def test_an_alternative_text_tells_extrapolation_from_runs():
+    found = fitted(runs(7))
+    data = frontier_data(context(found), found.fits[0])
+    inside, _, beyond = data.alt.partition("at the largest run; by the law, extrapolated, to ")
+    line = data.line
+    at = np.interp(np.log(data.limit), np.log(line.C), line.y)
+    assert inside.endswith(f"to {numbers.quantity(float(at), 4)} ")
+    assert beyond.startswith(f"{numbers.quantity(float(line.y[-1]), 4)} at ")

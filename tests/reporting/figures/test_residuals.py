@@ -6,6 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from scaling.reporting import numbers
 from scaling.reporting.context import Context
 from scaling.reporting.figures.residuals import RESIDUALS, residual_data, worst
 
