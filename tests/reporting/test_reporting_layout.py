@@ -38,9 +38,10 @@ def test_the_wider_the_table_the_smaller_its_text_and_never_wider_than_the_page(
         assert pdf._needed(table(k, HASH), size) <= pdf.UPRIGHT
 
 
-def test_a_long_word_can_break_in_a_column_that_wraps():
-    assert pdf._cell("n" * 30).count("\\u{200b}") == 3
-    assert pdf._cell("words that are short " * 3).count("200b") == 0
+def test_a_column_wraps_where_its_words_are_short():
+    words, name = table(1, "words that are short " * 3), table(1, "n" * 30)
+    assert [pdf._width(t, 0) for t in (words, name)] == ["1fr", "auto"]
+    assert pdf._needed(name, 7.0) > 2 * pdf._needed(words, 7.0)
 
 
 def test_the_footer_is_no_block_of_its_own():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -55,6 +56,7 @@ LEAST = 4.6
 UPRIGHT, TURNED = 487.0, 734.0  # width of the text on an A4 page inside its margins [pt]
 LETTER, INSET = 0.5, 6.0  # width of a character [em], and of a cell's margins [pt]
 LONG, SHARE = 26, 9  # characters from which a column wraps, and those it needs at least
+SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 FIGURE = "88%"  # of the width of the text: two figures fit a page
 
 
@@ -190,11 +192,18 @@ def _block(block: Block, files: dict[str, str]) -> str:
             image = f"image({_text(name)}, width: {FIGURE}, alt: {_text(block.alt)})"
             caption = f"{block.caption} Good looks like this: {block.good}"
             caption = f"caption: text(size: 8pt, {_text(caption)})"
-            return f"#figure({image}, {caption}, supplement: none, numbering: none)"
+            placed = "placement: auto, " if _tall(block.svg) else ""
+            return f"#figure({image}, {caption}, {placed}supplement: none, numbering: none)"
         case Checklist():
             return _checklist(block)
         case Table():
             return _table(block)
+
+
+def _tall(svg: str) -> bool:
+    """Whether a figure is higher than wide; it goes to where there is room, and text goes on."""
+    found = SIZE.search(svg)
+    return found is not None and float(found[2]) > float(found[1])
 
 
 def _columns(listing: Listing) -> str:
@@ -222,7 +231,7 @@ def _table(table: Table, room: float = UPRIGHT) -> str:
     widths = ", ".join(_width(table, j) for j in range(len(table.columns)))
     align = ", ".join(table.align)
     head = ", ".join(f"strong({_text(c)})" for c in table.columns)
-    rows = "\n".join("  " + ", ".join(_cell(c) for c in row) + "," for row in table.rows)
+    rows = "\n".join("  " + ", ".join(_text(c) for c in row) + "," for row in table.rows)
     caption = f"strong(text(size: 8.5pt, {_text(table.caption)}))"
     body = (
         f"#block(sticky: true, above: 1em, below: 0.4em, {caption})\n"
@@ -240,9 +249,15 @@ def _longest(table: Table, j: int) -> int:
     return max((len(row[j]) for row in table.rows), default=0)
 
 
+def _word(table: Table, j: int) -> int:
+    """Return the length of the longest word in a column, where no line breaks."""
+    words = (len(word) for row in table.rows for word in row[j].split(" "))
+    return max(words, default=0)
+
+
 def _width(table: Table, j: int) -> str:
     """Columns of long texts share what is left; the others take what they need."""
-    return "1fr" if _longest(table, j) > LONG else "auto"
+    return "1fr" if _longest(table, j) > LONG >= _word(table, j) else "auto"
 
 
 def _needed(table: Table, size: float) -> float:
@@ -254,7 +269,7 @@ def _needed(table: Table, size: float) -> float:
     letters = 0
     for j, name in enumerate(table.columns):
         longest = _longest(table, j)
-        own = SHARE if longest > LONG else longest
+        own = max(SHARE, _word(table, j)) if longest > LONG else longest
         letters += max(own, *(len(word) for word in name.split()), 1)
     return LETTER * size * letters + INSET * len(table.columns)
 
@@ -267,11 +282,3 @@ def _size(table: Table, room: float) -> float:
     margins = INSET * len(table.columns)
     smaller = SIZES[-1] * (room - margins) / (_needed(table, SIZES[-1]) - margins)
     return max(LEAST, int(10.0 * smaller) / 10.0)
-
-
-def _cell(text: str) -> str:
-    """Return a cell; in a column that wraps, words get places to break at."""
-    if len(text) <= LONG or max(map(len, text.split(" "))) <= LONG:
-        return _text(text)
-    parts = (text[i : i + SHARE] for i in range(0, len(text), SHARE))
-    return ' + "\\u{200b}" + '.join(map(_text, parts))
