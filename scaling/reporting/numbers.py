@@ -155,9 +155,11 @@ def span(values: Sequence[float]) -> str:
 
 
 def factor(x: Any) -> str:
-    """Write how many times as much: ``10×``, ``0.5×``."""
+    """Write how many times as much: ``10×``, ``0.5×``, ``3.8×10⁻⁵ times``."""
     if not finite(x):
         return MISSING
+    if 0.0 < x < SMALL_LIMIT:
+        return f"{quantity(x, 2)} times"
     return f"{float(x):,.0f}×" if x >= 9.95 else f"{float(x):.2g}×"
 
 

@@ -64,6 +64,7 @@ def test_numbers_of_messages_are_written_as_the_others():
     )
     assert numbers.readable("0.0e+00 of 7e-04") == "0.0 of 7×10⁻⁴"
     assert checked((23, 1, 0)) == "Checks: 23 passed, 1 warning, 0 failed."
+    assert [numbers.factor(x) for x in (3.8e-5, 0.5, 12)] == ["3.8×10⁻⁵ times", "0.5×", "12×"]
 
 
 def test_an_alternative_text_tells_extrapolation_from_runs():

@@ -34,7 +34,11 @@ def data_sections(context: Context) -> list[Section]:
     blocks: list[Block] = [Paragraph(f"Convention: {convention}.")]
     columns = fits.table.get("columns", {})
     rows = [
-        (str(k), str(v["source"]) + _times(v.get("scale", 1.0)), str(v["unit"]))
+        (
+            str(k),
+            str(v["source"]) + _times(v.get("scale", 1.0)),
+            context.unit(str(k)) or str(v["unit"]),
+        )
         for k, v in columns.items()
         if k in ("N", "D", "C", "loss", "budget", "group", "D_unique")
     ]
