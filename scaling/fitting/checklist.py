@@ -24,6 +24,8 @@ Category = Literal["hypothesis", "setup", "collection", "fitting"]
 Study = Mapping[str, Any]
 MOST = 3  # different answers of several fits that are told in full
 FIT, STUDY = "fit.json", "study file"
+OF_TEXT = ("text", "masked", "classify")  # tasks that read tokens
+AMOUNTS = ("images", "validation_images", "validation", "validation_path", "evaluation")
 EXTERNAL = "external"  # source of runs that another trainer makes
 
 
@@ -133,10 +135,11 @@ def _setup(fits: Fits, study: Study) -> list[Item]:
         _item("setup", "How is C counted?", _counted(fits, "C", None)),
         _item("setup", "Which architecture?", _words(
             model, "family", "rule", "layers", "ffn_ratio", "options", "counts"), STUDY),
-        _item("setup", "Which tokenizer, vocabulary and context?", _tokens(data, model), STUDY),
-        _item("setup", "Which hyperparameters, and how do they change with size?", _recipe(
-            study), STUDY),
-        _item("setup", "Which schedule of the learning rate?", _schedule(study), STUDY),
+        _read_as(data, model),
+        _first("setup", "Which hyperparameters, and how do they change with size?", *_both(
+            _recipe(study), _rates(fits))),
+        _first("setup", "Which schedule of the learning rate?", *_both(
+            _schedule(study), _schedules(fits))),
         _item("setup", "How many seeds?", _joined(map(_seeds, fits.fits))),
         _item("setup", "What is released beside this report?", None),
     ]  # fmt: skip
@@ -221,11 +224,55 @@ def _counted(fits: Fits, name: str, convention: Any) -> str | None:
     return f"{text}; {convention}" if stated else text if name == "C" else None
 
 
-def _tokens(data: Mapping[str, Any], model: Mapping[str, Any]) -> str | None:
-    options = data.get("options")
-    named = _words(options if isinstance(options, Mapping) else {}, "tokenizer")
-    parts = [named, _words(model, "vocabulary", "context")]
-    return ", ".join(p for p in parts if p) or None
+def _read_as(data: Mapping[str, Any], model: Mapping[str, Any]) -> Item:
+    """Ask for the tokenizer of text and for the input of everything else."""
+    given = data.get("options")
+    options = given if isinstance(given, Mapping) else {}
+    if data.get("task") in (None, *OF_TEXT):
+        said = {**model, **options}
+        asked = ("tokenizer", "vocabulary", "context")
+        known = _words(said, *asked)
+        left = [name for name in asked if not said.get(name)]
+        if known and left:
+            known += f"; not stated: {', '.join(left)}"
+        return _item("setup", "Which tokenizer, vocabulary and context?", known, STUDY)
+    names = [name for name in options if name not in AMOUNTS]
+    return _item("setup", "Which input and preprocessing?", _words(options, *names), STUDY)
+
+
+def _both(stated: str | None, found: str | None) -> tuple[tuple[str | None, str], ...]:
+    """Return what the study states with what the runs show, as answers and sources."""
+    if stated and found:
+        return ((f"{found}; {stated}", STUDY),)
+    return ((stated, STUDY), (found, FIT))
+
+
+def _used(fits: Fits, name: str) -> list[Any]:
+    """Return the known values of a column in the fitted rows of all fits."""
+    out: list[Any] = []
+    for fit in fits.fits:
+        seen = zip(fit.rows.get(name, []), fit.rows.get("used", []), strict=False)
+        out += [value for value, used in seen if used and value is not None]
+    return out
+
+
+def _spanned(fits: Fits, name: str, what: str) -> str | None:
+    values = np.array(_used(fits, name), dtype=np.float64)
+    if not len(values):
+        return None
+    low, high = float(values.min()), float(values.max())
+    return f"{what} {low:.3g}" + (f" to {high:.3g}" if high > low else "")
+
+
+def _rates(fits: Fits) -> str | None:
+    parts = (_spanned(fits, "lr", "learning rate"), _spanned(fits, "batch", "batch"))
+    return ", ".join(part for part in parts if part) or None
+
+
+def _schedules(fits: Fits) -> str | None:
+    names = ", ".join(dict.fromkeys(map(str, _used(fits, "schedule"))))
+    parts = (names, _spanned(fits, "warmup", "warm-up steps"))
+    return ", ".join(part for part in parts if part) or None
 
 
 def _recipe(study: Study) -> str | None:
@@ -244,12 +291,26 @@ def _schedule(study: Study) -> str | None:
 
 
 def _seeds(fit: Fit) -> str | None:
+    """Count the seeds of each pair of N and D."""
     used = fit.rows.get("used", [])
-    known = [s for s, u in zip(fit.rows.get("seed", []), used, strict=False) if u and s is not None]
-    if not known:
+    rows = {name: fit.rows.get(name) or [None] * len(used) for name in ("seed", "N", "D", "budget")}
+    found = [row for *row, use in zip(*rows.values(), used, strict=False) if use]
+    if not any(seed is not None for seed, *_ in found):
         return None
-    count = len(set(known))
-    return f"{count} seed" + ("s" if count > 1 else "")
+    cells: dict[tuple[Any, Any], set[Any]] = {}
+    for seed, size, data, _ in found:
+        cells.setdefault((size, data), set()).add(seed)
+    counts = [len(seeds) for seeds in cells.values()]
+    most = max(counts)
+    text = f"{most} seed" + ("s" if most > 1 else "")
+    if most == 1 or min(counts) == most:
+        return text
+    several = {cell for cell, seeds in cells.items() if len(seeds) > 1}
+    budgets = {b for _, n, d, b in found if (n, d) in several}
+    every = {b for *_, b in found}
+    if None not in every and budgets == {min(every)}:
+        return f"{text} at the smallest budget only"
+    return f"{text} at {len(several)} of {len(cells)} pairs of N and D, 1 at the others"
 
 
 # ------------------------------------------------------------------------------------- collection

@@ -226,8 +226,8 @@ def told(item: Item) -> str:
 
 def checked(counts: Sequence[int]) -> str:
     """Return how many checks passed, warned and failed, in words."""
-    warn = "warns" if counts[1] == 1 else "warn"
-    return f"Checks: {counts[0]} passed, {counts[1]} {warn}, {counts[2]} failed."
+    warnings = "warning" if counts[1] == 1 else "warnings"
+    return f"Checks: {counts[0]} passed, {counts[1]} {warnings}, {counts[2]} failed."
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
+POWER = re.compile(r"(?<![\w.])(\d(?:\.\d+)?)e[+-]\d{2,3}\b")
 MISSING = "—"
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 PLAIN_LIMIT = 1e5
@@ -153,9 +155,11 @@ def span(values: Sequence[float]) -> str:
 
 
 def factor(x: Any) -> str:
-    """Write how many times as much: ``10×``, ``0.5×``."""
+    """Write how many times as much: ``10×``, ``0.5×``, ``3.8×10⁻⁵ times``."""
     if not finite(x):
         return MISSING
+    if 0.0 < x < SMALL_LIMIT:
+        return f"{quantity(x, 2)} times"
     return f"{float(x):,.0f}×" if x >= 9.95 else f"{float(x):.2g}×"
 
 
@@ -166,6 +170,17 @@ def count(x: Any) -> str:
     if float(x).is_integer() and abs(x) < PLAIN_LIMIT:
         return f"{int(x):,}".replace("-", "−")
     return quantity(x, 4)
+
+
+def readable(text: str) -> str:
+    """Return a text whose numbers with an exponent are written as the others of a report are.
+
+    Examples
+    --------
+    >>> readable("from 3.58e+03 to 1e-09")
+    'from 3,580 to 1×10⁻⁹'
+    """
+    return POWER.sub(lambda m: quantity(float(m[0]), len(m[1].replace(".", ""))), text)
 
 
 def exact(x: Any) -> str:

@@ -4,6 +4,8 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import scaling as sc
@@ -135,3 +137,29 @@ def test_many_fits_are_told_shortly_and_none_not_at_all(bare):
     empty = answers(replace(bare, fits=()))
     assert empty["What form has the law?"] is None
     assert empty["From which table?"] is not None
+
+
+def test_what_the_runs_show_of_their_recipe_is_told(runs, hoffmann):
+    frame = runs("chinchilla", hoffmann, noise=0.002)
+    twice = frame[frame.N == frame.N.min()].assign(seed=1)
+    frame = pd.concat([frame.assign(seed=0), twice], ignore_index=True)
+    rates = np.where(frame.N > frame.N.min(), 0.001, 0.008)
+    frame = frame.assign(lr=rates, batch=256, schedule="linear", warmup=50)
+    fits = Fits((sc.fit(frame, "chinchilla", bootstrap=0),))
+    found = answers(fits)
+    rates = found["Which hyperparameters, and how do they change with size?"]
+    assert rates == "learning rate 0.001 to 0.008, batch 256"
+    assert found["Which schedule of the learning rate?"] == "linear, warm-up steps 50"
+    cells = len(frame[["N", "D"]].drop_duplicates())
+    want = f"2 seeds at {len(twice)} of {cells} pairs of N and D, 1 at the others"
+    assert found["How many seeds?"] == want
+
+
+def test_images_are_not_asked_for_a_tokenizer(bare):
+    data = {"task": "images", "source": "shapes", "options": {"image": 32, "images": 9}}
+    found = answers(bare, {"data": data, "model": {"context": 32}})
+    assert "Which tokenizer, vocabulary and context?" not in found
+    assert found["Which input and preprocessing?"] == "image 32"
+    text = answers(bare, {"data": {"task": "text"}, "model": {"context": 32}})
+    said = text["Which tokenizer, vocabulary and context?"]
+    assert said == "context 32; not stated: tokenizer, vocabulary"

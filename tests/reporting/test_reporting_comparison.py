@@ -399,3 +399,14 @@ def test_report_of_fits_of_several_tables_is_a_comparison():
     assert found.title == "Mine"
     assert found.verdict.headline.count("is better") == 1
     assert not any(isinstance(b, Checklist) and not b.items for b in found.blocks)
+
+
+def test_what_keeps_a_pair_apart_is_said_once_in_the_answer():
+    document = documented(
+        ("A", fitted(runs(seed=1))), ("B", fitted(runs(2.0, seed=2), unit="bits per byte"))
+    )
+    (verdict,) = document.verdicts
+    assert "other units" in verdict.sure
+    assert not any("other units" in note.text for note in verdict.reasons)
+    notes = [b.text for b in document.blocks if isinstance(b, Note)]
+    assert not any("surfaces are compared" in text for text in notes)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scaling.reporting import build
+from scaling.reporting import build, numbers
 from scaling.reporting.document import Paragraph, Table
 from scaling.reporting.sections.parameters import correlations
 from scaling.reporting.sections.predictions import decades, decades_table
@@ -91,3 +91,43 @@ def test_no_table_without_an_optimum(fits):
     table = decades_table(context(bare), bare.fits[0])
     assert "no intervals" in table.note
     assert not any("(" in cell for row in table.rows for cell in row)
+
+
+def rows_of(fits):
+    (section,) = [s for s in build(fits).sections if s.heading == "Fit"]
+    (table,) = [b for b in section.blocks if isinstance(b, Table) and b.caption == "Parameters"]
+    return {row[0]: row for row in table.rows}
+
+
+def test_the_error_of_a_coefficient_is_that_of_its_logarithm(fits):
+    (fit,) = fits.fits
+    rows = rows_of(fits)
+    spread = fit.interval.factor * np.log(fit.draws["A"]).std(ddof=1)
+    assert rows["A"][2] == f"ln A ± {numbers.error(float(spread))}"
+    assert rows["alpha"][2] == numbers.error(fit.interval.se["alpha"])
+
+
+def test_what_lies_at_its_bound_is_said_to_and_has_no_interval(fits):
+    (fit,) = fits.fits
+    held = replace(
+        fit,
+        params={**fit.params, "E": 0.0},
+        draws={**fit.draws, "E": np.zeros(len(fit.draws["E"]))},
+        certificate={**fit.certificate, "at_bound": ["E"]},
+        interval=replace(
+            fit.interval,
+            params={**fit.interval.params, "E": (0.0, 0.0)},
+            se={**fit.interval.se, "E": 0.0},
+        ),
+    )
+    row = rows_of(replace(fits, fits=(held,)))["E"]
+    assert row[1:4] == ("0 (at its bound)", numbers.MISSING, numbers.MISSING)
+
+
+def test_an_interval_below_one_is_explained(fits):
+    (fit,) = fits.fits
+    for factor, told in ((0.87, True), (1.2, False)):
+        other = replace(fit, interval=replace(fit.interval, factor=factor))
+        (method,) = [s for s in build(replace(fits, fits=(other,))).sections if s.key == "method"]
+        said = " ".join(b.text for b in method.blocks if isinstance(b, Paragraph))
+        assert ("drawn in for the narrow Huber threshold: in all times 0.87" in said) == told

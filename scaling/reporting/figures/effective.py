@@ -14,7 +14,7 @@ from scaling.reporting import numbers
 from scaling.reporting.context import Treated
 from scaling.reporting.document import Tip
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import PALETTE, label, plain_log_ticks
+from scaling.reporting.figures.style import PALETTE, label, plain_log_ticks, with_unit
 from scaling.reporting.runs import Array
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class EffectiveData(Drawn):
     response : str
     hidden : int
         Sizes without a panel.
+    unit : str
+        What D counts.
     """
 
     panels: tuple[SizePanel, ...]
@@ -81,6 +83,7 @@ class EffectiveData(Drawn):
     m_interval: tuple[float, float] | None
     response: str
     hidden: int
+    unit: str = "tokens or examples"
 
     @property
     def tips(self) -> tuple[Tip, ...]:
@@ -128,7 +131,7 @@ class EffectiveData(Drawn):
         return out
 
 
-def effective_data(_: Context, subject: Treated) -> EffectiveData:
+def effective_data(context: Context, subject: Treated) -> EffectiveData:
     """Collect what the figure of one treatment shows."""
     found, item = subject.found, subject.item
     treated = {cell["N"] for cell in item.cells}
@@ -148,6 +151,7 @@ def effective_data(_: Context, subject: Treated) -> EffectiveData:
         m_interval=(interval[0], interval[1]) if interval else None,
         response=found.response,
         hidden=len(lines) - len(kept),
+        unit=context.unit("D"),
     )
 
 
@@ -213,7 +217,7 @@ def draw_effective(data: EffectiveData, axes: Sequence[Axes]) -> Marks:
     marks: Marks = {}
     first = 0
     for k, (panel, ax) in enumerate(zip(data.panels, axes, strict=False)):
-        _draw_size(panel, ax, f"treated{k}", label(data.response))
+        _draw_size(panel, ax, f"treated{k}", label(data.response), data.unit)
         marks[f"treated{k}"] = list(range(first, first + len(panel.tips)))
         first += len(panel.tips)
     axes[0].legend(
@@ -236,7 +240,7 @@ def _handles() -> list[Line2D]:
     ]
 
 
-def _draw_size(panel: SizePanel, ax: Axes, gid: str, response: str) -> None:
+def _draw_size(panel: SizePanel, ax: Axes, gid: str, response: str, unit: str) -> None:
     from matplotlib.ticker import NullFormatter
 
     ax.set_xscale("log")
@@ -254,7 +258,7 @@ def _draw_size(panel: SizePanel, ax: Axes, gid: str, response: str) -> None:
     left, right = ax.get_xlim()
     if right > 10.0 * left:  # a power of ten is in sight, and labels between would overlap
         ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel("D [tokens or examples]")
+    ax.set_xlabel(with_unit("D", unit))
     ax.set_ylabel(response)
     if panel.N is not None:
         ax.text(
@@ -300,7 +304,7 @@ def _draw_ratios(data: EffectiveData, ax: Axes) -> None:
         plain_log_ticks(ax, low_end, high_end)
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel("D_F [tokens or examples]")
+    ax.set_xlabel(with_unit("D_F", data.unit))
     ax.set_ylabel("D_E / D_F")
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, handlelength=1.6)

@@ -73,12 +73,19 @@ class FrontierData(Drawn):
     def alt(self) -> str:
         """Where the runs and the line lie."""
         line = self.line
+        largest = float(np.interp(np.log(self.limit), np.log(line.C), line.y))
         text = (
             f"{len(self.C)} runs from {numbers.quantity(float(np.nanmin(self.C)))} to "
             f"{numbers.quantity(self.limit)} FLOP; the best {self.response} falls from "
-            f"{numbers.quantity(float(line.y[0]), 4)} to {numbers.quantity(float(line.y[-1]), 4)} "
-            f"at {numbers.quantity(float(line.C[-1]))} FLOP"
+            f"{numbers.quantity(float(line.y[0]), 4)} to {numbers.quantity(largest, 4)} at the "
+            "largest run"
         )
+        if line.C[-1] > self.limit:
+            far, end = float(line.y[-1]), float(line.C[-1])
+            text += (
+                f"; by the law, extrapolated, to {numbers.quantity(far, 4)} at "
+                f"{numbers.quantity(end)} FLOP"
+            )
         return f"{text}, towards E = {numbers.quantity(self.E)}." if self.E else f"{text}."
 
     def columns(self) -> dict[str, list[Any]]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from scaling.reporting.context import Context
 
 ROOM = 1.25  # beyond the outermost factor
+MOST_NAMED = 6  # cuts in the legend; more are said to be one marker each
 FAR = 30.0  # how far beyond what was tested the axis goes, to show the target
 
 
@@ -261,9 +262,12 @@ def _draw_rolling(data: HoldoutData, r: Rolling, ax: Axes) -> None:
         beyond(ax, farthest, end, said=False)
         _draw_asked(data.asked, end, ax)
     ax.axhline(0.0, color="0.3", linewidth=0.8)
+    few = len(r.cut) <= MOST_NAMED
+    if not few and len(r.run_origin):
+        said = "runs above a cut, one marker a cut"
+        ax.plot([], [], MARKERS[0], color="0.4", markersize=3.2, label=said)
     for k in range(len(r.cut)):
         own = r.run_origin == k
-        told = own.any() and k in (0, len(r.cut) - 1)
         ax.plot(
             r.run_factor[own],
             r.run_error[own],
@@ -271,7 +275,7 @@ def _draw_rolling(data: HoldoutData, r: Rolling, ax: Axes) -> None:
             color=palette(k / count),
             markersize=3.2,
             markeredgewidth=0,
-            label=f"runs above {numbers.quantity(float(r.cut[k]), 2)}" if told else None,
+            label=_cut_name(float(r.cut[k])) if own.any() and few else None,
         )
     order = np.argsort(r.factor)
     ax.plot(
@@ -279,7 +283,11 @@ def _draw_rolling(data: HoldoutData, r: Rolling, ax: Axes) -> None:
     )
     ax.set_xlabel(f"{r.along} over the largest fitted")
     ax.set_ylabel("log error [%]")
-    above(ax, 2, columnspacing=1.0, handletextpad=0.3)
+    above(ax, 3 if few else 2, columnspacing=1.0, handletextpad=0.3)
+
+
+def _cut_name(cut: float) -> str:
+    return f"runs above {numbers.quantity(cut, 2)}"
 
 
 def _draw_asked(asked: float, end: float, ax: Axes) -> None:

@@ -189,7 +189,7 @@ def draw_isoflop(data: IsoflopData, axes: Sequence[Axes]) -> Marks:
         log_axis(ax, "x", sizes, most=6)
     ax.set_xlabel("N [parameters]")
     ax.set_ylabel(with_unit("loss", data.unit))
-    _isoflop_legend(ax, any(len(item.slice_loss) for item in data.budgets))
+    _isoflop_legend(ax, any(len(item.slice_loss) for item in data.budgets), _kinds(data))
     return marks
 
 
@@ -242,27 +242,28 @@ def _label_budget(ax: Axes, item: IsoflopBudget, colour: Any) -> None:
         )
 
 
-def _isoflop_legend(ax: Axes, sliced: bool) -> None:
+def _kinds(data: IsoflopData) -> set[bool]:
+    return {item.minimum.bracketed for item in data.budgets if item.minimum is not None}
+
+
+def _isoflop_legend(ax: Axes, sliced: bool, kinds: set[bool]) -> None:
+    """Explain what is drawn, and no more: `kinds` of minima are bracketed ones or refused ones."""
     from matplotlib.lines import Line2D
 
     grey = "0.25"
-    handles = [
+    handles: list[Line2D] = [
         Line2D([], [], color=grey, marker="o", linestyle="none", label="run"),
         Line2D([], [], color=grey, linewidth=1.1, label="curve of its budget"),
-        Line2D([], [], color=grey, marker="*", linestyle="none", markersize=9, label="minimum"),
-        Line2D(
-            [],
-            [],
-            color=PALETTE[1],
-            marker="o",
-            linestyle="none",
-            markerfacecolor="none",
-            markersize=7,
-            label="refused",
-        ),
     ]
     if sliced:
-        handles.insert(2, Line2D([], [], color=grey, dashes=(4, 2), linewidth=0.9, label="surface"))
+        handles.append(Line2D([], [], color=grey, dashes=(4, 2), linewidth=0.9, label="surface"))
+    star: dict[str, Any] = {"marker": "*", "markersize": 9, "color": grey}
+    ring: dict[str, Any] = {"marker": "o", "markersize": 7, "color": PALETTE[1]}
+    if True in kinds:
+        handles.append(Line2D([], [], linestyle="none", label="minimum", **star))
+    if False in kinds:
+        hollow = {"markerfacecolor": "none", **ring}
+        handles.append(Line2D([], [], linestyle="none", label="minimum refused", **hollow))
     above(ax, 5, handles=handles)
 
 

@@ -109,13 +109,16 @@ class OvertrainingData(Drawn):
             far = float(
                 np.interp(np.log(10.0), np.log(item.ratio / item.ratio[best]), item.percent)
             )
-            parts.append(f"{far:.2g}% at C = {numbers.quantity(item.C)}")
-        text = f"Loss above the best at ten times the best D/N: {', '.join(parts)} FLOP. "
+            parts.append(f"{far:.2g}% at C = {numbers.quantity(item.C)} FLOP")
+        text = f"Loss above the best at ten times the best D/N: {', '.join(parts)}. "
         told = (
             f"{numbers.quantity(s.best_N)} for T = {numbers.quantity(s.T) if s.T else '0'}"
             for s in self.served
         )
-        return f"{text}Best N for the loss: {', '.join(told)}."
+        return (
+            f"{text}Best N for a loss of {numbers.quantity(self.loss, 4)}, the best at C = "
+            f"{numbers.quantity(self.at)} FLOP: {', '.join(told)}."
+        )
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the curves in long form."""

@@ -23,7 +23,7 @@ from scaling.reporting.figures.axes import (
     runs_on,
 )
 from scaling.reporting.figures.kind import Drawn, Kind, Marks, short
-from scaling.reporting.figures.style import PALETTE, label, with_unit
+from scaling.reporting.figures.style import PALETTE, with_unit
 from scaling.reporting.repeats import repeats_of
 from scaling.reporting.runs import MOST_DRAWN, Array, cost_of, runs_of, tips_of
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from scaling.reporting.context import Context
 
 WORST = 3
-NAME_LENGTH = 8
 ALIKE = 1e-6  # relative range, up to which a variable does not vary
 FARTHEST = 2.0  # of the fitted runs' reach, up to which runs kept out widen the axis
 NAME_GAP = 0.085  # of the height of a panel
@@ -108,19 +107,25 @@ class ResidualData(Drawn):
             text += "; hollow: runs kept out of the fit"
             if beyond := int((np.abs(self.residual) > self.reach).sum()):
                 text += f", {beyond} of them beyond the axis and drawn at its edge"
-        named = ", ".join(name for name, _ in worst(self))
-        return f"{text}; last: normal quantiles. The farthest are named: {named}."
+        named = "; ".join(f"{k}, {self._told(i)}" for k, i in enumerate(_farthest(self), start=1))
+        return f"{text}; last: normal quantiles. The farthest are numbered: {named}."
 
     @property
     def alt(self) -> str:
         """How far the residuals reach, and whose are the largest."""
-        text = f"Residuals of {self.fitted} runs, SD {self.spread:.2g}%"
+        text = f"Residuals of {self.fitted} runs, SD {numbers.quantity(self.spread, 2)}%"
         if self.noise is not None:
-            text += f" (between seeds {self.noise:.2g}%)"
+            text += f" (between seeds {numbers.quantity(self.noise, 2)}%)"
         if self.fitted < len(self.residual):
             text += f", and of {len(self.residual) - self.fitted} runs kept out"
         named = (f"{name} {numbers.signed(value, 2)}%" for name, value in worst(self))
         return f"{text}; the largest: {', '.join(named)}."
+
+    def _told(self, i: int) -> str:
+        """Name a run by what it is, and by its name."""
+        known = ((v, self.x[v][i]) for v in ("N", "D") if v in self.x)
+        values = ", ".join(f"{v} {numbers.quantity(float(x), 2)}" for v, x in known)
+        return f"{values} ({self.names[i]})" if values else self.names[i]
 
     def columns(self) -> dict[str, list[Any]]:
         """Return one row a run."""
@@ -237,28 +242,24 @@ def _bands(data: ResidualData, ax: Axes) -> None:
 
 
 def _name_worst(data: ResidualData, ax: Axes, x: Array, y: Array) -> None:
-    """Name the farthest runs, each on the side where there is room, none over another."""
+    """Number the farthest runs, each on the side where there is room, none over another."""
     left, right = ax.get_xlim()
     low, high = ax.get_ylim()
     middle = float(np.sqrt(left * right)) if ax.get_xscale() == "log" else 0.5 * (left + right)
     last = np.inf
-    for i in sorted(_farthest(data), key=lambda i: -y[i]):
-        name = data.names[i]
+    rank = {i: k for k, i in enumerate(_farthest(data), start=1)}
+    for i in sorted(rank, key=lambda i: -y[i]):
         to_right = x[i] < middle
         last = min(float(y[i]), last - NAME_GAP * (high - low))
         ax.text(
             float(x[i]),
             last,
-            f"  {label(_short(name))}  ",
+            f"  {rank[i]}  ",
             ha="left" if to_right else "right",
             va="center",
             fontsize=6.5,
             color="0.2",
         )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
 
 
 def _draw_quantiles(data: ResidualData, ax: Axes, *, tipped: bool) -> None:

@@ -27,7 +27,9 @@ from scaling.reporting.document import (
 )
 
 HEAD = """#set document(title: {title}, date: {date})
-#set page(paper: "a4", margin: (x: 1.9cm, y: 2cm), numbering: "1 / 1")
+#set page(paper: "a4", margin: (x: 1.9cm, y: 2cm),
+  footer: context text(size: 7.5pt, fill: luma(90), grid(columns: (1fr, auto), {footer},
+    counter(page).display("1 / 1", both: true))))
 #set text(size: 9.5pt, lang: "en")
 #set par(justify: false)
 #set heading(numbering: none)
@@ -50,7 +52,13 @@ STATES = {
 }
 LONG_WORD = re.compile(r"\S{70}(?=\S)")
 ROWS_TOGETHER = 15  # a table this short is never split over pages
-WIDE_COLUMNS = 8
+SIZES = (7.6, 7.0, 6.4)  # of the text of tables [pt], the largest that fits
+LEAST = 4.6
+UPRIGHT, TURNED = 487.0, 734.0  # width of the text on an A4 page inside its margins [pt]
+LETTER, INSET = 0.5, 6.0  # width of a character [em], and of a cell's margins [pt]
+LONG, SHARE = 26, 9  # characters from which a column wraps, and those it needs at least
+SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+FIGURE = "88%"  # of the width of the text: two figures fit a page
 
 
 def source(document: Document) -> tuple[str, dict[str, str]]:
@@ -58,7 +66,7 @@ def source(document: Document) -> tuple[str, dict[str, str]]:
 
     User text enters only as string literals, which Typst does not interpret.
     """
-    out = [HEAD.format(title=_text(document.title), date=_date())]
+    out = [HEAD.format(title=_text(document.title), date=_date(), footer=_text(document.footer))]
     out.append(f"#heading(level: 1, {_text(document.title)})")
     out.append(f"#text(fill: luma(90), {_text(document.subtitle)})")
     if document.question:
@@ -97,10 +105,19 @@ def source(document: Document) -> tuple[str, dict[str, str]]:
             else:
                 out.append(_block(block, files))
     if appendix:
-        out.append('#pagebreak(weak: true)\n#heading(level: 2, "Appendix")')
-        out += [_table(b) if isinstance(b, Table) else _columns(b) for b in appendix]
-    out.append(f"#text(fill: luma(90), size: 8pt, {_text(document.footer)})")
+        out += ['#heading(level: 2, "Appendix")', *_appendix(appendix)]
     return "\n\n".join(out) + "\n", files
+
+
+def _appendix(blocks: Sequence[Table | Listing]) -> list[str]:
+    """Set what is long: upright, then what is too wide for that on pages turned sideways."""
+    wide = [b for b in blocks if isinstance(b, Table) and _needed(b, SIZES[-1]) > UPRIGHT]
+    rest = [b for b in blocks if b not in wide]
+    out = [_table(b) if isinstance(b, Table) else _columns(b) for b in rest]
+    if wide:
+        turned = "\n\n".join(_table(b, TURNED) for b in wide)
+        out.append(f"#page(flipped: true)[\n{turned}\n]")
+    return out
 
 
 def render(document: Document) -> bytes:
@@ -176,14 +193,21 @@ def _block(block: Block, files: dict[str, str]) -> str:
         case Figure():
             name = f"{block.key}.svg"
             files[name] = block.svg
-            image = f"image({_text(name)}, width: 100%, alt: {_text(block.alt)})"
+            image = f"image({_text(name)}, width: {FIGURE}, alt: {_text(block.alt)})"
             caption = f"{block.caption} Good looks like this: {block.good}"
             caption = f"caption: text(size: 8pt, {_text(caption)})"
-            return f"#figure({image}, {caption}, supplement: none, numbering: none)"
+            placed = "placement: auto, " if _tall(block.svg) else ""
+            return f"#figure({image}, {caption}, {placed}supplement: none, numbering: none)"
         case Checklist():
             return _checklist(block)
         case Table():
             return _table(block)
+
+
+def _tall(svg: str) -> bool:
+    """Whether a figure is higher than wide; it goes to where there is room, and text goes on."""
+    found = SIZE.search(svg)
+    return found is not None and float(found[2]) > float(found[1])
 
 
 def _columns(listing: Listing) -> str:
@@ -206,8 +230,8 @@ def _checklist(block: Checklist) -> str:
     return f"#table(columns: (auto, {widths},), align: left,\n  table.header({head},),\n{rows}\n)"
 
 
-def _table(table: Table) -> str:
-    size = "6.4pt" if len(table.columns) >= WIDE_COLUMNS else "7.6pt"
+def _table(table: Table, room: float = UPRIGHT) -> str:
+    size = _size(table, room)
     widths = ", ".join(_width(table, j) for j in range(len(table.columns)))
     align = ", ".join(table.align)
     head = ", ".join(f"strong({_text(c)})" for c in table.columns)
@@ -215,7 +239,8 @@ def _table(table: Table) -> str:
     caption = f"strong(text(size: 8.5pt, {_text(table.caption)}))"
     body = (
         f"#block(sticky: true, above: 1em, below: 0.4em, {caption})\n"
-        f"#text(size: {size})[#table(columns: ({widths},), align: ({align},),\n"
+        f"#[#show table: set text(size: {size:g}pt)\n"
+        f"#table(columns: ({widths},), align: ({align},),\n"
         f"  table.header({head},),\n{rows}\n)]"
     )
     if table.note:
@@ -224,7 +249,40 @@ def _table(table: Table) -> str:
     return f"#block(breakable: false, width: 100%)[{body}]" if together else body
 
 
+def _longest(table: Table, j: int) -> int:
+    return max((len(row[j]) for row in table.rows), default=0)
+
+
+def _word(table: Table, j: int) -> int:
+    """Return the length of the longest word in a column, where no line breaks."""
+    words = (len(word) for row in table.rows for word in row[j].split(" "))
+    return max(words, default=0)
+
+
 def _width(table: Table, j: int) -> str:
     """Columns of long texts share what is left; the others take what they need."""
-    longest = max((len(row[j]) for row in table.rows), default=0)
-    return "1fr" if longest > 26 else "auto"
+    return "1fr" if _longest(table, j) > LONG >= _word(table, j) else "auto"
+
+
+def _needed(table: Table, size: float) -> float:
+    """Return how wide a table is at a size of text [pt].
+
+    Typst narrows columns that do not fit, and a word without a place to break at, such as a hash,
+    then runs into the next column.
+    """
+    letters = 0
+    for j, name in enumerate(table.columns):
+        longest = _longest(table, j)
+        own = max(SHARE, _word(table, j)) if longest > LONG else longest
+        letters += max(own, *(len(word) for word in name.split()), 1)
+    return LETTER * size * letters + INSET * len(table.columns)
+
+
+def _size(table: Table, room: float) -> float:
+    """Return the largest size of text at which a table fits, down to the least."""
+    for size in SIZES:
+        if _needed(table, size) <= room:
+            return size
+    margins = INSET * len(table.columns)
+    smaller = SIZES[-1] * (room - margins) / (_needed(table, SIZES[-1]) - margins)
+    return max(LEAST, int(10.0 * smaller) / 10.0)

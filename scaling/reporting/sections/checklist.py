@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from scaling.fitting.checklist import Item as Answer
 from scaling.fitting.checklist import checklist
+from scaling.reporting import numbers
 from scaling.reporting.context import Context
 from scaling.reporting.document import Block, Checklist, Item, Paragraph, Section
 
@@ -13,6 +15,15 @@ ABOUT = (
 )
 
 
+def _told(item: Answer) -> str:
+    """Write an answer; what was typed, such as a command, stays as it is."""
+    if item.answer is None:
+        return "not stated"
+    if item.category == "hypothesis" or "command: " in item.answer:
+        return item.answer
+    return numbers.readable(item.answer)
+
+
 def checklist_sections(context: Context) -> list[Section]:
     """Return the checklist, part by part."""
     if not context.fits.fits:
@@ -21,7 +32,7 @@ def checklist_sections(context: Context) -> list[Section]:
     blocks: list[Block] = [Paragraph(ABOUT)]
     for part in dict.fromkeys(item.category for item in found):
         items = tuple(
-            Item("missing" if i.answer is None else "given", i.question, i.answer or "not stated")
+            Item("missing" if i.answer is None else "given", i.question, _told(i))
             for i in found
             if i.category == part
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scaling.errors import Message
+from scaling.reporting import numbers
 from scaling.reporting.context import Context, note_of
 from scaling.reporting.document import Block, Checklist, Item, Paragraph, Section
 from scaling.reporting.wording import titled
@@ -18,15 +19,18 @@ def checks_sections(context: Context) -> list[Section]:
             Item(
                 c.verdict,
                 c.name,
-                c.found,
-                getattr(c, "wanted", ""),
+                numbers.readable(c.found),
+                numbers.readable(getattr(c, "wanted", "")),
                 (c.code or "") if c.verdict != "pass" else "",
             )
             for c in sorted(fit.checks, key=lambda c: ORDER[c.verdict])
         )
         if items:
-            caption = titled("Automatic checks", context.subject(fit))
-            out.append(Section(caption, (Checklist(caption, items),), level=2))
+            passed = sum(item.state == "pass" for item in items)
+            caption = f"{passed} of {len(items)} passed; the others first"
+            caption = "All passed" if passed == len(items) else caption
+            heading = titled("Of the fit", context.subject(fit))
+            out.append(Section(heading, (Checklist(caption, items),), level=2))
     found: list[Message] = sorted(context.fits.messages, key=lambda m: m.severity == "info")
     blocks: tuple[Block, ...] = tuple(note_of(m) for m in found)
     out.append(Section("All warnings and notes", blocks or (Paragraph("None."),), level=2))

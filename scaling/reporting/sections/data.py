@@ -14,6 +14,7 @@ from scaling.reporting.wording import anchor_of
 
 MAX_ROWS = 1000
 OUT = "left out"
+SHORT_HASH = 8
 # Columns of the run table: those that stand first, and those that are said once where all agree.
 FIRST = ("run", "budget", "N", "D", "C", "loss", "seed", "status")
 THEN = ("D_unique", "epochs", "lr", "batch", "steps", "warmup", "schedule", "trunk")
@@ -33,7 +34,11 @@ def data_sections(context: Context) -> list[Section]:
     blocks: list[Block] = [Paragraph(f"Convention: {convention}.")]
     columns = fits.table.get("columns", {})
     rows = [
-        (str(k), str(v["source"]) + _times(v.get("scale", 1.0)), str(v["unit"]))
+        (
+            str(k),
+            str(v["source"]) + _times(v.get("scale", 1.0)),
+            context.unit(str(k)) or str(v["unit"]),
+        )
         for k, v in columns.items()
         if k in ("N", "D", "C", "loss", "budget", "group", "D_unique")
     ]
@@ -111,7 +116,8 @@ def _run_tables(fit: Fit) -> list[Block]:
     named = dict.fromkeys((*FIRST, *({fit.response} - {"loss"}), *THEN))
     known = [n for n in named if any(v is not None for v in rows.get(n, []))]
     shared = [n for n in known if n in THEN and count > 1 and len(set(map(str, rows[n]))) == 1]
-    names = [n for n in known if n not in shared]
+    plain = _plain(rows, known)
+    names = [n for n in known if n not in shared and n not in plain]
     of = f" of {fit.group}" if fit.group else ""
     states = [
         rows["why"][i] or ("held out" if rows["held_out"][i] else "" if rows["used"][i] else OUT)
@@ -138,7 +144,20 @@ def _run_tables(fit: Fit) -> list[Block]:
     if shared:
         text = ", ".join(f"{n} {_cell(n, rows[n][0])}" for n in shared)
         blocks.append(Paragraph(f"The same in every run{of}: {text}."))
+    if "D_unique" in plain and "D_unique" not in shared:
+        blocks.append(Paragraph(f"No run{of} saw data twice: D_unique is D."))
     return [*blocks, without_empty(table, "remark")]
+
+
+def _plain(rows: Mapping[str, list[Any]], known: list[str]) -> set[str]:
+    """Return the columns that say nothing: all data distinct, every run its own trunk."""
+    found = set()
+    if "D_unique" in known and rows["D_unique"] == rows.get("D"):
+        found.add("D_unique")
+    trunks = rows.get("trunk", [])
+    if "trunk" in known and (trunks == rows.get("run") or len(set(trunks)) == len(trunks)):
+        found.add("trunk")
+    return found
 
 
 def _kept(states: list[str]) -> list[int]:
@@ -171,6 +190,8 @@ def without_empty(table: Table, column: str) -> Table:
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return numbers.MISSING
+    if name == "trunk":
+        return str(value)[:SHORT_HASH]
     if isinstance(value, str) or name in WORDS:
         return str(value)
     if name in EXACT:

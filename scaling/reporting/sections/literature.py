@@ -49,7 +49,7 @@ def literature_sections(context: Context) -> list[Section]:
     conventions = "; ".join(dict.fromkeys(e.convention for e in own))
     blocks.append(
         Table(
-            HEADING,
+            "Exponents of this study and those of papers",
             columns,
             tuple(rows),
             ("left", "left", "left", "right", "right", "left", "left"),

@@ -22,7 +22,7 @@ def method_sections(context: Context) -> list[Section]:
     keys = _keys(context)
     if keys:
         cited = Table(
-            "Works",
+            "What this report rests on",
             ("work",),
             tuple((work.text,) for work in references.works(keys)),
             ("left",),
@@ -50,13 +50,18 @@ def _told(context: Context) -> list[str]:
                 f"{fit.interval.clusters} clusters ({fit.interval.cluster}), each searched and "
                 "refined afresh."
             )
+            if fit.interval.factor < 1.0:
+                text += (
+                    " They are widened for few clusters and drawn in for the narrow Huber "
+                    f"threshold: in all times {fit.interval.factor:.2f}."
+                )
         out.append(text)
     methods = dict.fromkeys(a.method for a in fits.allocations if a.approach == "isoflop")
     if methods:
         out.append(
             f"IsoFLOP minima are those of a curve at each budget ({'; '.join(methods)}); those "
-            "that are not bracketed by the sizes are refused unless it says otherwise. The "
-            "intervals repeat the procedure on replicates of every budget."
+            "that are not bracketed by the sizes are refused, unless the remark at a minimum says "
+            "otherwise. The intervals repeat the procedure on replicates of every budget."
         )
     if any(a.approach == "envelope" for a in fits.allocations):
         out.append(

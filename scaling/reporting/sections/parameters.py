@@ -19,11 +19,11 @@ STRONG = 0.9  # correlation above which a pair is told apart poorly
 def parameters_sections(context: Context) -> list[Section]:
     """Return a section for each fit, then one that sets their exponents beside published ones."""
     fits = context.fits.fits
-    own = [section for fit in fits for section in _fit(fit, context.subject(fit))]
+    own = [section for fit in fits for section in _fit(context, fit, context.subject(fit))]
     return [*own, *literature_sections(context)]
 
 
-def _fit(fit: Fit, name: str) -> list[Section]:
+def _fit(context: Context, fit: Fit, name: str) -> list[Section]:
     """Give the law, its parameters with intervals, and how these move together."""
     objective = f"{fit.objective.name}"
     if fit.objective.delta is not None:
@@ -45,7 +45,7 @@ def _fit(fit: Fit, name: str) -> list[Section]:
     if not fit.identified:
         blocks.append(Note("SC405", "error", "Parameters are not quoted: they are not identified."))
         return [Section(titled("Fit", name), tuple(blocks))]
-    blocks.append(_parameters(fit))
+    blocks.append(_parameters(fit, context.unit(fit.response)))
     blocks += _together(fit)
     if fit.holdout is not None:
         h = fit.holdout
@@ -58,20 +58,25 @@ def _fit(fit: Fit, name: str) -> list[Section]:
     return [Section(titled("Fit", name), tuple(blocks))]
 
 
-def _parameters(fit: Fit) -> Table:
+def _parameters(fit: Fit, unit: str) -> Table:
     rows = []
+    held = set(fit.certificate.get("at_bound", ()))
+    in_logs = False
     for name, value in fit.params.items():
-        se = fit.interval.se.get(name) if fit.interval else None
-        shown = numbers.estimate(value, se) if se else numbers.quantity(value, 4)
+        shown, error = _estimate(fit, name)
+        in_logs = in_logs or error.startswith("ln")
         bounds = fit.intervals.get(name)
+        if name in held:
+            shown = f"{numbers.quantity(value, 4) if value else '0'} (at its bound)"
+            bounds = bounds if bounds and bounds[0] < bounds[1] else None
         rows.append(
             (
                 name,
                 shown,
-                numbers.error(se) if se else numbers.MISSING,
+                error,
                 numbers.interval(*bounds) if bounds else numbers.MISSING,
                 numbers.exact(value),
-                _meaning(fit, name),
+                _meaning(fit, name, unit),
             )
         )
     i = fit.interval
@@ -81,14 +86,39 @@ def _parameters(fit: Fit) -> Table:
             f"{i.level:.0%} intervals: {i.kind}; {i.draws} replicates, {i.failed} failed; "
             f"{i.clusters} clusters ({i.cluster})."
         )
+    if in_logs:
+        note += " Coefficients spread over powers of ten: their SE is that of the logarithm."
     columns = ("name", "estimate", "SE", "interval", "full precision", "meaning")
     align: tuple[Align, ...] = ("left", "right", "right", "right", "left", "left")
     return Table("Parameters", columns, tuple(rows), align, note=note)
 
 
-def _meaning(fit: Fit, name: str) -> str:
+def _estimate(fit: Fit, name: str) -> tuple[str, str]:
+    """Return an estimate to the digits that its error supports, and that error.
+
+    The draws of a parameter that is refined in logs have a tail that makes the SD of the parameter
+    itself meaningless; its error is that of the logarithm.
+    """
+    value = fit.params[name]
+    draws = np.asarray(fit.draws.get(name, ()), dtype=np.float64)
+    logs = name in fit.law.names and fit.law.parameter(name).in_log
+    if fit.interval is None or not (logs and len(draws) > 1 and bool((draws > 0).all())):
+        se = fit.interval.se.get(name) if fit.interval else None
+        shown = numbers.estimate(value, se) if se else numbers.quantity(value, 4)
+        return shown, numbers.error(se) if se else numbers.MISSING
+    spread = fit.interval.factor * float(np.log(draws).std(ddof=1))
+    if not spread > 0.0:
+        return numbers.quantity(value, 4), numbers.MISSING
+    return numbers.estimate(value, value * spread), f"ln {name} ± {numbers.error(spread)}"
+
+
+def _meaning(fit: Fit, name: str, unit: str) -> str:
     if name in fit.law.names:
-        return fit.law.parameter(name).meaning
+        text = fit.law.parameter(name).meaning
+        if not unit:
+            return text
+        text = text.replace("1/unit of the loss", f"1/({unit})")
+        return text.replace("unit of the loss", unit)
     if name == "a":
         return f"N* ∝ C^a, {cost_label(fit.cost)}"
     return f"D* ∝ C^b, {cost_label(fit.cost)}"

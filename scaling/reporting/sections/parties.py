@@ -17,7 +17,7 @@ from scaling.reporting.document import (
     Section,
     Table,
 )
-from scaling.reporting.parties import ComparisonContext, Party, settings_of
+from scaling.reporting.parties import ComparisonContext, Party, incomparable, settings_of
 from scaling.reporting.wording import cost_label
 
 SHORT_HASH = 12
@@ -183,7 +183,15 @@ def warnings_sections(context: ComparisonContext) -> list[Section]:
         for fit in party.part.fits
         for m in fit.messages
     }
-    own = [note_of(m) for m in comparison.messages if m.text not in of_fits]
+    void = {
+        m.text
+        for found in comparison.recipes
+        if incomparable(found)
+        for m in found.messages
+        if "surfaces are compared" in m.text  # they are not
+    }
+    said = of_fits | void
+    own = [note_of(m) for m in comparison.messages if m.text not in said]
     out = [Section("All warnings and notes", tuple(own) or (Paragraph("None."),))]
     return out + [_warnings(party) for party in context.parties]
 

@@ -64,6 +64,7 @@ def pair_verdict(context: ComparisonContext, recipes: Recipes) -> Verdict:
     notes = _reasons(context, recipes, one, two)
     if incomparable(recipes):
         why = next(m.text for m in recipes.messages if m.severity == "error")
+        notes = tuple(note for note in notes if note.text != why)  # said once
         text = f"{one.name} and {two.name} cannot be compared by their losses."
         return Verdict("not identified", subject, text, why, notes)
     row = headline_row(context, recipes)
@@ -237,8 +238,9 @@ def _reasons(
 ) -> tuple[Note, ...]:
     """Say why not to trust a comparison."""
     notes = [note_of(m) for m in recipes.messages if m.severity != "info"]
-    if incomparable(recipes):
-        return ranked([*notes, *_unlike(one, two)])
+    if incomparable(recipes):  # how they would have been compared is of no interest
+        grave = [note for note in notes if note.severity == "error"]
+        return ranked([*grave, *_unlike(one, two)])
     if recipes.rows:
         row = headline_row(context, recipes)
         far = extrapolation(row["extrapolation"]["factor"], None)

@@ -6,6 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from scaling.reporting import numbers
 from scaling.reporting.context import Context
 from scaling.reporting.figures.residuals import RESIDUALS, residual_data, worst
 
@@ -52,8 +53,11 @@ def test_the_farthest_three_are_named(data, drawing):
     order = np.argsort(-np.abs(data.residual))[:3]
     assert [name for name, _ in worst(data)] == [data.names[i] for i in order]
     words = drawing(RESIDUALS, data).words
-    for i in order:
-        assert words.count(f"{data.names[i][:7]}…") == 2  # against C, and among the quantiles
+    for k, i in enumerate(order, start=1):
+        assert words.count(str(k)) >= 2  # against C, and among the quantiles
+        size = numbers.quantity(float(data.x["N"][i]), 2)
+        assert f"{k}, N {size}, D " in data.caption
+        assert f"({data.names[i]})" in data.caption
         assert data.names[i] in data.caption
 
 
