@@ -54,7 +54,7 @@ def _exponents(allocations: Sequence[Allocation]) -> Table:
     rows = []
     for a in allocations:
         i = a.interval
-        spans = [numbers.interval(*i[k]) if i else numbers.MISSING for k in ("a", "b")]
+        spans = [numbers.interval(*i[k]) if i and k in i else numbers.MISSING for k in ("a", "b")]
         how = f"{i['level']:.0%}, {i['kind']}" if i else a.method
         values = [numbers.quantity(v, 3) for v in (a.a, a.b)]
         meaning = cost_label(a.cost)
