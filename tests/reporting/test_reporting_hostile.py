@@ -128,8 +128,8 @@ class Page(HTMLParser):
 
 
 def bare(code):
-    """Return Typst code without strings, and without widths, which follow their length."""
-    return re.sub(r"\b(1fr|auto)\b", "_", re.sub(r'"(?:\\.|[^"\\])*"', '""', code))
+    """Return Typst code without strings, and without widths and sizes, which follow their length."""
+    return re.sub(r"\b(1fr|auto|[\d.]+pt)\b", "_", re.sub(r'"(?:\\.|[^"\\])*"', '""', code))
 
 
 def markdown_page(text):
