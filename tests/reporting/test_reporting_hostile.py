@@ -128,7 +128,7 @@ class Page(HTMLParser):
 
 
 def bare(code):
-    """Return Typst code without strings, and without widths and sizes, which follow their length."""
+    """Return Typst code without strings, widths and sizes, which follow the length of texts."""
     return re.sub(r"\b(1fr|auto|[\d.]+pt)\b", "_", re.sub(r'"(?:\\.|[^"\\])*"', '""', code))
 
 
