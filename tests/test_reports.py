@@ -42,7 +42,8 @@ def test_a_report_is_rendered_to_the_same_bytes(path, tmp_path):
     report = rendered(path)
     for ending in ENDINGS:
         report.write(tmp_path / f"r{ending}")
-        assert (tmp_path / f"r{ending}").read_bytes() == kept(path, ending).read_bytes(), ending
+        same = (tmp_path / f"r{ending}").read_bytes() == kept(path, ending).read_bytes()
+        assert same, f"{ending}: run python -m tests.test_reports"  # a diff of these takes minutes
 
 
 @pytest.mark.parametrize("path", FITS, ids=lambda p: p.name.split(".")[0])
