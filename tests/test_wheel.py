@@ -54,7 +54,7 @@ def test_wheel_holds_only_scaling(wheel):
     tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"scaling"}
     assert "scaling/py.typed" in names
-    assert any(n.startswith("scaling/reporting/templates/") for n in names)
+    assert any(n.startswith("scaling/reporting/renderers/templates/") for n in names)
     assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
     assert not [n for n in names if n.endswith((".pyc", ".csv", ".pt"))]
 

@@ -133,6 +133,8 @@ def _along(fits: Sequence[Fit], columns: Mapping[str, Array]) -> tuple[str, Arra
 
 def _cuts(where: Array, parameters: int, most: int) -> list[float]:
     """Largest values that are fitted at each origin, from the smallest."""
+    if not (where > 0).all():  # shares, say: no scale along which there are larger runs
+        return []
     order = np.sort(where)
     levels = np.unique(order)
     close = np.log(levels[1:] / levels[:-1]) > 0.02

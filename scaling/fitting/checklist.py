@@ -257,7 +257,11 @@ def _used(fits: Fits, name: str) -> list[Any]:
 
 
 def _spanned(fits: Fits, name: str, what: str) -> str | None:
-    values = np.array(_used(fits, name), dtype=np.float64)
+    found = _used(fits, name)
+    words = dict.fromkeys(value for value in found if isinstance(value, str))
+    if words:  # a foreign table may say it in words
+        return f"{what} {', '.join(words)}"
+    values = np.array(found, dtype=np.float64)
     if not len(values):
         return None
     low, high = float(values.min()), float(values.max())

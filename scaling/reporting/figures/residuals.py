@@ -146,7 +146,8 @@ def residual_data(context: Context, fit: Fit) -> ResidualData | None:
     if not fit.identified or n < 2 or not np.isfinite(runs.residual).all():
         return None
     out = runs_of(_kept_out(fit), fit.response, most=MOST_DRAWN)
-    out = out.at(np.isfinite(out.residual))
+    nowhere = (out.N <= 0) | (out.D <= 0) | (out.C <= 0)  # on axes of logs
+    out = out.at(np.isfinite(out.residual) & ~nowhere)
     percent = 100.0 * runs.residual
     order = np.argsort(percent, kind="stable")
     normal = NormalDist()
