@@ -57,8 +57,7 @@ def test_reports_are_small_and_belong_to_a_sweep():
     for path in files("reports"):
         slug = path.relative_to(ROOT / "reports").parts[0].split(".")[0]
         assert slug in sweeps or slug == "README", path.name
-        most = 1_500_000 if path.suffix == ".pdf" else 1_000_000  # paper has no shared markers
-        assert path.stat().st_size <= most, path.name
+        assert path.stat().st_size <= 1_000_000, path.name
 
 
 def test_no_machine_paths(checkout):

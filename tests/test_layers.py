@@ -40,6 +40,7 @@ ONLY_IN = {
     "rich": ("cli/",),
     "jinja2": ("reporting/renderers/html.py",),
     "typst": ("reporting/renderers/pdf.py",),
+    "pikepdf": ("reporting/renderers/pdf.py",),
     "pooch": ("runs/public.py",),
     "PIL": ("runs/sources/decoding.py",),
     "pyarrow": ("runs/formats/columnar.py",),

@@ -229,7 +229,8 @@ def _targets(out: Path, pdf: bool) -> list[Path]:
     import importlib.util
 
     targets = [out / "report.html"]
-    if pdf and importlib.util.find_spec("typst") is not None:
+    able = all(importlib.util.find_spec(name) for name in ("typst", "pikepdf"))
+    if pdf and able:
         targets.append(out / "report.pdf")
     elif pdf:
         talk("no PDF: pip install 'scaling-study[pdf]'")

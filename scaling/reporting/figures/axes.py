@@ -23,6 +23,7 @@ PLAIN = 1e4
 DOT = 1e-7
 SMALL = 1e-3
 MOST_TIPPED = 400  # markers of a figure that are elements of their own
+NARROW = 5.0  # figures below this width have little room for a legend [inch]
 LETTER, HANDLE = 4.3, 8  # of a legend: width of a letter [pt], and of a handle in letters
 
 
@@ -144,9 +145,33 @@ def over(axes: Sequence[Axes], handles: Sequence[Any], columns: int = 1, **more:
         axes[0].legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), **more)
 
 
+def above(ax: Axes, columns: int = 4, **more: Any) -> None:
+    """Put the legend of an axes above it, where it covers nothing; above all if it is alone."""
+    handles = more.pop("handles", None) or ax.get_legend_handles_labels()[0]
+    panels = [a for a in ax.figure.axes if a.get_label() != "<colorbar>"]
+    if len(panels) == 1:
+        over([ax], handles, columns, **more)
+    elif handles:
+        columns = min(columns, 2) if is_column([ax]) else columns
+        more |= {"handles": handles, "loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
+        ax.legend(ncols=columns, **more)
+
+
 def is_column(axes: Sequence[Axes]) -> bool:
     """Return whether the figure is as narrow as a column."""
-    return bool(axes[0].figure.bbox.width / axes[0].figure.dpi < 5.0)
+    return bool(axes[0].figure.bbox.width / axes[0].figure.dpi < NARROW)
+
+
+def plain_logs(axes: Sequence[Axes]) -> None:
+    """Give log axes few plain ticks where a drawing has left them to matplotlib."""
+    from matplotlib.ticker import LogFormatter
+
+    which: Literal["x", "y"]
+    for ax in axes:
+        for which, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
+            low, high = sorted(axis.get_view_interval())
+            if isinstance(axis.get_major_formatter(), LogFormatter) and 0 < low < high:
+                log_axis(ax, which, (low, high))
 
 
 def runs_on(

@@ -10,8 +10,9 @@ import numpy as np
 
 from scaling.reporting import numbers
 from scaling.reporting.document import Tip
+from scaling.reporting.figures.axes import above, log_axis
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import PALETTE, above, colours, plain_log_ticks, with_unit
+from scaling.reporting.figures.style import PALETTE, colours, with_unit
 from scaling.reporting.runs import Array
 from scaling.reporting.wording import anchor_of
 
@@ -74,11 +75,6 @@ class CurvesData(Drawn):
     runs: int
     shown: int
     units: tuple[str, str]
-
-    @property
-    def tips(self) -> tuple[Tip, ...]:
-        """Tips of the runs that ended."""
-        return self.marked
 
     @property
     def caption(self) -> str:
@@ -368,7 +364,7 @@ def _limits(data: CurvesData, ax: Axes) -> None:
     low, high = float(losses.min()), float(losses.max())
     ax.set_xlim(0.9 * float(seen.min()), 1.15 * float(max(seen.max(), *data.final_D, 0.0)))
     if high / low < 10.0:
-        plain_log_ticks(ax, 0.97 * low, 1.03 * high)
+        log_axis(ax, "y", (0.97 * low, 1.03 * high), most=6)
     else:
         ax.set_yscale("log")
         ax.set_ylim(0.9 * low, 1.1 * high)

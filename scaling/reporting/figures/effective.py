@@ -13,8 +13,9 @@ from scaling.fitting.effective_result import Effective, Treatment
 from scaling.reporting import numbers
 from scaling.reporting.context import Treated
 from scaling.reporting.document import Tip
+from scaling.reporting.figures.axes import log_axis
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import PALETTE, label, plain_log_ticks, with_unit
+from scaling.reporting.figures.style import PALETTE, label, with_unit
 from scaling.reporting.runs import Array
 
 if TYPE_CHECKING:
@@ -301,7 +302,7 @@ def _draw_ratios(data: EffectiveData, ax: Axes) -> None:
                 )
     low_end, high_end = ax.get_ylim()
     if high_end < 10.0 * low_end:
-        plain_log_ticks(ax, low_end, high_end)
+        log_axis(ax, "y", (low_end, high_end), most=6)
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(with_unit("D_F", data.unit))

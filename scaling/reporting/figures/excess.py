@@ -78,11 +78,6 @@ class ExcessData(Drawn):
     marked: tuple[Tip, ...]
 
     @property
-    def tips(self) -> tuple[Tip, ...]:
-        """Tips of the runs."""
-        return self.marked
-
-    @property
     def caption(self) -> str:
         """What is drawn."""
         meanings = (f"{p.name}: {p.meaning}" for p in self.panels if p.meaning)

@@ -12,17 +12,9 @@ from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import level_of
 from scaling.reporting.document import Tip
-from scaling.reporting.figures.axes import log_axis, log_ticks, tick_label
+from scaling.reporting.figures.axes import above, log_axis, log_ticks, tick_label
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import (
-    PALETTE,
-    above,
-    beyond,
-    colours,
-    label,
-    plain_log_ticks,
-    with_unit,
-)
+from scaling.reporting.figures.style import PALETTE, beyond, colours, label, with_unit
 from scaling.reporting.runs import (
     MOST_DRAWN,
     Array,
@@ -55,11 +47,6 @@ class FrontierData(Drawn):
     level: float
     marked: tuple[Tip, ...]
     response: str = "loss"
-
-    @property
-    def tips(self) -> tuple[Tip, ...]:
-        """Tips of the runs."""
-        return self.marked
 
     @property
     def caption(self) -> str:
@@ -175,7 +162,8 @@ def draw_frontier(data: FrontierData, axes: Sequence[Axes]) -> Marks:
     if data.target is not None:
         ax.axvline(data.target, color=PALETTE[1], linewidth=1.0, dashes=(5, 2), label="target C")
     lows = [np.nanmin(data.loss), np.nanmin(line.y), data.E or np.inf]
-    plain_log_ticks(ax, 0.98 * float(min(lows)), 1.02 * float(max(np.nanmax(data.loss), line.y[0])))
+    highest = max(float(np.nanmax(data.loss)), float(line.y[0]))
+    log_axis(ax, "y", (0.98 * float(min(lows)), 1.02 * highest), most=6)
     ax.set_xlabel("C [FLOP]")
     ax.set_ylabel(with_unit(data.response, data.unit))
     above(ax)

@@ -11,17 +11,9 @@ import numpy as np
 from scaling.reporting import numbers
 from scaling.reporting.context import level_of
 from scaling.reporting.document import Tip
+from scaling.reporting.figures.axes import above, log_axis
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import (
-    DASHES,
-    MARKERS,
-    PALETTE,
-    above,
-    beyond,
-    label,
-    plain_log_ticks,
-    with_unit,
-)
+from scaling.reporting.figures.style import DASHES, MARKERS, PALETTE, beyond, label, with_unit
 from scaling.reporting.parties import ComparisonContext, Party, compared
 from scaling.reporting.runs import MOST_DRAWN, Array, Band, cost_of, optimum, runs_of, tips_of
 
@@ -191,7 +183,7 @@ def draw_frontiers(data: FrontiersData, axes: Sequence[Axes]) -> Marks:
     lines = [one.line for one in data.ones if one.line is not None]
     seen += [float(v) for line in lines for v in (np.nanmin(line.y), line.y[0])]
     seen += [one.E for one in data.ones if one.E is not None and min(seen) < 2.0 * one.E]
-    plain_log_ticks(ax, 0.98 * min(seen), 1.02 * max(seen))
+    log_axis(ax, "y", (0.98 * min(seen), 1.02 * max(seen)), most=6)
     ax.set_xlabel("C [FLOP]")
     ax.set_ylabel(with_unit(data.response, data.unit))
     above(ax, columns=3)

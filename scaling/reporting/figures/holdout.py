@@ -13,16 +13,9 @@ from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import compute_of, level_of
 from scaling.reporting.document import Tip
+from scaling.reporting.figures.axes import above
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import (
-    MARKERS,
-    PALETTE,
-    above,
-    beyond,
-    colours,
-    label,
-    with_unit,
-)
+from scaling.reporting.figures.style import MARKERS, PALETTE, beyond, colours, label, with_unit
 from scaling.reporting.runs import Array, runs_of, tips_of
 
 if TYPE_CHECKING:

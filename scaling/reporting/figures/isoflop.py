@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scaling.fitting.result import Allocation, Fit, Minimum
 from scaling.reporting import numbers
 from scaling.reporting.document import Tip
-from scaling.reporting.figures.axes import log_axis, padded
+from scaling.reporting.figures.axes import above, log_axis, padded
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import MARKERS, PALETTE, above, colours, with_unit
+from scaling.reporting.figures.style import MARKERS, PALETTE, colours, with_unit
 from scaling.reporting.runs import CURVE_POINTS, MOST_DRAWN, Array, Runs, runs_of, tips_of
 
 if TYPE_CHECKING:

@@ -41,8 +41,8 @@ class Drawn:
 
     @property
     def tips(self) -> tuple[Tip, ...]:
-        """Tips of the interactive markers."""
-        return ()
+        """Tips of the interactive markers: those of the field ``marked``, where there is one."""
+        return tuple(getattr(self, "marked", ()))
 
     def columns(self) -> Mapping[str, Sequence[Any]]:
         """Return what is drawn as columns of equal length, for the CSV."""

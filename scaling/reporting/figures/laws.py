@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scaling.reporting.figures.axes import above
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import PALETTE, above, label
+from scaling.reporting.figures.style import PALETTE, label
 from scaling.reporting.runs import Array
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from scaling.fitting.result import Allocation, Fit
 from scaling.laws import Law
 from scaling.laws.literature import LITERATURE as PRINTED
 from scaling.reporting import numbers
+from scaling.reporting.figures.axes import is_column
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import MARKERS, PALETTE, label, narrow
+from scaling.reporting.figures.style import MARKERS, PALETTE, label
 from scaling.reporting.wording import cost_label
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def _draw_entry(entry: Entry, name: str, line: int, same: bool, ax: Axes) -> Non
 
 def _label(shown: Sequence[Entry], ax: Axes) -> None:
     """Name each entry, and under it what N counts and what its interval is."""
-    small = narrow(ax)
+    small = is_column([ax])
     most = 36 if small else 42
     names = []
     for e in shown:

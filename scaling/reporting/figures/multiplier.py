@@ -12,15 +12,9 @@ from numpy.typing import NDArray
 from scaling.fitting.recipes import Recipes
 from scaling.reporting import numbers
 from scaling.reporting.context import DEFAULT_LEVEL
+from scaling.reporting.figures.axes import above, log_axis
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import (
-    DASHES,
-    MARKERS,
-    PALETTE,
-    above,
-    label,
-    plain_log_ticks,
-)
+from scaling.reporting.figures.style import DASHES, MARKERS, PALETTE, label
 from scaling.reporting.parties import comparable, compared
 from scaling.reporting.runs import Array
 
@@ -264,7 +258,7 @@ def _finite(*values: Array) -> Array:
 
 def _multiplier_axis(ax: Axes, low: float, high: float) -> None:
     if high < WIDE * low:
-        plain_log_ticks(ax, low, high)
+        log_axis(ax, "y", (low, high), most=6)
         return
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 

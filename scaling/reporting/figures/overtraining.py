@@ -15,8 +15,9 @@ from scaling.fitting.prediction import cost_of, extrapolation
 from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import compute_of
+from scaling.reporting.figures.axes import above
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import DASHES, MARKERS, PALETTE, above
+from scaling.reporting.figures.style import DASHES, MARKERS, PALETTE
 from scaling.reporting.runs import Array, runs_of
 from scaling.reporting.wording import cost_label
 

@@ -13,8 +13,9 @@ import numpy as np
 from scaling.errors import Fault, OutputError
 from scaling.reporting.document import csv_of
 from scaling.reporting.figures import svg
+from scaling.reporting.figures.axes import plain_logs
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
-from scaling.reporting.figures.style import COLUMN, PAGE, plain_powers, style
+from scaling.reporting.figures.style import COLUMN, PAGE, style
 from scaling.runs.files import write_atomic
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def drawn(kind: Kind, data: Drawn, width: Width = "page") -> tuple[Figure, Marks
     figure = Figure(size, layout="constrained")
     axes = _flat(figure.subplots(rows, columns, squeeze=False))
     marks = kind.draw(data, axes)
-    plain_powers(figure.axes)
+    plain_logs(figure.axes)
     return figure, marks
 
 

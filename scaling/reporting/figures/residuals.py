@@ -76,11 +76,6 @@ class ResidualData(Drawn):
     marked: tuple[Tip, ...]
 
     @property
-    def tips(self) -> tuple[Tip, ...]:
-        """Tips of the runs."""
-        return self.marked
-
-    @property
     def spread(self) -> float:
         """SD of the residuals of the fitted runs [%]."""
         return float(self.residual[: self.fitted].std())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,11 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scaling.errors import ConfigError, Fault
-from scaling.reporting.numbers import SUPERSCRIPT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.colors import ListedColormap
 
 STYLE: Mapping[str, Any] = {
@@ -67,10 +64,6 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)), (
 VIRIDIS_END = 0.6
 COLOURS = 24
 PAGE, COLUMN = 6.9, 3.4
-NARROW = 5.0  # figures below this width have little room for a legend [inch]
-# Decades of an axis: below the first even ticks, below the next 1-2-5, then powers of ten, with
-# marks between them up to the last.
-NARROW_DECADES, WIDE, WIDE_MINOR = 0.7, 2.0, 4.5
 SIGNS = "–−…∝×·⁻⁰¹²³⁴⁵⁶⁷⁸⁹≥≤"
 
 
@@ -134,71 +127,6 @@ def colours() -> ListedColormap:
     return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, VIRIDIS_END, COLOURS)))
 
 
-def plain_log_ticks(ax: Axes, low: float, high: float) -> None:
-    """Tick a log axis that spans less than a decade with plain numbers."""
-    from matplotlib.ticker import (
-        FixedLocator,
-        MaxNLocator,
-        NullFormatter,
-        NullLocator,
-        ScalarFormatter,
-    )
-
-    ax.set_yscale("log")
-    ax.set_ylim(low, high)
-    ticks = [t for t in MaxNLocator(6).tick_values(low, high) if low <= t <= high]
-    ax.yaxis.set_major_locator(FixedLocator(ticks))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(ScalarFormatter())
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
-
-def power(value: float, _: Any = None) -> str:
-    """Return the label of a tick on a log axis: ``0.01``, ``200``, ``10¹⁸``, ``2×10⁷``."""
-    if not math.isfinite(value) or value < 0:
-        return ""
-    if value == 0 or 1e-3 <= value < 999.5:
-        return f"{float(f'{value:.3g}'):g}"
-    mantissa, _, exponent = f"{value:.2e}".partition("e")
-    mantissa = mantissa.rstrip("0").rstrip(".")
-    ten = f"10{str(int(exponent)).translate(SUPERSCRIPT)}"
-    return ten if mantissa == "1" else f"{mantissa}×{ten}"
-
-
-def plain_powers(axes: Iterable[Axes]) -> None:
-    """Label log axes in plain text, with few ticks.
-
-    The labels that matplotlib makes by default are set in its mathematics mode, which takes about
-    half of the time of a figure.
-    """
-    for ax in axes:
-        for axis in (ax.xaxis, ax.yaxis):
-            _plain(axis)
-
-
-def _plain(axis: Axis) -> None:
-    from matplotlib.ticker import (
-        FuncFormatter,
-        LogFormatter,
-        LogLocator,
-        MaxNLocator,
-        NullFormatter,
-        NullLocator,
-    )
-
-    if not isinstance(axis.get_major_formatter(), LogFormatter):
-        return
-    low, high = sorted(axis.get_view_interval())
-    decades = math.log10(high / low) if low > 0 else 0.0
-    if isinstance(axis.get_major_locator(), LogLocator) and decades < WIDE:
-        narrow = decades < NARROW_DECADES
-        axis.set_major_locator(MaxNLocator(4) if narrow else LogLocator(subs=(1.0, 2.0, 5.0)))
-    if decades > WIDE_MINOR or decades < WIDE:
-        axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(power))
-    axis.set_minor_formatter(NullFormatter())
-
-
 def beyond(ax: Axes, limit: float, end: float, *, said: bool = True) -> None:
     """Shade what lies beyond the runs, from `limit` to `end`, and say that it is extrapolation."""
     if not end > limit:
@@ -209,23 +137,3 @@ def beyond(ax: Axes, limit: float, end: float, *, said: bool = True) -> None:
         place = ax.get_xaxis_transform()
         text = "  extrapolation"
         ax.text(limit, 0.985, text, transform=place, fontsize=7, color="0.35", va="top")
-
-
-def narrow(ax: Axes) -> bool:
-    """Tell whether axes stand in a figure of column width."""
-    figure = ax.get_figure(root=True)
-    return figure is not None and figure.get_figwidth() < NARROW
-
-
-def above(ax: Axes, columns: int = 4, **more: Any) -> None:
-    """Put the legend above the axes, where it covers nothing; above all panels if there is one."""
-    from scaling.reporting.figures.axes import over
-
-    handles = more.pop("handles", None) or ax.get_legend_handles_labels()[0]
-    panels = [a for a in ax.figure.axes if a.get_label() != "<colorbar>"]
-    if len(panels) == 1:
-        over([ax], handles, columns, **more)
-    elif handles:
-        columns = min(columns, 2) if narrow(ax) else columns
-        more |= {"handles": handles, "loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
-        ax.legend(ncols=columns, **more)

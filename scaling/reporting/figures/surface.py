@@ -84,11 +84,6 @@ class SurfaceData(Drawn):
     marked: tuple[Tip, ...]
 
     @property
-    def tips(self) -> tuple[Tip, ...]:
-        """Tips of the runs."""
-        return self.marked
-
-    @property
     def caption(self) -> str:
         """What is drawn."""
         text = f"{with_unit(self.response, self.unit)} of the law over N and D, with the runs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -126,12 +127,13 @@ def render(document: Document) -> bytes:
     Raises
     ------
     MissingExtraError
-        If typst is not installed.
+        If typst or pikepdf is not installed.
     """
     try:
+        import pikepdf  # noqa: F401 (before the work, not after it)
         import typst
-    except ModuleNotFoundError:
-        raise MissingExtraError.of("typst", "pdf", "render PDF") from None
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.of(str(error.name), "pdf", "render PDF") from None
     from scaling.reporting.figures.style import font_folder
 
     text, files = source(document)
@@ -147,7 +149,18 @@ def render(document: Document) -> bytes:
             font_paths=[font_folder()],  # texts of figures stay text
             pdf_standards="ua-1",
         )
-    return made
+    return _packed(made)
+
+
+def _packed(made: bytes) -> bytes:
+    """Pack the objects of a PDF: Typst writes the tags of every cell of a table out in full."""
+    import pikepdf
+
+    out = io.BytesIO()
+    with pikepdf.open(io.BytesIO(made)) as pdf:
+        packed = pikepdf.ObjectStreamMode.generate
+        pdf.save(out, object_stream_mode=packed, deterministic_id=True)
+    return out.getvalue()
 
 
 def _facts(facts: Sequence[Fact]) -> str:
