@@ -16,8 +16,6 @@ from scaling.runs.public import get_set
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "analysis"
 STUDIES = sorted(FOLDER.glob("*.toml"))
-# An envelope without N and D has nothing to name in the legend of its figure.
-NAMELESS = pytest.mark.filterwarnings("ignore:No artists with labels found:UserWarning")
 HEAD = ("# Question:", "# Source:", "# Run:")
 
 
@@ -56,7 +54,6 @@ def test_the_readme_names_every_analysis():
     assert named == {path.stem for path in STUDIES}
 
 
-@NAMELESS
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
 def test_an_analysis_gives_what_was_printed(path, tmp_path):
@@ -76,7 +73,6 @@ def test_an_analysis_gives_what_was_printed(path, tmp_path):
     assert asked["study"]["title"].split(":")[0] in page.replace("&#39;", "'")
 
 
-@NAMELESS
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("number", [0, 5])
 def test_a_figure_off_by_ten_tolerances_is_named(number, tmp_path):

@@ -9,10 +9,10 @@ from typing import Any
 from scaling.errors import ConfigError, Fault
 from scaling.fitting.comparison import Comparison
 from scaling.fitting.result import Fits
-from scaling.reporting import numbers
 from scaling.reporting.build import keyed
-from scaling.reporting.document import Align, Block, Document, Paragraph, Section, Table
+from scaling.reporting.document import Block, Document, Paragraph, Section
 from scaling.reporting.parties import ComparisonContext, context_of
+from scaling.reporting.sections.laws import laws_table
 from scaling.reporting.sections.parties import (
     exponents_sections,
     parties_sections,
@@ -127,31 +127,10 @@ def _figures(context: ComparisonContext) -> list[Section]:
 
 def _laws(context: ComparisonContext) -> list[Section]:
     """Give the laws that were fitted to the same runs, by their error on runs held out."""
-    rows = []
-    for row in context.comparison.laws:
-        b = row["backtest"]
-        rows.append(
-            (
-                str(row["name"]),
-                numbers.MISSING if b["rank"] is None else str(b["rank"]),
-                str(row["law"]),
-                str(row["objective"]),
-                str(row["k"]),
-                numbers.percent(b["rmse_log"]).lstrip("+"),
-                numbers.percent(b["bias_log"]),
-                *(numbers.signed(row[name], 1).lstrip("+") for name in ("aicc", "bic")),
-                str(row["status"]),
-            )
-        )
+    rows = context.comparison.laws
     if not rows:
         return []
-    heads = ("runs", "rank", "law", "objective", "k", "RMSE", "bias", "AICc", "BIC", "status")
-    align: tuple[Align, ...] = (
-        "left", "right", "left", "left", "right", "right", "right", "right", "right", "left"
-    )  # fmt: skip
-    note = "Error of ln loss beyond rolling origins: each law is fitted to the smaller runs and "
-    note += "scored on all larger ones. k: free parameters. AICc and BIC need a likelihood."
-    return [Section("Laws", (Table("Laws on the same runs", heads, tuple(rows), align, note),))]
+    return [Section("Laws", (laws_table(rows, [str(row["name"]) for row in rows]),))]
 
 
 def _method(context: ComparisonContext) -> list[Section]:

@@ -215,7 +215,7 @@ def test_laws_of_the_same_runs_are_compared_by_what_they_were_not_shown():
     assert verdict.subject == "laws"
     assert verdict.headline.startswith("chinchilla predicts larger runs best")
     assert document.figures == ()
-    rows = tables(document)["Laws on the same runs"].rows
+    rows = tables(document)["Laws of the same runs"].rows
     assert [(row[1], row[2]) for row in rows] == [("1", "chinchilla"), ("2", "kaplan")]
     # two files of the same runs are the same comparison, and no two recipes
     apart = [("one", Fits(both.fits[:1], table=both.table)),

@@ -141,19 +141,7 @@ def test_spaces_and_lines_stay():
 
 def test_a_notebook_shows_the_text():
     page = Tags(Report(document(ATTACKS[0]))._repr_html_())
-    assert set(page.tags) <= {
-        "p",
-        "b",
-        "br",
-        "ul",
-        "li",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-    }
+    assert page.tags == ["p", "b", "br", "ul", "li"]
     assert ATTACKS[0] in "".join(page.text)
 
 

@@ -30,7 +30,7 @@ def laws_sections(context: Context) -> list[Section]:
         compared = len(rows) > 1
         blocks: list[Block] = []
         if compared:
-            blocks += [*figure_of(LAWS, context, group), _table(rows)]
+            blocks += [*figure_of(LAWS, context, group), laws_table(rows)]
         else:
             blocks += _alone(rows[0])
         blocks += _not_tried(context, group, rows)
@@ -42,9 +42,16 @@ def laws_sections(context: Context) -> list[Section]:
     return out
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One row a law, best first."""
-    body = tuple(
+def laws_table(rows: Sequence[Mapping[str, Any]], runs: Sequence[str] = ()) -> Table:
+    """Return one row a law, best first; rows as `compare_laws` gives them.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+    runs : sequence of str
+        What the runs of each row are called, where they are not the same ones.
+    """
+    body: list[tuple[str, ...]] = [
         (
             numbers.MISSING
             if row["backtest"].get("rank") is None
@@ -59,10 +66,14 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             row["status"],
         )
         for name, row in zip(named(rows), rows, strict=True)
-    )
-    columns = ("rank", "law", "k", "n", "held-out error", "bias", "AICc", "BIC", "status")
+    ]
+    columns: tuple[str, ...] = ("rank", "law", "k", "n", "held-out error")
+    columns += ("bias", "AICc", "BIC", "status")
     align: tuple[Align, ...] = ("right", "left", *(("right",) * 6), "left")
-    return Table("Laws of the same runs", columns, body, align, note=_comparable(rows))
+    if runs:
+        body = [(name, *row) for name, row in zip(runs, body, strict=True)]
+        columns, align = ("runs", *columns), ("left", *align)
+    return Table("Laws of the same runs", columns, tuple(body), align, note=_comparable(rows))
 
 
 def _comparable(rows: Sequence[Mapping[str, Any]]) -> str:
