@@ -83,9 +83,16 @@ def plot(
 
 
 def _fit_file(source: Path) -> Path:
+    """Return the fit in a file or a folder; a missing file is refused where it is read."""
     from scaling.cli.reading import stored_fit
+    from scaling.errors import ConfigError, Fault
 
-    return stored_fit(source) or source
+    stored = stored_fit(source)
+    if stored is None and source.exists():
+        expected = "a fit.json, or a folder that holds one"
+        mend = f"scaling fit {source} -o fit.json, then scaling plot fit.json"
+        raise ConfigError(Fault("SC101", str(source), "is no fit", expected, mend))
+    return stored or source
 
 
 def _selected(found: list[Plot], group: str | None, law: str | None) -> list[Plot]:

@@ -35,6 +35,7 @@ class IsoflopBudget:
     loss: Array
     curve_N: Array
     curve_loss: Array
+    slice_N: Array
     slice_loss: Array
     minimum: Minimum | None
     tips: tuple[Tip, ...]
@@ -56,7 +57,9 @@ class IsoflopData(Drawn):
     @property
     def caption(self) -> str:
         """What is drawn."""
-        text = f"Runs, fitted curve ({self.method}) and minimum of each budget [FLOP]"
+        text = "Runs of each budget [FLOP]"
+        if self.method:
+            text = f"Runs, fitted curve ({self.method}) and minimum of each budget [FLOP]"
         if any(len(item.slice_loss) for item in self.budgets):
             text += "; dashed: the surface at the same budget"
         return f"{text}."
@@ -70,6 +73,8 @@ class IsoflopData(Drawn):
             if i.minimum is not None and i.minimum.bracketed
         ]
         text = f"Loss against parameters at {len(self.budgets)} budgets"
+        if not self.method:
+            return f"{text}; no minima were looked for."
         return (
             f"{text}; minima: {', '.join(found)}." if found else f"{text}; no minimum is bracketed."
         )
@@ -81,7 +86,7 @@ class IsoflopData(Drawn):
             parts = [
                 ("run", item.N, item.loss),
                 ("curve", item.curve_N, item.curve_loss),
-                ("surface", item.curve_N[: len(item.slice_loss)], item.slice_loss),
+                ("surface", item.slice_N[: len(item.slice_loss)], item.slice_loss),
             ]
             if item.minimum is not None and item.minimum.N is not None:
                 what = "minimum" if item.minimum.bracketed else "minimum, refused"
@@ -111,11 +116,13 @@ def _slice(fit: Fit | None, runs: Runs | None, sizes: Array) -> Array:
 
 
 def isoflop_data(context: Context, group: str | None) -> IsoflopData | None:
-    """Collect what an isoFLOP figure of a group shows, or None without minima by budgets."""
+    """Collect what an isoFLOP figure of a group shows, or None without budgets.
+
+    Where no minima were looked for, the runs of planned budgets stand beside the surface alone.
+    """
     found = [a for a in context.allocations_of(group) if a.approach == "isoflop"]
-    if not found:
-        return None
-    data = budgets_of(found[0], context.surface_of(group), context.unit("loss"))
+    allocation = found[0] if found else Allocation(group, "isoflop", None, None)
+    data = budgets_of(allocation, context.surface_of(group), context.unit("loss"))
     return data if data.budgets else None
 
 
@@ -135,7 +142,8 @@ def budgets_of(allocation: Allocation, fit: Fit | None, unit: str = "") -> Isofl
     minima = {m.budget: m for m in allocation.minima}
     curves = {float(c["budget"]): c for c in allocation.curves}
     found = []
-    for budget in sorted({*minima, *curves}):
+    planned = set() if runs is None or allocation.method else set(runs.budget[runs.budget > 0])
+    for budget in sorted({*minima, *curves, *planned}):
         curve = curves.get(budget, {"N": [], "loss": []})
         keep = np.zeros(0, dtype=bool) if runs is None else _members(runs, budget)
         sizes = np.asarray(curve["N"], dtype=np.float64)
@@ -149,7 +157,8 @@ def budgets_of(allocation: Allocation, fit: Fit | None, unit: str = "") -> Isofl
                 loss=np.empty(0) if own is None else own.loss,
                 curve_N=sizes if len(curve["N"]) else np.empty(0),
                 curve_loss=np.asarray(curve["loss"], dtype=np.float64),
-                slice_loss=_slice(fit, own, sizes) if len(curve["N"]) else np.empty(0),
+                slice_N=sizes,
+                slice_loss=_slice(fit, own, sizes) if len(curve["N"]) or planned else np.empty(0),
                 minimum=minima.get(budget),
                 tips=() if runs is None else tips_of(runs, keep),
             )
@@ -181,7 +190,7 @@ def draw_isoflop(data: IsoflopData, axes: Sequence[Axes]) -> Marks:
         first += len(item.tips)
         ax.plot(item.curve_N, item.curve_loss, "-", color=colour, linewidth=1.1)
         if len(item.slice_loss):
-            ax.plot(item.curve_N, item.slice_loss, color=colour, linewidth=0.9, dashes=(4, 2))
+            ax.plot(item.slice_N, item.slice_loss, color=colour, linewidth=0.9, dashes=(4, 2))
         _draw_minimum(ax, item, colour)
         _label_budget(ax, item, colour)
     sizes = padded(*(x for item in data.budgets for x in (item.N, item.curve_N)), share=0.09)
