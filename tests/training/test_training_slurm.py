@@ -125,19 +125,22 @@ def test_a_slurm_that_is_away_for_a_while_costs_nothing(sweep_on, slurm, quiet, 
 
 def test_a_driver_that_is_left_by_ctrl_c_leaves_its_jobs(sweep_on, slurm, quiet):
     sweep = sweep_on("slurm", slurm, 0)
-    sweep.start()
-    sweep.midway()  # of the first wave: two at once may be those of the last
-    # Jobs that wait stay so, since all may have run before another driver comes.
-    slurm.run("scontrol", "update", "PartitionName=debug", "State=DOWN")
-    sweep.process.send_signal(signal.SIGINT)
-    sweep.finish(130)
-    assert "stay with Slurm; this command follows them" in " ".join(sweep.talk().split())
-    assert not (sweep.out / "driver.lock").exists()
-    other = [*sweep.command()[:-3], "local"]
+    others = "NodeName=n[2-3]"
+    # One node takes two of the six jobs at a time, and then no more: the others wait for long.
+    slurm.run("scontrol", "update", others, "State=DRAIN", "Reason=test")
     try:
+        sweep.start()
+        sweep.midway()
+        slurm.run("scontrol", "update", "PartitionName=debug", "State=DOWN")
+        sweep.process.send_signal(signal.SIGINT)
+        sweep.finish(130)
+        assert "stay with Slurm; this command follows them" in " ".join(sweep.talk().split())
+        assert not (sweep.out / "driver.lock").exists()
+        other = [*sweep.command()[:-3], "local"]
         refused = subprocess.run(other, env=sweep.env, capture_output=True, text=True, check=False)
     finally:
         slurm.run("scontrol", "update", "PartitionName=debug", "State=UP")
+        slurm.run("scontrol", "update", others, "State=RESUME")
     assert refused.returncode == 1
     assert "SC301" in refused.stderr
     sweep.start()
