@@ -48,8 +48,9 @@ def main():
             table, fit = Path(folder) / "runs.csv", Path(folder) / "fit.json"
             runs(count).to_csv(table, index=False)
             options = ["--bootstrap", str(draws), "-o", str(fit), "--force"]
-            minima = ["--approach", "surface", "--approach", "isoflop"] if count < 20_000 else []
-            seconds(["fit", str(table), *minima, *options])
+            ways = ["surface", "isoflop"] if count < 20_000 else ["surface"]
+            approaches = [word for way in ways for word in ("--approach", way)]
+            seconds(["fit", str(table), *approaches, *options])
             for ending in ("html", "pdf", "md", "txt", "json"):
                 target = Path(folder) / f"report.{ending}"
                 command = ["report", str(fit), "-o", str(target), "--force"]

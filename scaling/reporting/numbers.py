@@ -140,6 +140,18 @@ def percent(x: Any, digits: int = 2) -> str:
     return f"{100.0 * x:+.{digits}f}%".replace("-", "−")
 
 
+def share(x: float, most: int = 2) -> str:
+    """Write a share as a percentage: `most` decimals, or more where two digits need them.
+
+    Examples
+    --------
+    >>> share(0.0534), share(0.000012), share(0.2416)
+    ('5.34%', '0.0012%', '24.16%')
+    """
+    needed = 0 if x == 0 else 1 - math.floor(math.log10(100.0 * abs(x)))
+    return percent(x, max(most, min(needed, 6))).removeprefix("+")
+
+
 def signed(x: Any, digits: int) -> str:
     """Write a difference with its sign and `digits` decimals."""
     if not finite(x):

@@ -140,7 +140,7 @@ def test_an_error_beyond_the_interval_makes_an_extrapolation_weak(plain):
     note = next(n for n in document.verdict.reasons if n.code == "SC429")
     assert document.verdict.level == "weak"
     row = fit.optimal(C=10 * compute, interval=0.95).iloc[0]
-    half = doubts.share((row.hi - row.lo) / (2 * row.loss))
+    half = numbers.share((row.hi - row.lo) / (2 * row.loss))
     assert note.text == (
         "Fitted to the smaller runs alone, the law misses runs at up to 9.9× their compute by "
         f"5.34% (RMSE), too high by 4.0% on average; the interval given here is ±{half}."
@@ -163,8 +163,8 @@ def test_inside_the_runs_it_stays_a_caution(plain):
 def test_small_errors_keep_their_digits():
     assert doubts.direction(0.000012) == ", too high by 0.0012% on average"
     assert doubts.direction(None) == ""
-    assert doubts.share(0.00001552) == "0.0016%"
-    assert doubts.share(0.0534) == "5.34%"
+    assert numbers.share(0.00001552) == "0.0016%"
+    assert numbers.share(0.0534) == "5.34%"
 
 
 # ----------------------------------------------------------------------------------------- outside

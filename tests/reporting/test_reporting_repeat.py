@@ -1,6 +1,7 @@
 """The same fit gives the same bytes: again, from its file, and in another process."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -72,17 +73,26 @@ def test_a_hostile_table_is_the_same_when_it_is_read_from_its_file(hostile, tmp_
     assert report.text() == hostile.text
 
 
+def opened(made):
+    """Open a PDF, whose objects are packed."""
+    return pytest.importorskip("pikepdf").open(io.BytesIO(made))
+
+
 def test_the_pdf_has_a_date_only_if_the_environment_gives_one(lost, monkeypatch):
     pytest.importorskip("typst", reason="typst is needed to render PDF")
-    assert b"CreationDate" not in lost.pdf
+    assert "/CreationDate" not in opened(lost.pdf).docinfo
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     dated = lost.report.pdf()
     assert dated != lost.pdf
-    assert b"D:20231114" in dated
+    pdf = opened(dated)
+    assert str(pdf.docinfo["/CreationDate"]).startswith("D:20231114")
     assert dated == lost.report.pdf()
 
 
 def test_the_pdf_is_tagged(whole):
-    assert b"/MarkInfo" in whole.pdf
-    assert b"/StructTreeRoot" in whole.pdf
+    pdf = opened(whole.pdf)
+    assert bool(pdf.Root.MarkInfo.Marked)
+    assert len(pdf.Root.StructTreeRoot.K) > 0
+    assert str(pdf.Root.Lang) == "en"
+    assert pdf.open_metadata()["pdfuaid:part"] == "1"
     assert len(whole.pdf) < 1_000_000

@@ -121,8 +121,11 @@ def isoflop_data(context: Context, group: str | None) -> IsoflopData | None:
     Where no minima were looked for, the runs of planned budgets stand beside the surface alone.
     """
     found = [a for a in context.allocations_of(group) if a.approach == "isoflop"]
+    surface = context.surface_of(group)
+    if not found and (surface is None or not surface.identified):
+        return None
     allocation = found[0] if found else Allocation(group, "isoflop", None, None)
-    data = budgets_of(allocation, context.surface_of(group), context.unit("loss"))
+    data = budgets_of(allocation, surface, context.unit("loss"))
     return data if data.budgets else None
 
 

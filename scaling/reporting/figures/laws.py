@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scaling.reporting import numbers
 from scaling.reporting.figures.axes import above
 from scaling.reporting.figures.kind import Drawn, Kind, Marks
 from scaling.reporting.figures.style import PALETTE, label
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from scaling.reporting.context import Context
 
 MOST_LAWS = 12
-SMALL = 0.1  # percent, below which two digits are shown
 PER_LAW, FRAME = 0.34, 0.75  # height of a law and of the rest [inch]
 
 
@@ -97,7 +97,7 @@ def error_text(error: float) -> str:
     """Write an error in percent to a hundredth, or to two digits if it is very small."""
     if not np.isfinite(error):
         return "not scored"
-    return f"{error:.2f}%" if abs(error) >= SMALL or error == 0 else f"{error:.2g}%"
+    return numbers.share(error / 100.0)
 
 
 def laws_data(context: Context, group: str | None) -> LawsData | None:

@@ -133,19 +133,7 @@ def direction(bias: float | None) -> str:
     if bias is None or not np.isfinite(bias):
         return ""
     side = "high" if bias > 0 else "low"
-    return (
-        f", too {side} by {numbers.percent(abs(bias), _digits(bias)).removeprefix('+')} on average"
-    )
-
-
-def _digits(share: float) -> int:
-    """Decimals of a percentage that keep two digits of it."""
-    return 2 if share == 0 else int(np.clip(1 - np.floor(np.log10(100 * abs(share))), 0, 6))
-
-
-def share(value: float) -> str:
-    """Write a share as a percentage with two decimals, or with two digits where that is more."""
-    return numbers.percent(value, max(2, _digits(value))).removeprefix("+")
+    return f", too {side} by {numbers.share(abs(bias), 0)} on average"
 
 
 def missed(fit: Fit, row: Mapping[str, Any]) -> Note | None:
@@ -160,8 +148,8 @@ def missed(fit: Fit, row: Mapping[str, Any]) -> Note | None:
         return None
     text = (
         f"Fitted to the smaller runs alone, the law misses runs at up to "
-        f"{numbers.factor(near['factor'])} their compute by {share(near['rmse_log'])} (RMSE)"
-        f"{direction(near['bias_log'])}; the interval given here is ±{share(half)}."
+        f"{numbers.factor(near['factor'])} their compute by {numbers.share(near['rmse_log'])} "
+        f"(RMSE){direction(near['bias_log'])}; the interval given here is ±{numbers.share(half)}."
     )
     return Note(MISSED, "warning", text)
 

@@ -23,7 +23,6 @@ from scaling.reporting.sections.doubts import (
     counted,
     direction,
     origins,
-    share,
     table_compute,
 )
 from scaling.reporting.sections.effective import effective_cautions
@@ -128,7 +127,7 @@ def _tested(fit: Fit, said: Container[str]) -> str:
             return ""
         return (
             f"Held-out runs up to {numbers.factor(h.factor)} the fitted compute were missed by "
-            f"{share(h.rmse_log)} (RMSE){direction(h.bias_log)}."
+            f"{numbers.share(h.rmse_log)} (RMSE){direction(h.bias_log)}."
         )
     if MISSED in said:
         return ""
@@ -136,8 +135,8 @@ def _tested(fit: Fit, said: Container[str]) -> str:
         far = max(scored, key=lambda origin: float(origin["factor"]))
         return (
             f"Fitted to the smaller runs alone, the law misses larger ones, up to "
-            f"{numbers.factor(far['factor'])} their compute, by {share(far['rmse_log'])} (RMSE)"
-            f"{direction(far['bias_log'])}."
+            f"{numbers.factor(far['factor'])} their compute, by "
+            f"{numbers.share(far['rmse_log'])} (RMSE){direction(far['bias_log'])}."
         )
     return "No larger run was held out, so its error beyond the runs is not known."
 
