@@ -13,6 +13,7 @@ from scaling.errors import ConfigError, Fault, FitError
 from scaling.fitting import envelope, isoflop
 from scaling.fitting.across import with_crossings, with_minima
 from scaling.fitting.agreement import compare_approaches, convention_message
+from scaling.fitting.auto.build import fit_auto, is_auto
 from scaling.fitting.backtest import score
 from scaling.fitting.comparison import compare_groups
 from scaling.fitting.effective import Ask, effective_data
@@ -95,14 +96,16 @@ def analyse(
         raise FitError(
             Fault("SC401", place(table, None), lost, "at least one run a parameter", mend)
         )
-    declared = [law if isinstance(law, Law) else get(law) for law in laws]
+    declared = [law if isinstance(law, Law) or is_auto(law) else get(law) for law in laws]
     whole, table = table, finished(table)
     info = table_info(whole if "envelope" in approaches else table)
     members = groups(table, group)
     fits: list[Fit] = []
     if "surface" in approaches:
         for law in declared or [default_for(set(map(str, table.frame)))]:
-            if chosen.share:
+            if isinstance(law, str):
+                made = [fit_auto(table, law, chosen, name, member) for name, member in members]
+            elif chosen.share:
                 made = fit_shared(table, law, chosen, members)
             else:
                 made = [fit_group(table, law, chosen, name, member) for name, member in members]
@@ -223,6 +226,8 @@ def needs_a_loss(laws: Sequence[str | Law], response: str | None) -> bool:
     """Whether a table must have a loss to be fitted by these laws."""
     if response is not None or not laws:
         return response in (None, "loss")
+    if any(is_auto(law) for law in laws):
+        return True
     found = [law if isinstance(law, Law) else get(law) for law in laws]
     return any(law.response == "loss" for law in found)
 

@@ -62,6 +62,9 @@ def compare_laws(
     columns = _columns(fits)
     along, where = _along(fits, columns)
     cuts = _cuts(where, max(len(_free(f)) for f in fits), origins)
+    own = next((fit.certificate["auto"]["origins"] for fit in fits if fit.members), None)
+    if own is not None:  # what `auto` forecast from its own origins is known already
+        cuts = [origin["cut"] for origin in own][-origins:]
     rows = [_row(fit, columns, along, where, cuts) for fit in fits]
     rows.sort(key=_error)
     for rank, row in enumerate(rows, start=1):
@@ -154,13 +157,7 @@ def _cuts(where: Array, parameters: int, most: int) -> list[float]:
 def _row(
     fit: Fit, columns: Mapping[str, Array], along: str, where: Array, cuts: Sequence[float]
 ) -> dict[str, Any]:
-    o = fit.objective
-    x = {name: columns[name] for name in fit.law.variables}
-    fixed = {name: fit.params[name] for name in fit.law.names if name not in _free(fit)}
-    loss = make(o.name, o.delta if o.delta is not None else 1e-3)
-    data = Data(fit.law, x, columns[fit.response], loss, fixed, {})
-    most = SHOWN // max(1, len(cuts))
-    scored = [_origin(data, where, cut, most) for cut in cuts]
+    scored = _scores(fit, columns, where, cuts)
     good = [s for s in scored if s["rmse_log"] is not None]
     whole = bool(good) and len(good) == len(scored)
     k = len(_free(fit)) + 1  # and the noise
@@ -181,6 +178,22 @@ def _row(
         "aicc": aicc,
         "bic": bic,
     }
+
+
+def _scores(
+    fit: Fit, columns: Mapping[str, Array], where: Array, cuts: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Fit below every cut and score beyond it, where that has not been done already."""
+    if fit.members:
+        known = fit.certificate["auto"]["origins"]
+        return [dict(origin) for origin in known if origin["cut"] in set(cuts)]
+    o = fit.objective
+    x = {name: columns[name] for name in fit.law.variables}
+    fixed = {name: fit.params[name] for name in fit.law.names if name not in _free(fit)}
+    loss = make(o.name, o.delta if o.delta is not None else 1e-3)
+    data = Data(fit.law, x, columns[fit.response], loss, fixed, {})
+    most = SHOWN // max(1, len(cuts))
+    return [_origin(data, where, cut, most) for cut in cuts]
 
 
 def _origin(data: Data, where: Array, cut: float, most: int) -> dict[str, Any]:

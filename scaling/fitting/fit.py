@@ -85,7 +85,7 @@ def fit_group(table: RunsTable, law: Law, options: Options, group: str | None, m
         weight=float(weights.sum()),
     )
     fit = replace(fit, profiles=tuple(profiled))
-    return _with_holdout(fit, table, held, train, options) if held.any() else fit
+    return with_holdout(fit, table, held, train, options) if held.any() else fit
 
 
 def prepare(
@@ -198,7 +198,7 @@ def assemble(
         messages=(*notes, *messages),
         interval=interval,
         checks=tuple(checks),
-        rows=_rows(table, law, params, options.response or law.response, member, held),
+        rows=rows_of(table, law, params, options.response or law.response, member, held),
         draws=draws,
         covariance=covariance,
         certificate=certificate,
@@ -266,7 +266,7 @@ def surface_allocation(fit: Fit) -> Allocation | None:
     return replace(blank, a=a, b=b, interval=interval, line=line, method=method, messages=())
 
 
-def _rows(
+def rows_of(
     table: RunsTable,
     law: Law,
     params: Mapping[str, float],
@@ -294,7 +294,7 @@ def _rows(
     return out
 
 
-def _with_holdout(fit: Fit, table: RunsTable, held: Rows, train: Rows, options: Options) -> Fit:
+def with_holdout(fit: Fit, table: RunsTable, held: Rows, train: Rows, options: Options) -> Fit:
     """Score the held-out rows, and check that they are apart from the fit."""
     score = _score_holdout(fit, table, held, options)
     pairs = zip(fit.rows["residual"], fit.rows["used"], strict=True)

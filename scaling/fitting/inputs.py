@@ -95,30 +95,27 @@ def data_of(table: RunsTable, law: Law, options: Options, rows: NDArray[np.bool_
     TableError
         SC102 for text, SC103 for values that are missing, infinite or without a logarithm.
     """
-    x = {v: _column(table, v, rows) for v in law.variables}
+    x = {v: column_of(table, v, rows) for v in law.variables}
     loss = objectives.make(options.objective, given_delta(options.delta))
-    y = _column(table, options.response or law.response, rows)
+    response = options.response or law.response
+    y = column_of(table, response, rows)
     if loss.logs and not (y > 0).all():
-        at = int(table.rows[rows][np.flatnonzero(~(y > 0))[0]])
-        raise TableError(
-            Fault(
-                "SC103",
-                f'{table.file or "frame"}:{at}  column "{options.response or law.response}"',
-                f"{y[y <= 0][0]:g} has no logarithm",
-                f"positive values for the objective {options.objective}",
-                "--objective huber or mse, which compare levels",
-            )
-        )
+        expected = f"positive values for the objective {options.objective}"
+        mend = "--objective huber or mse, which compare levels"
+        raise TableError(_no_logarithm(table, response, rows, y, expected, mend))
     return Data(law, x, y, loss, dict(options.fixed), dict(options.bounds))
 
 
-def _column(table: RunsTable, name: str, rows: NDArray[np.bool_]) -> Array:
+def column_of(
+    table: RunsTable, name: str, rows: NDArray[np.bool_], *, positive: bool = False
+) -> Array:
     """Return a column of the fitted rows as numbers.
 
     Raises
     ------
     TableError
-        SC102 if it holds text, SC103 if a value is missing or infinite.
+        SC102 if it holds text, SC103 if a value is missing or infinite, or not above 0 where it
+        must be `positive`.
     """
     values = table.frame[name]
     try:
@@ -131,7 +128,19 @@ def _column(table: RunsTable, name: str, rows: NDArray[np.bool_]) -> Array:
         found = f"{numbers[bad[0]]}".replace("nan", "empty")
         mend = "fill it in, or leave the row out with --where"
         raise TableError(Fault("SC103", where, found, "a finite number", mend))
+    if positive and not (numbers > 0).all():
+        mend = "leave such rows out with --where"
+        raise TableError(_no_logarithm(table, name, rows, numbers, "a number above 0", mend))
     return np.ascontiguousarray(numbers)
+
+
+def _no_logarithm(
+    table: RunsTable, name: str, rows: NDArray[np.bool_], values: Array, expected: str, mend: str
+) -> Fault:
+    """Name the first value of a column that is not above 0."""
+    first = int(np.flatnonzero(~(values > 0))[0])
+    where = f'{table.file or "frame"}:{int(table.rows[rows][first])}  column "{name}"'
+    return Fault("SC103", where, f"{values[first]:g} has no logarithm", expected, mend)
 
 
 def _text_in(table: RunsTable, name: str) -> Fault:

@@ -7,7 +7,7 @@ fit again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -171,6 +171,18 @@ class Fit:
         """Whether headline numbers may be quoted."""
         return self.status in ("converged", "at-bound")
 
+    @property
+    def members(self) -> Sequence[Mapping[str, Any]]:
+        """Laws behind `auto`, heaviest first: ``law, weight, params``; empty for one law."""
+        members: Sequence[Mapping[str, Any]] = self.certificate.get("auto", {}).get("members", ())
+        return members
+
+    @property
+    def evidence_factor(self) -> float | None:
+        """How far beyond what they were fitted to the forecasts of `auto` were checked."""
+        factor: float | None = self.certificate.get("auto", {}).get("evidence_factor")
+        return factor
+
     @cached_property
     def fitted(self) -> Mapping[str, Array]:
         """Columns N, D, C, loss and the law's variables of the fitted rows, as float arrays."""
@@ -239,8 +251,8 @@ class Fit:
             "cost": dict(self.cost),
             "interval": None if self.interval is None else _interval_dict(self.interval),
             "holdout": None if self.holdout is None else vars(self.holdout),
-            "members": [],
-            "evidence_factor": None,
+            "members": [dict(m) for m in self.members],
+            "evidence_factor": self.evidence_factor,
             "status": self.status,
             "messages": [m.as_dict() for m in self.messages],
             "checks": [vars(c) for c in self.checks],
@@ -252,7 +264,7 @@ class Fit:
                 "covariance": dict(self.covariance),
                 "certificate": dict(self.certificate),
                 "profiles": [dict(p) for p in self.profiles],
-                "declaration": _declaration(self.law),
+                "declaration": self.law.declaration(),
                 "response": self.response,
                 "sensitivity": dict(self.sensitivity),
             }
@@ -457,17 +469,6 @@ def _without_rows(row: Mapping[str, Any]) -> dict[str, Any]:
         {k: v for k, v in origin.items() if k not in single} for origin in backtest["origins"]
     ]
     return {**row, "backtest": backtest}
-
-
-def _declaration(law: Law) -> dict[str, Any]:
-    """What is needed to evaluate a law that no catalogue knows."""
-    return {
-        "variables": list(law.variables),
-        "response": law.response,
-        "parameters": [
-            {"name": p.name, "role": p.role, "meaning": p.meaning} for p in law.parameters
-        ],
-    }
 
 
 def _interval_dict(interval: Interval) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import ConfigError, Fault, Message, clip
+from scaling.fitting.auto.mixture import Mixture
 from scaling.fitting.effective_result import Effective
 from scaling.fitting.packed import restore
 from scaling.fitting.recipes import Recipes
@@ -129,6 +130,8 @@ def _law_from(item: Mapping[str, Any]) -> Law:
     found = item.get("declaration")
     if found is None:
         return get(item["law"])
+    if "mixture" in found:
+        return Mixture.from_declaration(item["law"], found)
     parts = tuple(
         Parameter(p["name"], p["role"], -np.inf, np.inf, meaning=p["meaning"])
         for p in found["parameters"]

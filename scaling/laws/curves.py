@@ -128,38 +128,54 @@ def broken(variable: str, breaks: int) -> Law:
     )
 
 
-VISION = Law(
-    name="vision",
-    title="Power law in compute that saturates at both ends",
-    formula="E + A*(C + C_0)**(-alpha)",
-    parameters=(
-        offset(),
-        scale("A", "coefficient"),
-        positive(
-            "C_0", "compute below which more of it does not help", near("C", 1e-4, 1e-2, 0.1, 1)
+def shifted(variable: str) -> Law:
+    """Make a power law in `variable` plus a constant, which is flat at small values."""
+    factor, slope = VARIABLES[variable]
+    named = "vision" if variable == "C" else f"shifted-{variable}"
+    if variable == "C":
+        factor, slope = "A", "alpha"
+    return Law(
+        name=named,
+        title=f"Power law in {variable} that is flat at small {variable} and has an offset",
+        formula=f"E + {factor}*({variable} + {variable}_0)**(-{slope})",
+        parameters=(
+            offset(),
+            scale(factor, "coefficient"),
+            positive(
+                f"{variable}_0",
+                f"{variable} below which more of it does not help",
+                near(variable, 1e-4, 1e-2, 0.1, 1),
+            ),
+            exponent(slope, f"{variable} + {variable}_0"),
         ),
-        exponent("alpha", "C + C_0"),
-    ),
-    variables=("C",),
-    reference="Zhai et al. (2022), Scaling Vision Transformers, sec. 3.1",
-)
+        variables=(variable,),
+        reference="Zhai et al. (2022), Scaling Vision Transformers, sec. 3.1",
+    )
 
-RECTIFIED = Law(
-    name="rectified",
-    title="Rectified law of fine-tuning",
-    formula="E + B/(D_l + D**beta)",
-    parameters=(
-        offset(),
-        scale("B", "coefficient"),
-        positive(
-            "D_l", "data already learned in pre-training", tuple(10.0**k for k in range(-1, 9))
+
+def rectified(variable: str) -> Law:
+    """Make the rectified law of fine-tuning in `variable`: flat before a power law with a floor."""
+    _, slope = VARIABLES[variable]
+    meaning = {"D": "data already learned in pre-training"}
+    return Law(
+        name="rectified" if variable == "D" else f"rectified-{variable}",
+        title=f"Rectified law of fine-tuning{'' if variable == 'D' else f', in {variable}'}",
+        formula=f"E + B/({variable}_l + {variable}**{slope})",
+        parameters=(
+            offset(),
+            scale("B", "coefficient"),
+            positive(
+                f"{variable}_l",
+                meaning.get(variable, f"power of {variable} at which the loss begins to fall"),
+                tuple(10.0**k for k in range(-1, 9)),
+            ),
+            exponent(slope, variable),
         ),
-        exponent("beta", "D"),
-    ),
-    variables=("D",),
-    reference="Lin et al. (2024), Selecting Large Language Model to Fine-tune via Rectified "
-    "Scaling Law, eq. 4",
-)
+        variables=(variable,),
+        reference="Lin et al. (2024), Selecting Large Language Model to Fine-tune via Rectified "
+        "Scaling Law, eq. 4",
+    )
+
 
 VANILLA = Law(
     name="vanilla",
@@ -259,8 +275,7 @@ CURVES = (
         for v in VARIABLES
     ),
     *(broken(v, k) for k in (1, 2, 3) for v in VARIABLES),
-    VISION,
-    RECTIFIED,
+    *(make(v) for make in (shifted, rectified) for v in VARIABLES),
     VANILLA,
     TRANSFER,
     DOWNSTREAM_ERROR,

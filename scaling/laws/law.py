@@ -227,6 +227,16 @@ class Law:
         """
         return self.expression.value_and_gradient({**params, **x}, wrt, logs)
 
+    def declaration(self) -> dict[str, Any]:
+        """Return what is needed to evaluate a law that no catalogue knows, as JSON can say it."""
+        return {
+            "variables": list(self.variables),
+            "response": self.response,
+            "parameters": [
+                {"name": p.name, "role": p.role, "meaning": p.meaning} for p in self.parameters
+            ],
+        }
+
     def loss(self, params: Mapping[str, Any], data: Mapping[str, Any]) -> Array:
         """Evaluate the law [the unit of its response].
 

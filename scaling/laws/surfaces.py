@@ -9,7 +9,16 @@ import numpy as np
 
 from scaling.laws import starts
 from scaling.laws.law import Frontier, Law, Published
-from scaling.laws.pieces import coefficient, exponent, free_exponent, offset, positive, shape
+from scaling.laws.pieces import (
+    FEW_EXPONENTS,
+    coefficient,
+    exponent,
+    free_exponent,
+    near,
+    offset,
+    positive,
+    shape,
+)
 
 CHINCHILLA_N = "N total parameters, embeddings included; D tokens"
 
@@ -73,6 +82,35 @@ CHINCHILLA = Law(
             "alpha .347311, beta .367172.",
         ),
     ),
+)
+
+NO_FLOOR = Law(
+    name="no-floor",
+    title="Additive law in parameters and data that falls to nothing",
+    formula="A/N**alpha + B/D**beta",
+    parameters=CHINCHILLA.parameters[1:],
+    variables=("N", "D"),
+    reference="Hoffmann et al. (2022), eq. 2, with E = 0",
+    frontier=ADDITIVE,
+)
+
+BROKEN_DATA = Law(
+    name="broken-data",
+    title="Additive law whose slope in data bends once",
+    formula="E + A/N**alpha + B*D**(-beta)*exp(-c1*f1*softplus((log(D) - log(d1))/f1))",
+    parameters=(
+        offset(),
+        coefficient("A", "N"),
+        coefficient("B", "D"),
+        exponent("alpha", "N", FEW_EXPONENTS),
+        exponent("beta", "D before the bend", FEW_EXPONENTS),
+        shape("c1", "change of slope at the bend", -0.1, 0.1, low=-5.0, high=5.0),
+        positive("d1", "D at the bend", near("D", 0.1, 1.0, 10.0)),
+        positive("f1", "width of the bend [ln D]", (0.5,)),
+    ),
+    variables=("N", "D"),
+    reference="Hoffmann et al. (2022), eq. 2, with the break of Caballero et al. (2023), eq. 1, "
+    "in its data term",
 )
 
 OVER_TRAINING = Law(
@@ -214,6 +252,8 @@ DATA_CONSTRAINED = Law(
 
 SURFACES = (
     CHINCHILLA,
+    NO_FLOOR,
+    BROKEN_DATA,
     OVER_TRAINING,
     COUPLED,
     NESTED,

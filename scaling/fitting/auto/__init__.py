@@ -1,0 +1,1 @@
+"""Extrapolation by many laws at once: `law="auto"`."""

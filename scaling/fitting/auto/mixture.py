@@ -1,0 +1,311 @@
+"""Weighted laws as one law, so that whatever is asked of a fit can be asked of `auto` too.
+
+Its estimate is the weighted mean of the members' forecasts of ln y. A draw is one member with
+parameters moved, to first order, and with a departure from it, both widened with the distance
+beyond the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.fitting.auto.noise import Departure
+from scaling.fitting.auto.points import Points
+from scaling.fitting.data import Data
+from scaling.fitting.objectives import make
+from scaling.laws import LAWS, Law
+from scaling.laws.cost import Cost
+
+Array = NDArray[np.float64]
+PART, OWN = "part", "departure"  # columns of a draw: which member, and how far off it
+SHOWN = 0.005  # weight below which a law is not named
+SLOPE_STEP = 1e-4  # of ln x, for derivatives by the variables
+ORDINARY = make("log-mse", 1e-3)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A member: a law with a departure, its most probable parameters and how sure they are.
+
+    Attributes
+    ----------
+    law : Law
+    params : mapping of str to float
+    covariance : ndarray
+        Of the parameters in the solver's coordinates, shape (p, p).
+    variance : float
+        Of a run's own noise in ln y.
+    departure : Departure
+    weight : float
+        In the estimate.
+    share : float
+        Of the draws: like `weight`, but less sure of itself.
+    """
+
+    law: Law
+    params: Mapping[str, float]
+    covariance: Array
+    variance: float
+    departure: Departure
+    weight: float
+    share: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "law": self.law.name,
+            "params": dict(self.params),
+            "covariance": self.covariance.tolist(),
+            "variance": self.variance,
+            "departure": asdict(self.departure),
+            "weight": self.weight,
+            "share": self.share,
+        }
+
+    @classmethod
+    def from_dict(cls, item: Mapping[str, Any]) -> Part:
+        """Inverse of `as_dict`."""
+        return cls(
+            LAWS[item["law"]],
+            item["params"],
+            np.array(item["covariance"], dtype=np.float64),
+            item["variance"],
+            Departure(**item["departure"]),
+            item["weight"],
+            item["share"],
+        )
+
+
+class _Ready:
+    """A part with what its points say of a departure worked out."""
+
+    def __init__(self, part: Part, points: Points) -> None:
+        self.part, self.where = part, points.where
+        data = Data(part.law, points.x, points.y, ORDINARY, {}, {})
+        self.z = data.internal({name: np.array([v]) for name, v in part.params.items()})
+        self.residual, self.jacobian = (a[0] for a in data.residuals(self.z))
+        departure = part.departure
+        if departure.size:
+            own = departure.own(points.along, float(points.along[-1]), points.count)
+            matrix = departure.shared(self.where, self.where) + np.diag(own)
+            self.inverse = np.linalg.inv(matrix)
+
+    def forecast(self, x: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+        """Ln y, shape (m,), its slopes by the parameters, (p, m), and SD of the departure, (m,)."""
+        one = np.ones(len(next(iter(x.values()))))
+        with np.errstate(all="ignore"):
+            log_y, slope = (
+                a[0] for a in Data(self.part.law, x, one, ORDINARY, {}, {}).residuals(self.z)
+            )
+        departure = self.part.departure
+        if not departure.size:
+            return log_y, slope, np.zeros(len(one))
+        shared = departure.shared(np.log(np.stack(list(x.values()), axis=1)), self.where)
+        gain = shared @ self.inverse
+        left = np.maximum(departure.size**2 - (gain * shared).sum(axis=1), 0.0)
+        log_y = log_y - gain @ self.residual
+        return log_y, slope - self.jacobian @ gain.T, np.sqrt(self.part.variance * left)
+
+
+@dataclass(frozen=True)
+class Mixture(Law):
+    """The law `auto`: several laws, weighted.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        Heaviest first; weights, and shares, add to 1.
+    points : Points
+        What they were fitted to.
+    scale : Cost or None
+        What compute is, for laws of N and D; None for a curve, whose scale is its variable.
+    distance, widening : tuple of float
+        By what the spread of draws within a part is multiplied at these distances in ln of the
+        scale beyond the data; the last holds further out.
+    """
+
+    parts: tuple[Part, ...] = ()
+    points: Points = field(default=None, repr=False)  # type: ignore[assignment]
+    scale: Cost | None = None
+    distance: tuple[float, ...] = (0.0,)
+    widening: tuple[float, ...] = (1.0,)
+
+    def check_formula(self) -> None:
+        """The members have formulas; the mixture is a list of them."""
+
+    @cached_property
+    def _ready(self) -> list[_Ready]:
+        return [_Ready(part, self.points) for part in self.parts]
+
+    @property
+    def expression(self) -> Any:
+        """Itself: it has a value and slopes."""
+        return self
+
+    def beyond(self, x: Mapping[str, Array]) -> Array:
+        """How far rows lie beyond the data, in ln of the scale; 0 inside."""
+        if self.scale is None:
+            along = np.log(x[self.variables[0]])
+        else:
+            along = np.log(self.scale.compute(x["N"], x["D"]))
+        distance: Array = np.maximum(along - self.points.along[-1], 0.0)
+        return distance
+
+    def loss(self, params: Mapping[str, Any], data: Mapping[str, Any]) -> Array:
+        """Evaluate the mixture, or draws of it, in the unit of its response; see `Law.loss`."""
+        given = [np.asarray(data[v], dtype=np.float64) for v in self.variables]
+        shape = np.broadcast_shapes(*(np.shape(v) for v in given))
+        if PART not in params:
+            x = {
+                v: np.broadcast_to(g, shape).ravel()
+                for v, g in zip(self.variables, given, strict=True)
+            }
+            total = sum(r.part.weight * r.forecast(x)[0] for r in self._ready)
+            return np.asarray(np.exp(total)).reshape(shape)
+        drawn = np.asarray(params[PART])
+        part, whole = drawn.reshape(-1).astype(int), np.broadcast_shapes(shape, drawn.shape)
+        rows = {
+            v: np.broadcast_to(g, whole).reshape(len(part), -1)
+            for v, g in zip(self.variables, given, strict=True)
+        }
+        same = len(shape) < len(whole) or shape[0] == 1
+        out = np.empty(next(iter(rows.values())).shape)
+        for k, ready in enumerate(self._ready):
+            mine = np.flatnonzero(part == k)
+            if len(mine):
+                x = {v: r[mine[:1]] if same else r[mine] for v, r in rows.items()}
+                out[mine] = self._drawn(ready, params, mine, x)
+        return np.exp(out).reshape(whole)
+
+    def _drawn(
+        self,
+        ready: _Ready,
+        params: Mapping[str, Any],
+        mine: NDArray[np.int64],
+        x: Mapping[str, Array],
+    ) -> Array:
+        """Ln y of the draws that are of one part; `x` has one row for all of them, or one each."""
+        shape = next(iter(x.values())).shape
+        flat = {v: values.ravel() for v, values in x.items()}
+        log_y, slope, own = ready.forecast(flat)
+        moved = np.stack([np.asarray(params[f"d{j}"]).reshape(-1)[mine] for j in range(len(slope))])
+        off = np.asarray(params[OWN]).reshape(-1)[mine]
+        slope = slope.reshape(-1, *shape)
+        total: Array = np.einsum(
+            "pk,pkm->km", moved, np.broadcast_to(slope, (len(slope), len(mine), shape[1]))
+        )
+        total = total + off[:, None] * own.reshape(shape)
+        wide = np.interp(self.beyond(flat), self.distance, self.widening).reshape(shape)
+        return log_y.reshape(shape) + wide * total
+
+    def value(self, env: Mapping[str, Any]) -> Array:
+        """Evaluate like an expression: parameters and variables in one mapping."""
+        return self.loss(env, env)
+
+    def value_and_gradient(  # type: ignore[override]
+        self,
+        params: Mapping[str, Any],
+        wrt: Sequence[str],
+        logs: Mapping[str, Array],  # noqa: ARG002
+    ) -> tuple[Array, Mapping[str, Array]]:
+        """Evaluate like an expression, with slopes by variables from central differences."""
+        gradient = {}
+        for name in wrt:
+            at = np.asarray(params[name], dtype=np.float64)
+            up, down = (
+                self.loss(params, {**params, name: at * np.exp(step)})
+                for step in (SLOPE_STEP, -SLOPE_STEP)
+            )
+            gradient[name] = (up - down) / (2.0 * SLOPE_STEP) / at
+        return self.loss(params, params), gradient
+
+    def draw(self, count: int, seed: int) -> dict[str, Array]:
+        """Draw members with parameters: columns ``part, departure, d0, d1, …``, shape (count,)."""
+        rng = np.random.default_rng([seed, count])
+        shares = np.array([p.share for p in self.parts])
+        part = np.sort(rng.choice(len(shares), count, p=shares / shares.sum()))
+        most = max(len(p.covariance) for p in self.parts)
+        moved, off = rng.standard_normal((count, most)), rng.standard_normal(count)
+        freedom = np.array([max(3.0, self.points.n - len(p.covariance)) for p in self.parts])[part]
+        tail = np.sqrt(freedom / rng.chisquare(freedom))
+        for k, p in enumerate(self.parts):
+            mine, size = part == k, len(p.covariance)
+            values, vectors = np.linalg.eigh(p.covariance)
+            root = vectors * np.sqrt(np.maximum(values, 0.0))
+            moved[mine, :size] = moved[mine, :size] @ root.T
+            moved[mine, size:] = 0.0
+        columns = {PART: part.astype(np.float64), OWN: off * tail}
+        return columns | {f"d{j}": moved[:, j] * tail for j in range(most)}
+
+    def declaration(self) -> dict[str, Any]:
+        """Return what `from_declaration` needs; see `Law.declaration`."""
+        return super().declaration() | {"mixture": self._content()}
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "parts": [p.as_dict() for p in self.parts],
+            "points": {
+                "x": {k: v.tolist() for k, v in self.points.x.items()},
+                "y": self.points.y.tolist(),
+                "count": self.points.count.tolist(),
+                "along": self.points.along.tolist(),
+            },
+            "scale": None if self.scale is None else self.scale.as_dict(),
+            "distance": list(self.distance),
+            "widening": list(self.widening),
+        }
+
+    @classmethod
+    def from_declaration(cls, name: str, declared: Mapping[str, Any]) -> Mixture:
+        """Inverse of `declaration`."""
+        item = declared["mixture"]
+        p = item["points"]
+        points = Points(
+            {k: np.array(v) for k, v in p["x"].items()},
+            np.array(p["y"]),
+            np.array(p["count"]),
+            np.array(p["along"]),
+        )
+        parts = tuple(Part.from_dict(part) for part in item["parts"])
+        scale = None if item["scale"] is None else Cost.from_dict(item["scale"])
+        wide = (tuple(item["distance"]), tuple(item["widening"]))
+        return mixture(name, declared["response"], parts, points, scale, *wide)
+
+
+def mixture(
+    name: str,
+    response: str,
+    parts: Sequence[Part],
+    points: Points,
+    scale: Cost | None,
+    distance: tuple[float, ...],
+    widening: tuple[float, ...],
+) -> Mixture:
+    """Make the mixture of some parts."""
+    weights: dict[str, float] = {}
+    for part in parts:
+        weights[part.law.name] = weights.get(part.law.name, 0.0) + part.weight
+    heavy = sorted(weights.items(), key=lambda item: -item[1])
+    formula = "weighted mean of ln: " + ", ".join(
+        f"{w:.2f} {law}" for law, w in heavy if w >= SHOWN
+    )
+    return Mixture(
+        name=name,
+        formula=formula,
+        parameters=(),
+        variables=tuple(points.x),
+        reference="weights by rolling-origin forecasts; docs/extrapolation.md",
+        title="Several laws, weighted by what they forecast",
+        response=response,
+        parts=tuple(parts),
+        points=points,
+        scale=scale,
+        distance=distance,
+        widening=widening,
+    )
