@@ -22,9 +22,10 @@ from scaling.fitting.auto.points import Points
 Array = NDArray[np.float64]
 
 FORECASTS = 2.0  # what an origin's mean log density counts
+FADING = 0.1  # per unit of ln scale by which an origin counts less, the further back it lies
 TAILS = 4.0  # degrees of freedom of the density of a forecast error
 SMALLEST_ERROR = 1e-4  # of ln y, below which errors are not told apart
-SHARED_ODDS, GROWTH_ODDS = 2.0, 1.0  # log odds against a departure
+SHARED_ODDS, GROWTH_ODDS = 3.0, 1.5  # log odds against a departure
 DOUBT = 0.5  # power of the weights with which draws choose a member
 PRIOR_ERRORS = 4.0  # errors of the promised size that count beside those seen
 WIDER = 0.3  # growth of the variance of forecasts at distances that no origin has tried
@@ -60,7 +61,9 @@ def weigh(members: Sequence[Member], points: Points, origins: Sequence[int], upt
         density = -0.5 * np.log(variance) - 0.5 * (TAILS + 1.0) * np.log1p(
             error**2 / variance / TAILS
         )
-        score += FORECASTS * density @ _even(points.along[cut - 1 : end])
+        back = points.along[end - 1] - points.along[cut - 1]
+        fresh = FORECASTS * np.exp(-FADING * back)
+        score += fresh * density @ _even(points.along[cut - 1 : end])
     score = np.where(np.isfinite(score), score, -np.inf)
     weight = np.exp(score - score.max())
     total: Array = weight / weight.sum()
