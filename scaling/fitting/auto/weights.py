@@ -21,22 +21,15 @@ from scaling.fitting.auto.points import Points
 
 Array = NDArray[np.float64]
 
-FORECASTS = 2.0  # what an origin's mean log density counts
+FORECASTS = 1.5  # what an origin's mean log density counts
 FADING = 0.1  # per unit of ln scale by which an origin counts less, the further back it lies
 TAILS = 4.0  # degrees of freedom of the density of a forecast error
 SMALLEST_ERROR = 1e-4  # of ln y, below which errors are not told apart
-SHARED_ODDS, GROWTH_ODDS = 4.0, 2.0  # log odds against a departure
-DOUBT = 0.4  # power of the weights with which draws choose a member
+EVIDENCE = 0.5  # what a point's log probability counts: points are less independent than they look
+DOUBT = 0.5  # power of the weights with which draws choose a member
 PRIOR_ERRORS = 4.0  # errors of the promised size that count beside those seen
 WIDER = 0.3  # growth of the variance of forecasts at distances that no origin has tried
 BANDS = (0.25, 0.5, 1.0)  # of the longest distance that origins have tried
-
-
-def handicap(member: Member) -> float:
-    """Log odds against a member before any point is seen: departures are for laws that fail."""
-    d = member.departure
-    shared = SHARED_ODDS * ((d.size > 0) + 0.5 * (d.size > 4.0))
-    return float(shared + GROWTH_ODDS * (d.growth > 0))
 
 
 def weigh(members: Sequence[Member], points: Points, origins: Sequence[int], upto: int) -> Array:
@@ -51,7 +44,7 @@ def weigh(members: Sequence[Member], points: Points, origins: Sequence[int], upt
         Index of the origin; points beyond it are not looked at.
     """
     end = origins[upto]
-    score = np.array([m.evidence[upto] - handicap(m) for m in members])
+    score = np.array([EVIDENCE * m.evidence[upto] for m in members])
     for i, cut in enumerate(origins[:upto]):
         error, variance = (
             np.stack([getattr(m, name)[i][: end - cut] for m in members])
