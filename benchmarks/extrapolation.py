@@ -1,7 +1,7 @@
 """How well does `auto` forecast runs that were not made, and do its intervals hold?
 
-`simulated` draws curves from laws of the catalogue; `language`, `flan`, `llama` and `chinchilla`
-are published runs whose largest are hidden (SCALING_DATA_DIR); `speed` times fits.
+`simulated` and `surfaces` draw studies from laws of the catalogue; `language`, `flan`, `llama` and
+`chinchilla` are published runs whose largest are hidden (SCALING_DATA_DIR); `speed` times fits.
 """
 
 import os
@@ -158,6 +158,60 @@ def _by_law(found):
 
 def _rms(values):
     return float(np.sqrt((np.asarray(values) ** 2).mean()))
+
+
+# ------------------------------------------------------------------------------ simulated surfaces
+
+BUDGETS, SIZES, SPREAD = np.geomspace(1e18, 1e20, 7), 7, 0.7
+SURFACE_NOISE = 0.004
+TRUTHS = {
+    "additive": ("chinchilla", common.BESIROGLU),
+    "coupled": (
+        "coupled",
+        {"E": 1.7, "A": 2e3, "B": 4e5, "alpha": 0.55, "beta": 0.65, "k": 0.5},
+    ),
+}
+
+
+def surface_study(truth, index):
+    """Fit isoFLOP runs, forecast the best run of 10 and 100 times the compute."""
+    name, params = TRUTHS[truth]
+    law, rng = sc.law(name), np.random.default_rng([7, list(TRUTHS).index(truth), index])
+    n, c = common.isoflop_sizes(common.BESIROGLU, BUDGETS, SIZES, SPREAD)
+    d = c / (6.0 * n)
+    loss = law.loss(params, {"N": n, "D": d}) * np.exp(SURFACE_NOISE * rng.standard_normal(len(n)))
+    frame = pd.DataFrame({"N": n, "D": d, "loss": loss})
+    goals = BUDGETS[-1] * np.array([10.0, 100.0])
+    best = law.frontier.size(params, goals)
+    exact = law.loss(params, {"N": best, "D": goals / (6.0 * best)})
+    out = {}
+    for who in ("auto", name):
+        more = {"backtest": False} if who == "auto" else PLAIN
+        fit = sc.fit(frame, law=who, bootstrap=300, **more)
+        table = fit.predict(N=best, D=goals / (6.0 * best), interval=LEVEL)
+        at = fit.optimal(C=goals, interval=LEVEL)
+        holds = (table["lo"] <= exact) & (exact <= table["hi"])
+        sizes = (at["N_lo"] <= best) & (best <= at["N_hi"])
+        errors = np.log(table["loss"] / exact), np.log(at["N"] / best)
+        out["auto" if who == "auto" else "own"] = (holds, sizes, *errors)
+    return out
+
+
+def surfaces(count):
+    """Error and coverage of the loss and of N* far out, over simulated isoFLOP studies."""
+    rows = []
+    for truth in TRUTHS:
+        with multiprocessing.Pool(PROCESSES) as pool:
+            found = pool.map(partial(surface_study, truth), range(count))
+        for who in ("auto", "own"):
+            for k, factor in enumerate((10, 100)):
+                holds, sizes, loss, size = (
+                    np.array([np.asarray(out[who][j])[k] for out in found]) for j in range(4)
+                )
+                row = [truth, who, f"{factor}x", f"{holds.mean():.0%}", f"{_rms(loss):.2%}"]
+                rows.append([*row, f"{sizes.mean():.0%}", f"{_rms(size):.2f}"])
+    header = ["truth", "fit", "factor", "90% hold loss", "error", "90% hold N*", "error of ln N*"]
+    return [common.table(header, rows, text=2)]
 
 
 # ---------------------------------------------------------------------------------- published runs
@@ -348,6 +402,7 @@ def speed():
 
 PARTS = {
     "simulated": "Simulated curves",
+    "surfaces": "Simulated surfaces",
     "language": "The language benchmark",
     "flan": "Fine-tuning on FLAN",
     "llama": "Llama 3",
@@ -359,10 +414,11 @@ PARTS = {
 def main():
     parser = common.options(__doc__)
     parser.add_argument("part", choices=[*PARTS, "all"], help="what to measure")
-    parser.add_argument("--curves", type=int, default=40, help="simulated curves of each law")
+    parser.add_argument("--curves", type=int, default=40, help="simulated studies of each law")
     args = parser.parse_args()
     for part in PARTS if args.part == "all" else (args.part,):
-        blocks = simulated(args.curves) if part == "simulated" else globals()[part]()
+        simulates = part in ("simulated", "surfaces")
+        blocks = globals()[part](*((args.curves,) if simulates else ()))
         title = f"Extrapolation by `auto`: {PARTS[part]}"
         common.publish(f"extrapolation_{part}", title, blocks, write=args.write)
 
