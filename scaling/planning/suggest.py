@@ -198,7 +198,7 @@ def _belief(
         fitted = fit.fitted
         predicted = np.asarray(fit.law.loss(dict(fit.params), fitted))
         residual = np.log(fitted["loss"]) - np.log(predicted)
-        left = max(1, fit.n - len(fit.law.names))
+        left = max(1, fit.n - len(fit.certificate.get("free", fit.law.names)))
         sd = float(np.sqrt((residual**2).sum() / left))
         return posterior(fit.law, fit.draws, Noise(max(sd, LEAST_NOISE)), most=DRAWS), []
     prior = None if planner is None else _prior(planner, source)

@@ -21,6 +21,7 @@ from scaling.fitting.auto.weights import DOUBT, reach, weigh, widening
 from scaling.fitting.inputs import column_of, cost_for, holdout_rows, place, weights_of
 from scaling.fitting.options import Options
 from scaling.fitting.result import Fit, Interval, Objective
+from scaling.laws import PROCEDURES
 from scaling.laws.cost import Cost
 from scaling.runs.table import RunsTable
 
@@ -28,7 +29,6 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 
 NAME = "auto"
-NAMES = (NAME, *(f"{NAME}-{v}" for v in ("N", "D", "C")))
 FEWEST = 6  # points at different scales
 LIGHT = 0.01  # share of the draws below which a member is left out
 MOST_PARTS = 12
@@ -37,7 +37,7 @@ KIND = "draws of weighted laws, widened by the errors of rolling origins"
 
 def is_auto(law: object) -> TypeGuard[str]:
     """Whether a law that was asked for is the procedure."""
-    return isinstance(law, str) and law in NAMES
+    return isinstance(law, str) and law in PROCEDURES
 
 
 def forecast(
