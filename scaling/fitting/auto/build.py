@@ -16,6 +16,7 @@ from scaling.fitting.auto.explain import explained
 from scaling.fitting.auto.members import Member, inverse_of, members_of
 from scaling.fitting.auto.mixture import Mixture, Part, mixture
 from scaling.fitting.auto.noise import FOR_CURVES, FOR_SURFACES
+from scaling.fitting.auto.notes import noted
 from scaling.fitting.auto.points import Points
 from scaling.fitting.auto.weights import DOUBT, reach, weigh, widening
 from scaling.fitting.inputs import column_of, cost_for, holdout_rows, place, weights_of
@@ -83,7 +84,9 @@ def forecast(
     if len(origins) < 2 or points.n < FEWEST:
         wanted = f"{FEWEST} or more at different {'compute' if cost else next(iter(x))}"
         mend = "add runs, or name one law: --law power-D"
-        raise FitError(Fault("SC401", f"law {name}", f"{points.n} points", wanted, mend))
+        span = float(np.exp(points.along[-1] - points.along[0])) if points.n else 1.0
+        there = f"{points.n} points over a factor {span:.4g}"
+        raise FitError(Fault("SC401", f"law {name}", there, wanted, mend))
     if cost is None:
         candidates, departures = curve_candidates(next(iter(x))), FOR_CURVES
     else:
@@ -194,6 +197,7 @@ def fit_auto(table: RunsTable, name: str, options: Options, group: str | None, m
     params, interval = _exponents(law, draws, options, cost, x, len(y))
     checks = judge.design_checks(x, len(law.parts[0].params), len(y))
     messages, said = explained(law, found)
+    messages += noted(x, y, law.points, response)
     fit = Fit(
         group=group,
         law=law,
@@ -227,8 +231,9 @@ def _check(options: Options) -> None:
         "--profile": bool(options.profile),
         "--share": bool(options.share),
     }
+    found, mend = "auto weighs several laws", "leave it out, or name the law: --law chinchilla"
     faults = [
-        Fault("SC004", option, "given with the law auto", "a law of its own", "name the law")
+        Fault("SC004", option, found, "the fit of one law", mend)
         for option, there in given.items()
         if there
     ]
@@ -251,11 +256,18 @@ def _variables(table: RunsTable, name: str, train: Rows, group: str | None) -> t
             return ("N", "D")
         if "C" in levels:  # runs along a ray are a curve
             return ("C",)
+    if not levels:
+        mend = "name it with --map"
+        raise ConfigError(
+            Fault("SC105", place(table, group), "has none of N, D, C", "at least one", mend)
+        )
     best = max(("D", "N", "C"), key=lambda v: levels.get(v, 0))
     if levels.get(best, 0) < FEWEST:
         wanted = f"{FEWEST} values or more of N, D or C"
-        found = ", ".join(f"{k} {v}" for k, v in levels.items()) or "none of N, D, C"
-        raise FitError(Fault("SC401", place(table, group), f"distinct values: {found}", wanted))
+        found = ", ".join(f"{k} {v}" for k, v in levels.items())
+        found = f"distinct values: {found}" if train.any() else "0 runs"
+        mend = "add runs at other scales, or name one law: --law power-D"
+        raise FitError(Fault("SC401", place(table, group), found, wanted, mend))
     return (best,)
 
 
@@ -279,9 +291,11 @@ def _exponents(
             drawn = local_exponents(law, draws, largest, cost) if draws else ((), ())
             for key, values in zip(("a", "b"), drawn, strict=True):
                 good = np.asarray(values)[np.isfinite(values)]
-                if len(good) > 1:
+                if len(good):
                     lo, hi = np.percentile(good, [tail, 100.0 - tail])
-                    bounds[key], errors[key] = (float(lo), float(hi)), float(good.std(ddof=1))
+                    bounds[key], errors[key] = (float(lo), float(hi)), float(good.std())
+                elif draws:
+                    bounds[key], errors[key] = (np.nan, np.nan), np.nan
     if not draws:
         return params, None
     count = len(next(iter(draws.values())))
