@@ -64,7 +64,7 @@ def show_law(
 
 def _show_procedure(name: str, as_json: bool) -> None:
     """Say what a procedure does and which laws take part."""
-    from scaling.fitting.auto.candidates import candidates_of
+    from scaling.fitting.auto.listing import candidates_of
     from scaling.laws import PROCEDURES
 
     candidates = candidates_of(name)

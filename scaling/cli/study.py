@@ -160,13 +160,12 @@ def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits
     """Fit the results as one section of the study asks."""
     from scaling.fitting.analyse import Ways, analyse, needs_a_loss
     from scaling.fitting.effective import asked
-    from scaling.fitting.options import Options
     from scaling.laws.formula import from_formula
     from scaling.runs.read import read_table
 
     data, approaches = study.data, _approaches(section, study.design)
     conditions = [text for text in (data.where, section.where) if text is not None]
-    laws: list[Any] = [section.law] if section.law is not None else []
+    laws: list[Any] = [*section.laws]
     worth = asked(section.effective, section.reference)
     table = read_table(
         path,
@@ -181,29 +180,12 @@ def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits
     )
     if section.formula is not None:
         laws.append(from_formula(section.formula, map(str, table.frame), section.response))
-    options = Options(
-        section.objective,
-        section.delta,
-        section.reduction,
-        section.bootstrap,
-        section.interval,
-        section.seed,
-        section.fix,
-        {name: (low, high) for name, (low, high) in section.bound.items()},
-        section.holdout,
-        section.weights,
-        section.noise,
-        section.interval_method,
-        section.response,
-        tuple(section.profile),
-        cost=section.cost,
-    )
     found = analyse(
         table,
         laws=laws,
         approaches=approaches,
         group=section.group,
-        options=options,
+        options=section.options(),
         ways=Ways(section.minimum, section.edge, bins=_bins(section.bins)),
         sensitivity=section.sensitivity,
         backtest=section.backtest,

@@ -8,6 +8,7 @@ from scaling import laws
 from scaling.count.tasks import foreign
 from scaling.errors import ConfigError, Fault, listed
 from scaling.expressions import parse
+from scaling.fitting.auto.build import is_auto, refuse_options
 from scaling.planning.sections import DesignSection, Study
 from scaling.planning.sections_fit import FitSection
 
@@ -185,8 +186,11 @@ def _fit(fit: FitSection) -> list[Fault]:
     """What would stop this fit after hours of training, whatever the results are."""
     faults: list[Fault] = []
     try:
-        if fit.law is not None:
-            laws.get(fit.law)
+        for name in fit.laws:
+            if is_auto(name):
+                refuse_options(fit.options())
+            else:
+                laws.get(name)
         for option in ("where", "holdout"):
             condition = getattr(fit, option)
             if condition is not None:

@@ -69,16 +69,16 @@ def suggest(
     path = Path(source)
     study, _ = found = _study(path)
     section = FitSection() if study is None else study.fit[0]
-    law = law or section.law or "chinchilla"
+    law = law or next(iter(section.laws), "chinchilla")
     own = None if study is None else study.data.where
     wanted = [text for text in (own, section.where) if text is not None]
     table = read_table(path, where=" and ".join(f"({text})" for text in wanted) or None)
     require_columns(table, ("N", "D"), None)
     fit = _fit(table, law, section)
     if fit is not None and set(fit.law.variables) != {"N", "D"}:
-        found = f"law {fit.law.name} reads {', '.join(fit.law.variables)}"
+        reads = f"law {fit.law.name} reads {', '.join(fit.law.variables)}"
         mend = "suggest runs from the study's design, or name a law of both: --law chinchilla"
-        raise PlanError(Fault("SC210", "suggest", found, "a law of the loss, of N and D", mend))
+        raise PlanError(Fault("SC210", "suggest", reads, "a law of the loss, of N and D", mend))
     return _chosen(path, table, fit, law, found, decision, budget, target, most)
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scaling.fitting.auto.candidates import candidates_of
+from scaling.fitting.auto.listing import candidates_of
 from scaling.laws import LAWS, PROCEDURES
 
 PAGE = Path(__file__).parents[2] / "docs" / "laws.md"

@@ -173,7 +173,7 @@ def fit_auto(table: RunsTable, name: str, options: Options, group: str | None, m
     """
     from scaling.fitting.fit import rows_of, with_holdout
 
-    _check(options)
+    refuse_options(options)
     used = table.used & member
     held = holdout_rows(table, options.holdout) & used
     train = used & ~held
@@ -218,8 +218,14 @@ def fit_auto(table: RunsTable, name: str, options: Options, group: str | None, m
     return with_holdout(fit, table, held, train, options) if held.any() else fit
 
 
-def _check(options: Options) -> None:
-    """Refuse options that belong to the fit of one law."""
+def refuse_options(options: Options) -> None:
+    """Refuse options that belong to the fit of one law.
+
+    Raises
+    ------
+    ConfigError
+        SC004, a fault an option.
+    """
     plain = Options()
     given = {
         "--objective": options.objective != plain.objective,

@@ -31,20 +31,21 @@ def noted(x: Mapping[str, Array], y: Array, points: Points, response: str) -> It
         yield Message("SC107", text, "info")
     if len(x) > 1 and points.n < distinct:
         text = (
-            f"Laws were weighed on {points.n} of {distinct} runs, spread evenly over the order of "
-            "their compute; the others would not change the weights by much, but narrow intervals."
+            f"Laws were weighed, and intervals drawn, by {points.n} of {distinct} runs, spread "
+            "evenly over the order of their compute."
         )
         yield Message("SC450", text, "info")
-    if _rank_correlation(points.along, points.y) > RISES:
+    if response != "loss" and _rank_correlation(points.along, points.y) > RISES:
         what = " and ".join(x)
         text = f"{response} rises with {what}, but the laws that auto weighs fall or bend."
-        mend = f"fit what falls: --map 'left=1 - source[\"{response}\"]' --response left"
+        mend = f"fit what falls: --map 'loss=1 - source[\"{response}\"]'"
         yield Message("SC133", text, mend=mend)
 
 
 def _rank_correlation(left: Array, right: Array) -> float:
     """Spearman's, for values without many ties; 0 where one does not vary."""
-    ranks = [np.argsort(np.argsort(v)).astype(np.float64) for v in (left, right)]
-    if np.ptp(right) == 0.0:
+    if len(right) < 2 or np.ptp(right) == 0.0:
         return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    ranks = np.array([np.argsort(np.argsort(v)) for v in (left, right)], dtype=np.float64)
+    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    return float(centred[0] @ centred[1] / np.sqrt((centred**2).sum(axis=1).prod()))
