@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from scaling.planning.sections_fit import FitSection
     from scaling.runs.table import RunsTable
 
+SURFACE = {"N", "D", "C", "loss"}  # what minima of budgets are looked for in
+
 
 @app.command()
 def study(
@@ -178,6 +180,8 @@ def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits
         melt=(data.melt[0], data.melt[1]) if data.melt is not None else None,
         group=section.group,
     )
+    if "approach" not in section.model_fields_set and not set(table.frame) >= SURFACE:
+        approaches = [a for a in approaches if a != "isoflop"]  # a curve has no minima
     if section.formula is not None:
         laws.append(from_formula(section.formula, map(str, table.frame), section.response))
     found = analyse(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 PLAIN = 1e7
-SEEN = 0.005  # weight that is not written as 0
 
 
 def digits(value: float, error: float | None) -> str:
@@ -42,10 +41,7 @@ def summarise(fit: Fit) -> str:
     """Render a fit for a terminal of 80 columns."""
     named = fit.law.name != fit.law.formula
     head = f"{fit.law.name}  {fit.law.formula}" if named else fit.law.formula
-    if fit.members:
-        read = " and ".join(fit.law.variables)
-        head = f"{fit.law.name}  laws of {read}, weighted by what they forecast"
-    elif named and len(head) > WIDTH:  # `scaling laws show` prints it whole
+    if named and len(head) > WIDTH:  # `scaling laws show` prints it whole
         head = f"{fit.law.name}  {fit.law.title}"
     objective = f"{fit.objective.name}"
     if fit.objective.delta is not None:
@@ -63,7 +59,6 @@ def summarise(fit: Fit) -> str:
         )
     if not fit.identified:
         lines.append("  no headline numbers: the runs do not identify this law")
-    lines += _member_lines(fit)
     for name, value in fit.params.items():
         if not fit.identified:
             continue
@@ -88,18 +83,6 @@ def summarise(fit: Fit) -> str:
     lines += _sensitivity_lines(fit)
     lines += _told(fit.messages)
     return "\n".join(lines)
-
-
-def _member_lines(fit: Fit) -> list[str]:
-    """Weights of the laws behind `auto`, and what messages do not say of them."""
-    told = " ".join(m.text for m in fit.messages)
-    lines = [
-        f"  {m['law']:<13} weight {m['weight']:.2f}" for m in fit.members if m["weight"] >= SEEN
-    ]
-    for text in fit.certificate["auto"]["text"][1:] if fit.members else ():
-        if text not in told:
-            lines += wrapped(f"  {text}", "  ")
-    return lines
 
 
 def _meaning_of_a(fit: Fit) -> str:
