@@ -36,7 +36,7 @@ def list_laws(
 
 @laws_app.command("show")
 def show_law(
-    name: Annotated[str, typer.Argument(help="Name of a law.")],
+    name: Annotated[str, typer.Argument(help="Name of a law, or auto.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
 ) -> None:
     """Show a law: formula, parameters with bounds, reference, published values."""
