@@ -39,7 +39,7 @@ def one_variable(variable):
         values = {"a": 0.5, "b": 5.0 * low**0.15, "c0": 0.15} | bends
         return wide, {n: values[n] for n in names}
 
-    return {
+    found = {
         f"power-{variable}": (x, {"E": 1.7, factor: 3.0 * low**0.3, slope: 0.3}),
         f"m1-{variable}": (x, {factor: 3.0 * low**0.1, slope: 0.1}),
         f"kaplan-{variable}": (x, {f"{variable}_c": 1e4 * high, f"alpha_{variable}": 0.08}),
@@ -52,11 +52,23 @@ def one_variable(variable):
         f"bnsl2-{variable}": broken(2),
         f"bnsl3-{variable}": broken(3),
     }
+    if variable != "C":  # there it is called vision
+        flat = {"E": 0.6, factor: 3.0 * low**0.4, f"{variable}_0": 30.0 * low, slope: 0.4}
+        found[f"shifted-{variable}"] = (x, flat)
+    if variable != "D":  # there it has no variable in its name
+        level = (30.0 * low) ** 0.5
+        found[f"rectified-{variable}"] = (
+            x,
+            {"E": 0.6, "B": 3.0 * level, f"{variable}_l": level, slope: 0.5},
+        )
+    return found
 
 
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
 TRUTHS = {
     "chinchilla": (SURFACE, HOFFMANN),
+    "no-floor": (SURFACE, {k: v for k, v in HOFFMANN.items() if k != "E"}),
+    "broken-data": (SURFACE, HOFFMANN | {"c1": 0.15, "d1": 2e10, "f1": 0.4}),
     "over-training": (SURFACE, {"E": 1.8, "A": 166.0, "B": 290.0, "alpha": 0.273}),
     "coupled": (SURFACE, {"E": 1.5, "A": 2e4, "B": 9e4, "alpha": 0.7, "beta": 0.6, "k": 0.45}),
     "nested-q": (SURFACE, {"E": 1.5, "A": 80.0, "B": 150.0, "alpha": 0.3, "beta": 0.26, "q": 0.4}),

@@ -24,7 +24,9 @@ def fit(
         Path,
         typer.Argument(help="A table of runs or a tracker's folder; - reads standard input."),
     ],
-    law: Annotated[Texts, typer.Option("--law", help="Law to fit; repeatable.")] = None,
+    law: Annotated[
+        Texts, typer.Option("--law", help="Law to fit, or auto: weigh several; repeatable.")
+    ] = None,
     formula: Annotated[
         Texts, typer.Option("--formula", help='A law of your own: "E + A/N**alpha"; repeatable.')
     ] = None,
@@ -122,6 +124,8 @@ def fit(
     scaling fit results.csv
 
     scaling fit runs.csv --where "loss < 3.4" --holdout "C > 1e21" -o fit.json
+
+    scaling fit curve.csv --law auto -o fit.json
 
     scaling fit runs.csv --law power-D --effective multiplier --reference plain
     """

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from scaling.planning.sections_fit import FitSection
     from scaling.runs.table import RunsTable
 
+SURFACE = {"N", "D", "C", "loss"}  # what minima of budgets are looked for in
+
 
 @app.command()
 def study(
@@ -160,13 +162,12 @@ def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits
     """Fit the results as one section of the study asks."""
     from scaling.fitting.analyse import Ways, analyse, needs_a_loss
     from scaling.fitting.effective import asked
-    from scaling.fitting.options import Options
     from scaling.laws.formula import from_formula
     from scaling.runs.read import read_table
 
     data, approaches = study.data, _approaches(section, study.design)
     conditions = [text for text in (data.where, section.where) if text is not None]
-    laws: list[Any] = [section.law] if section.law is not None else []
+    laws: list[Any] = [*section.laws]
     worth = asked(section.effective, section.reference)
     table = read_table(
         path,
@@ -179,31 +180,16 @@ def _fit(section: FitSection, path: Path, study: Study) -> tuple[RunsTable, Fits
         melt=(data.melt[0], data.melt[1]) if data.melt is not None else None,
         group=section.group,
     )
+    if "approach" not in section.model_fields_set and not set(table.frame) >= SURFACE:
+        approaches = [a for a in approaches if a != "isoflop"]  # a curve has no minima
     if section.formula is not None:
         laws.append(from_formula(section.formula, map(str, table.frame), section.response))
-    options = Options(
-        section.objective,
-        section.delta,
-        section.reduction,
-        section.bootstrap,
-        section.interval,
-        section.seed,
-        section.fix,
-        {name: (low, high) for name, (low, high) in section.bound.items()},
-        section.holdout,
-        section.weights,
-        section.noise,
-        section.interval_method,
-        section.response,
-        tuple(section.profile),
-        cost=section.cost,
-    )
     found = analyse(
         table,
         laws=laws,
         approaches=approaches,
         group=section.group,
-        options=options,
+        options=section.options(),
         ways=Ways(section.minimum, section.edge, bins=_bins(section.bins)),
         sensitivity=section.sensitivity,
         backtest=section.backtest,

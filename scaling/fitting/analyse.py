@@ -104,7 +104,8 @@ def analyse(
     if "surface" in approaches:
         for law in declared or [default_for(set(map(str, table.frame)))]:
             if isinstance(law, str):
-                made = [fit_auto(table, law, chosen, name, member) for name, member in members]
+                asked = _of_auto(chosen) if len(declared) > 1 else chosen
+                made = [fit_auto(table, law, asked, name, member) for name, member in members]
             elif chosen.share:
                 made = fit_shared(table, law, chosen, members)
             else:
@@ -212,6 +213,12 @@ def _with_convention(fit: Fit, table: RunsTable, member: NDArray[np.bool_]) -> F
     measured = measured_cost(table, table.used & member)
     told = convention_message(fit, measured[0] if measured else None)
     return fit if told is None else replace(fit, messages=(*fit.messages, told))
+
+
+def _of_auto(options: Options) -> Options:
+    """Options without those that are meant for the fits of single laws beside `auto`."""
+    plain = Options()
+    return replace(options, objective=plain.objective, delta=plain.delta, reduction=plain.reduction)
 
 
 def _with_panel(

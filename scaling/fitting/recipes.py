@@ -40,6 +40,8 @@ PAIRS_ALONG = 14  # fewer do not tell what differs along a budget
 ALONG = np.log(1.5)  # spread of sizes along a budget from which gains may differ along it
 OTHER_LOSS = 0.3  # of ln loss: more than a recipe makes
 NEAR = np.log(1e3)  # how far beyond that it is still kept
+MOST_OF_AUTO = 200  # draws of weighted laws, which take long to solve for compute
+SHUFFLE = 7  # seed of the order in which draws of weighted laws meet
 
 
 @dataclass(frozen=True)
@@ -349,8 +351,10 @@ def _surfaces(one: Fit, two: Fit, scales: Array, level: float) -> _Along:
     spread = np.full((len(scales), 2), np.nan)
     ends = np.full((len(scales), 2), np.nan)
     count = min(len(next(iter(f.draws.values()), ())) for f in (one, two))
+    if any(f.members for f in (one, two)):
+        count = min(count, MOST_OF_AUTO)
     if count:
-        columns = [{k: v[:count, None] for k, v in f.draws.items()} for f in (one, two)]
+        columns = [_columns(f, count, k) for k, f in enumerate((one, two))]
         gap, drawn = both(columns[0], columns[1])
         bands = [Bands(fit, level) for fit in (one, two)]
         wide = max(bands, key=lambda band: band.factor)
@@ -361,9 +365,18 @@ def _surfaces(one: Fit, two: Fit, scales: Array, level: float) -> _Along:
     return _Along(scales, difference, spread, log_m, ends)
 
 
+def _columns(fit: Fit, count: int, side: int) -> Params:
+    """As many draws, of shape (k, 1); those of `auto` come law by law, and are shuffled."""
+    index = np.arange(count)
+    if fit.members:
+        every = len(next(iter(fit.draws.values())))
+        index = np.random.default_rng([SHUFFLE, side]).permutation(every)[:count]
+    return {name: np.asarray(v)[index, None] for name, v in fit.draws.items()}
+
+
 def _frontier(fit: Fit, params: Params, log_c: Array) -> Array:
     """Lowest loss at each ln C."""
-    own = {name: params[name] for name in fit.law.names}
+    own = params if fit.members else {name: params[name] for name in fit.law.names}
     u, v = best_size(fit.law, own, log_c, cost_of(fit))
     return fit.law.loss(own, {"N": np.exp(u), "D": np.exp(v)})
 

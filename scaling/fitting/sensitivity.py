@@ -71,7 +71,8 @@ def panel(
     message : Message or None
         The spread beside the interval.
     """
-    if not fit.identified or set(fit.law.variables) != {"N", "D"} or not allocates(fit.law):
+    plain_law = set(fit.law.variables) == {"N", "D"} and allocates(fit.law) and not fit.members
+    if not fit.identified or not plain_law:
         return {}, Message("SC438", f"No sensitivity panel: {_unable(fit)}.", "info")
     compute = BEYOND * largest_compute(fit)
     plain = replace(options, bootstrap=0, holdout=None, profile=(), share=())
@@ -92,6 +93,8 @@ def _unable(fit: Fit) -> str:
         return f"it is for laws of N and D, and {name} reads {reads}"
     if not allocates(fit.law):
         return f"{name} gives no allocation of compute, so no exponent to follow"
+    if fit.members:
+        return f"{name} weighs several laws, and how they differ is in its intervals"
     return f"the fit of {name} is {fit.status}"
 
 

@@ -12,6 +12,8 @@ from scaling.fitting.result import Fit
 NAME = "damped Newton within bounds, analytic derivatives, structured secant update"
 GRID = "nodes over the non-linear parameters, linear ones solved at each; the best are refined"
 
+DRAWN = "draws of weighted laws"  # of `auto`, which resamples nothing
+
 
 def solver_settings() -> dict[str, Any]:
     """Name, grid of starts and tolerances of the solver, as fits use it."""
@@ -34,8 +36,10 @@ def solver_settings() -> dict[str, Any]:
 def resampling(options: Options, fits: Sequence[Fit]) -> dict[str, Any]:
     """How replicates were made, how many were asked for of each fit, and how many were lost."""
     made = [fit.interval for fit in fits if fit.interval is not None]
+    drawn = bool(fits) and all(fit.members for fit in fits)
+    method = DRAWN if drawn else options.method
     return {
-        "method": options.method if options.bootstrap else None,
+        "method": method if options.bootstrap else None,
         "replicates": options.bootstrap,
         "failed": sum(interval.failed for interval in made),
         "resampled": sorted({interval.cluster for interval in made}),

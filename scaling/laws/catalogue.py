@@ -14,6 +14,13 @@ from scaling.laws.recipes import RECIPES
 from scaling.laws.surfaces import CHINCHILLA, SURFACES
 
 GROUP = "scaling.laws"
+PROCEDURES: Mapping[str, str] = {  # fitted by name like laws, but no formula
+    "auto": "Several laws, weighted by what they forecast",
+    **{
+        f"auto-{v}": f"Several laws of {v} alone, weighted by what they forecast"
+        for v in ("N", "D", "C")
+    },
+}
 LAWS: Mapping[str, Law] = {law.name: law for law in (*SURFACES, *CURVES, *ARCHITECTURES, *RECIPES)}
 
 
@@ -47,14 +54,18 @@ def get(name: str) -> Law:
     Raises
     ------
     ConfigError
-        SC004 with the nearest names.
+        SC004 with the nearest names, or if it is a procedure, which has no formula of its own.
     """
     if name in LAWS:
         return LAWS[name]
+    if name in PROCEDURES:
+        found = f'"{name}" is a procedure that weighs several laws, and has no formula of its own'
+        mend = f'fit it: scaling fit FILE --law {name}, or sc.fit(runs, law="{name}")'
+        raise ConfigError(Fault("SC004", "law", found, "a law that is a formula", mend))
     others = {law.name: law for law in installed()}
     if name in others:
         return others[name]
-    known = [*LAWS, *others]
+    known = [*LAWS, *others, *PROCEDURES]
     near = difflib.get_close_matches(name, known, n=1)
     mend = f"did you mean {near[0]}?" if near else "scaling laws list names them all"
     raise ConfigError(

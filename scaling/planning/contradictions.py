@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from scaling import laws
 from scaling.count.tasks import foreign
 from scaling.errors import ConfigError, Fault, listed
 from scaling.expressions import parse
+from scaling.fitting.auto.build import is_auto, refuse_options
+from scaling.fitting.options import Options
 from scaling.planning.sections import DesignSection, Study
 from scaling.planning.sections_fit import FitSection
 
@@ -185,8 +188,15 @@ def _fit(fit: FitSection) -> list[Fault]:
     """What would stop this fit after hours of training, whatever the results are."""
     faults: list[Fault] = []
     try:
-        if fit.law is not None:
-            laws.get(fit.law)
+        for name in fit.laws:
+            if is_auto(name):
+                options, plain = fit.options(), Options()
+                if len(fit.laws) > 1:  # what is minimised is meant for the laws beside it
+                    options = replace(options, objective=plain.objective, delta=plain.delta)
+                    options = replace(options, reduction=plain.reduction)
+                refuse_options(options)
+            else:
+                laws.get(name)
         for option in ("where", "holdout"):
             condition = getattr(fit, option)
             if condition is not None:

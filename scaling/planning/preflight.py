@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scaling import laws
 from scaling.errors import Fault, Message, PlanError
 from scaling.fitting.allocation import allocates, best_size, local_exponents
+from scaling.fitting.auto.build import is_auto
 from scaling.fitting.bowls import Bowl, curve_of, lowest
 from scaling.fitting.simulate import Noise, Simulated, simulate
 from scaling.laws import Law
@@ -243,35 +244,30 @@ def _fewer(prior: Prior) -> Prior:
 
 
 def _fits(sections: Sequence[FitSection]) -> list[tuple[Law, FitSection]]:
-    """The laws that the study fits, each with its section, in order.
+    """The laws that the study fits, each with its section, in order; procedures are left out.
 
     Raises
     ------
     PlanError
-        SC241 if the first one does not say how to divide compute.
+        SC241 if there is none, or the first one does not say how to divide compute.
     """
-    first = (_law(sections[0]), sections[0])
-    others = []
-    for section in sections[1:]:
-        law = laws.get(section.law or "chinchilla")
-        if allocates(law) and set(law.variables) == {"N", "D"} and law.name != first[0].name:
-            others.append((law, section))
-    return [first, *others]
-
-
-def _law(section: FitSection) -> Law:
-    """The law that the study fits.
-
-    Raises
-    ------
-    PlanError
-        SC241 if it does not say how to divide compute.
-    """
-    law = laws.get(section.law or "chinchilla")
-    if not allocates(law) or set(law.variables) != {"N", "D"}:
-        found = f"the study fits {law.name}"
-        raise PlanError(Fault("SC241", "pre-flight", found, "a law of the loss, of N and D alone"))
-    return law
+    named = [
+        (laws.get(name), section)
+        for section in sections
+        for name in section.laws or ["chinchilla"]
+        if not is_auto(name)
+    ]
+    able = [allocates(law) and set(law.variables) == {"N", "D"} for law, _ in named]
+    if not able or not able[0]:
+        found = f"the study fits {named[0][0].name if named else 'auto alone'}"
+        mend = "" if named else 'name a law beside it: law = ["auto", "chinchilla"]'
+        expected = "a law of the loss, of N and D alone"
+        raise PlanError(Fault("SC241", "pre-flight", found, expected, mend))
+    first = named[0][0].name
+    others = [
+        one for one, good in zip(named[1:], able[1:], strict=True) if good and one[0].name != first
+    ]
+    return [named[0], *others]
 
 
 def _outlook(

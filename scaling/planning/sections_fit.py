@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from scaling.fitting.options import Options
 from scaling.planning.sections_base import Count, Ends, Finite, Positive, Section, Share
 
 
@@ -13,7 +14,7 @@ class FitSection(Section):
     """One fit of the results."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)] | None = None
-    law: str | None = None
+    law: str | Annotated[list[str], Field(min_length=1)] | None = None
     formula: str | None = None
     response: str | None = None
     effective: Literal["multiplier", "transfer"] | None = None
@@ -44,6 +45,31 @@ class FitSection(Section):
     sensitivity: bool = True
     backtest: bool | None = None
     report: bool = True
+
+    @property
+    def laws(self) -> list[str]:
+        """Names of the laws, in order; empty where none is named."""
+        return [self.law] if isinstance(self.law, str) else list(self.law or ())
+
+    def options(self) -> Options:
+        """Return what the fits of the section are made with."""
+        return Options(
+            self.objective,
+            self.delta,
+            self.reduction,
+            self.bootstrap,
+            self.interval,
+            self.seed,
+            self.fix,
+            {name: (low, high) for name, (low, high) in self.bound.items()},
+            self.holdout,
+            self.weights,
+            self.noise,
+            self.interval_method,
+            self.response,
+            tuple(self.profile),
+            cost=self.cost,
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from scaling.fitting.options import Options
 from scaling.fitting.result import Fit
 from scaling.laws.cost import SIX_ND, Cost
 from scaling.planning.additions import Suggestions, additions, anywhere, around
-from scaling.planning.choosing.information import Runs
+from scaling.planning.choosing.information import NAMES, Runs, precision
 from scaling.planning.choosing.prior import Noise, Prior, posterior
 from scaling.planning.inputs import read_inputs
 from scaling.planning.planner import Planner
@@ -69,11 +69,16 @@ def suggest(
     path = Path(source)
     study, _ = found = _study(path)
     section = FitSection() if study is None else study.fit[0]
-    law = law or section.law or "chinchilla"
+    law = law or next(iter(section.laws), "chinchilla")
     own = None if study is None else study.data.where
     wanted = [text for text in (own, section.where) if text is not None]
     table = read_table(path, where=" and ".join(f"({text})" for text in wanted) or None)
+    require_columns(table, ("N", "D"), None)
     fit = _fit(table, law, section)
+    if fit is not None and set(fit.law.variables) != {"N", "D"}:
+        reads = f"law {fit.law.name} reads {', '.join(fit.law.variables)}"
+        mend = "suggest runs from the study's design, or name a law of both: --law chinchilla"
+        raise PlanError(Fault("SC210", "suggest", reads, "a law of the loss, of N and D", mend))
     return _chosen(path, table, fit, law, found, decision, budget, target, most)
 
 
@@ -141,6 +146,9 @@ def _chosen(
         of = "all of them" if fit is None or fit.group is None else f"{fit.group} alone"
         text = f"The runs are of {len(several)} groups; what is suggested follows from {of}."
         messages.append(Message("SC252", text, "info"))
+    if fit is not None and fit.members and fit.identified:
+        prior, told = _determined(prior, runs, target, cost)
+        messages += told
     made = additions(
         prior,
         runs,
@@ -198,7 +206,7 @@ def _belief(
         fitted = fit.fitted
         predicted = np.asarray(fit.law.loss(dict(fit.params), fitted))
         residual = np.log(fitted["loss"]) - np.log(predicted)
-        left = max(1, fit.n - len(fit.law.names))
+        left = max(1, fit.n - len(fit.certificate.get("free", fit.law.names)))
         sd = float(np.sqrt((residual**2).sum() / left))
         return posterior(fit.law, fit.draws, Noise(max(sd, LEAST_NOISE)), most=DRAWS), []
     prior = None if planner is None else _prior(planner, source)
@@ -215,6 +223,24 @@ def _belief(
         )
     text = f"The runs do not determine {law} yet ({status}): what is suggested "
     return prior, [Message("SC243", text + f"follows from the prior, {prior.name}.")]
+
+
+def _determined(prior: Prior, runs: Runs, target: float, cost: Cost) -> tuple[Prior, list[Message]]:
+    """Leave out draws of weighted laws that the runs do not determine or that have no optimum."""
+    kept = []
+    for truth in prior.truths:
+        try:
+            found = precision(truth, runs, target, cost)
+        except PlanError:
+            continue
+        if found.identified and all(np.isfinite(found.se[name]) for name in NAMES):
+            kept.append(truth)
+    if len(kept) in (0, len(prior.truths)):
+        return prior, []
+    lost = len(prior.truths) - len(kept)
+    left = f"{lost} of {len(prior.truths)} draws, of laws that the runs do not determine at"
+    text = f"What is suggested leaves out {left} {target:.3g} FLOP."
+    return Prior(tuple(kept), prior.name), [Message("SC243", text, "info")]
 
 
 def _prior(planner: Planner, source: Path) -> Prior | None:

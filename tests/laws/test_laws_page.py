@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from scaling.laws import LAWS
+from scaling.fitting.auto.listing import candidates_of
+from scaling.laws import LAWS, PROCEDURES
 
 PAGE = Path(__file__).parents[2] / "docs" / "laws.md"
 INTRODUCTION = """# Laws
@@ -16,11 +17,30 @@ the schedule itself.
 
 Functions: `exp expm1 log log10 sqrt abs minimum maximum softplus`.
 """
+AUTO = """## auto
+
+A procedure, not a law: it has no formula of its own. `scaling fit FILE --law auto` fits each of the
+laws below from several origins, and weighs them by how well they forecast the runs beyond and by
+their evidence. It reads N and D where both vary, else the one of D, N and C that has most values,
+and C where N and D go up together. {others} force a curve in that variable.
+The fit answers what any fit answers; its estimate is the weighted mean of ln of the forecasts.
+
+| reads | law | beyond the data |
+|---|---|---|
+{rows}
+"""
 
 
 def page():
     """Return docs/laws.md."""
-    parts = [INTRODUCTION]
+    rows = "\n".join(
+        f"| {reads} | `{c.law.name}` | {c.future} |"
+        for reads, some in candidates_of("auto").items()
+        for c in some
+    )
+    forced = [f"`{name}`" for name in PROCEDURES if name != "auto"]
+    others = f"{', '.join(forced[:-1])} and {forced[-1]}"
+    parts = [INTRODUCTION, AUTO.format(rows=rows, others=others)]
     for law in LAWS.values():
         parts.append(
             f"## {law.name}\n\n{law.title}. Gives `{law.response}`; reads "

@@ -16,11 +16,13 @@ from scaling.fitting.auto.explain import explained
 from scaling.fitting.auto.members import Member, inverse_of, members_of
 from scaling.fitting.auto.mixture import Mixture, Part, mixture
 from scaling.fitting.auto.noise import FOR_CURVES, FOR_SURFACES
+from scaling.fitting.auto.notes import noted
 from scaling.fitting.auto.points import Points
 from scaling.fitting.auto.weights import DOUBT, reach, weigh, widening
 from scaling.fitting.inputs import column_of, cost_for, holdout_rows, place, weights_of
 from scaling.fitting.options import Options
 from scaling.fitting.result import Fit, Interval, Objective
+from scaling.laws import PROCEDURES
 from scaling.laws.cost import Cost
 from scaling.runs.table import RunsTable
 
@@ -28,7 +30,6 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 
 NAME = "auto"
-NAMES = (NAME, *(f"{NAME}-{v}" for v in ("N", "D", "C")))
 FEWEST = 6  # points at different scales
 LIGHT = 0.01  # share of the draws below which a member is left out
 MOST_PARTS = 12
@@ -37,7 +38,7 @@ KIND = "draws of weighted laws, widened by the errors of rolling origins"
 
 def is_auto(law: object) -> TypeGuard[str]:
     """Whether a law that was asked for is the procedure."""
-    return isinstance(law, str) and law in NAMES
+    return isinstance(law, str) and law in PROCEDURES
 
 
 def forecast(
@@ -83,7 +84,9 @@ def forecast(
     if len(origins) < 2 or points.n < FEWEST:
         wanted = f"{FEWEST} or more at different {'compute' if cost else next(iter(x))}"
         mend = "add runs, or name one law: --law power-D"
-        raise FitError(Fault("SC401", f"law {name}", f"{points.n} points", wanted, mend))
+        span = float(np.exp(points.along[-1] - points.along[0])) if points.n else 1.0
+        there = f"{points.n} points over a factor {span:.4g}"
+        raise FitError(Fault("SC401", f"law {name}", there, wanted, mend))
     if cost is None:
         candidates, departures = curve_candidates(next(iter(x))), FOR_CURVES
     else:
@@ -170,7 +173,7 @@ def fit_auto(table: RunsTable, name: str, options: Options, group: str | None, m
     """
     from scaling.fitting.fit import rows_of, with_holdout
 
-    _check(options)
+    refuse_options(options)
     used = table.used & member
     held = holdout_rows(table, options.holdout) & used
     train = used & ~held
@@ -194,6 +197,7 @@ def fit_auto(table: RunsTable, name: str, options: Options, group: str | None, m
     params, interval = _exponents(law, draws, options, cost, x, len(y))
     checks = judge.design_checks(x, len(law.parts[0].params), len(y))
     messages, said = explained(law, found)
+    messages += noted(x, y, law.points, response)
     fit = Fit(
         group=group,
         law=law,
@@ -214,8 +218,14 @@ def fit_auto(table: RunsTable, name: str, options: Options, group: str | None, m
     return with_holdout(fit, table, held, train, options) if held.any() else fit
 
 
-def _check(options: Options) -> None:
-    """Refuse options that belong to the fit of one law."""
+def refuse_options(options: Options) -> None:
+    """Refuse options that belong to the fit of one law.
+
+    Raises
+    ------
+    ConfigError
+        SC004, a fault an option.
+    """
     plain = Options()
     given = {
         "--objective": options.objective != plain.objective,
@@ -227,8 +237,9 @@ def _check(options: Options) -> None:
         "--profile": bool(options.profile),
         "--share": bool(options.share),
     }
+    found, mend = "auto weighs several laws", "leave it out, or name the law: --law chinchilla"
     faults = [
-        Fault("SC004", option, "given with the law auto", "a law of its own", "name the law")
+        Fault("SC004", option, found, "the fit of one law", mend)
         for option, there in given.items()
         if there
     ]
@@ -251,11 +262,18 @@ def _variables(table: RunsTable, name: str, train: Rows, group: str | None) -> t
             return ("N", "D")
         if "C" in levels:  # runs along a ray are a curve
             return ("C",)
+    if not levels:
+        mend = "name it with --map"
+        raise ConfigError(
+            Fault("SC105", place(table, group), "has none of N, D, C", "at least one", mend)
+        )
     best = max(("D", "N", "C"), key=lambda v: levels.get(v, 0))
     if levels.get(best, 0) < FEWEST:
         wanted = f"{FEWEST} values or more of N, D or C"
-        found = ", ".join(f"{k} {v}" for k, v in levels.items()) or "none of N, D, C"
-        raise FitError(Fault("SC401", place(table, group), f"distinct values: {found}", wanted))
+        found = ", ".join(f"{k} {v}" for k, v in levels.items())
+        found = f"distinct values: {found}" if train.any() else "0 runs"
+        mend = "add runs at other scales, or name one law: --law power-D"
+        raise FitError(Fault("SC401", place(table, group), found, wanted, mend))
     return (best,)
 
 
@@ -279,9 +297,11 @@ def _exponents(
             drawn = local_exponents(law, draws, largest, cost) if draws else ((), ())
             for key, values in zip(("a", "b"), drawn, strict=True):
                 good = np.asarray(values)[np.isfinite(values)]
-                if len(good) > 1:
+                if len(good):
                     lo, hi = np.percentile(good, [tail, 100.0 - tail])
-                    bounds[key], errors[key] = (float(lo), float(hi)), float(good.std(ddof=1))
+                    bounds[key], errors[key] = (float(lo), float(hi)), float(good.std())
+                elif draws:
+                    bounds[key], errors[key] = (np.nan, np.nan), np.nan
     if not draws:
         return params, None
     count = len(next(iter(draws.values())))

@@ -63,7 +63,9 @@ def explained(law: Mixture, found: Mapping[str, Any]) -> tuple[list[Message], di
                 Message("SC449", f"The runs leave more than one future open. {between} {tell}")
             )
     else:
-        text.append(f"Every law with weight {MEANING[futures[0]['future']]}.")
+        text.append(
+            f"Every law with {OPEN:.0%} of the weight or more {MEANING[futures[0]['future']]}."
+        )
     text.append(
         f"Forecasts were checked up to a factor {factor:.3g} beyond what they were fitted to; "
         "further out the intervals grow by rule."

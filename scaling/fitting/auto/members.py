@@ -80,7 +80,7 @@ def members_of(
     for candidate in candidates:
         data = Data(candidate.law, points.x, points.y, make("log-mse", 1e-3), {}, {})
         found = _fit(candidate, data, points, grid, whiten, origins)
-        evidence = _evidence(found, logdet, candidate, data, points)
+        evidence = _evidence(found, logdet, candidate, data, points, [cut for cut, _ in grid])
         for d, departure in enumerate(departures):
             which = slice(d * len(origins), (d + 1) * len(origins))
             modes = found.at(np.arange(len(grid))[which])
@@ -150,12 +150,23 @@ def inverse_of(precision: Array) -> Array:
 
 
 def _evidence(
-    modes: Modes, logdet: Array, candidate: Candidate, data: Data, points: Points
+    modes: Modes,
+    logdet: Array,
+    candidate: Candidate,
+    data: Data,
+    points: Points,
+    cuts: Sequence[int],
 ) -> Array:
     """Laplace's approximation of ln of the probability of the fitted points."""
-    _, sd = candidate.prior(data.free, points.x, points.y)
+    sd = np.stack(
+        [
+            candidate.prior(data.free, {k: v[:cut] for k, v in points.x.items()}, points.y[:cut])[1]
+            for cut in cuts
+        ]
+    )
     known = np.isfinite(sd)
     p = len(data.free)
     sign, curved = np.linalg.slogdet(modes.precision)
-    prior = -np.log(sd[known]).sum() + 0.5 * np.log(2.0 * np.pi) * (p - known.sum())
+    prior = -np.log(np.where(known, sd, 1.0)).sum(axis=1)
+    prior = prior + 0.5 * np.log(2.0 * np.pi) * (p - known.sum(axis=1))
     return np.where(sign > 0, -modes.objective - 0.5 * logdet - 0.5 * curved + prior, -np.inf)

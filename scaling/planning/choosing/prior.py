@@ -12,9 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling.errors import Fault, PlanError, listed
 from scaling.fitting.allocation import allocates
+from scaling.fitting.auto.mixture import Mixture
+from scaling.fitting.auto.unmixed import by_law
 from scaling.laws import LAWS, Law, Published, get
 from scaling.laws.cost import SIX_ND, Cost
 from scaling.laws.pieces import EXPONENT_BOUNDS
@@ -97,7 +100,7 @@ def posterior(
     Parameters
     ----------
     law : Law
-        That was fitted.
+        That was fitted; of `auto` each draw is of one of its laws.
     draws : mapping
         Values of every parameter, each of shape (k,), as a stored fit holds them; shape (1,) is
         the estimate alone.
@@ -111,23 +114,33 @@ def posterior(
     PlanError
         SC210 if none is left.
     """
-    columns = {n: np.atleast_1d(np.asarray(draws[n], dtype=np.float64)) for n in law.names}
+    if isinstance(law, Mixture):
+        parts = list(by_law(law, draws))
+    else:
+        columns = {n: np.atleast_1d(np.asarray(draws[n], dtype=np.float64)) for n in law.names}
+        parts = [(law, columns, np.ones(len(next(iter(columns.values())))))]
+    truths = []
+    for member, values, weights in parts:
+        for i in _sound(member, values):
+            params = {n: float(v[i]) for n, v in values.items()}
+            source = f"{member.name}, draw {i}" if member is not law else f"draw {i}"
+            truths.append(Truth(member, params, source, float(weights[i]), noise or Noise()))
+    if not truths:
+        found, expected = "no usable draw", "finite draws inside the bounds of the law"
+        raise PlanError(Fault("SC210", f"posterior of {law.name}", found, expected))
+    if len(truths) > most:
+        truths = [truths[(k * len(truths)) // most] for k in range(most)]
+    return Prior(tuple(truths), f"posterior of {law.name}, {len(truths)} draws")
+
+
+def _sound(law: Law, columns: Mapping[str, NDArray[np.float64]]) -> NDArray[np.int64]:
+    """Draws that are finite, inside the bounds, and on none of them in a coefficient."""
     sound = np.all([np.isfinite(v) for v in columns.values()], axis=0)
     for p in law.parameters:
         sound &= (columns[p.name] >= p.low) & (columns[p.name] <= p.high)
         if p.in_log:
             sound &= (columns[p.name] > 1e3 * p.low) & (columns[p.name] < 1e-3 * p.high)
-    rows = np.flatnonzero(sound)
-    if not len(rows):
-        found, expected = "no usable draw", "finite draws inside the bounds of the law"
-        raise PlanError(Fault("SC210", f"posterior of {law.name}", found, expected))
-    if len(rows) > most:
-        rows = rows[(np.arange(most) * len(rows)) // most]
-    truths = [
-        Truth(law, {n: float(v[i]) for n, v in columns.items()}, f"draw {i}", 1.0, noise or Noise())
-        for i in rows
-    ]
-    return Prior(tuple(truths), f"posterior of {law.name}, {len(truths)} draws")
+    return np.flatnonzero(sound)
 
 
 def coupled_like(truth: Truth, power: float = COUPLING) -> Truth:
