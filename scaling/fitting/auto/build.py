@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, FitError
@@ -14,14 +15,17 @@ from scaling.fitting.allocation import allocates, local_exponents
 from scaling.fitting.auto.candidates import FUTURES, curve_candidates, surface_candidates
 from scaling.fitting.auto.explain import explained
 from scaling.fitting.auto.members import Member, inverse_of, members_of
-from scaling.fitting.auto.mixture import Mixture, Part, mixture
+from scaling.fitting.auto.mixture import ORDINARY, Mixture, Part, mixture
 from scaling.fitting.auto.noise import FOR_CURVES, FOR_SURFACES
 from scaling.fitting.auto.notes import noted
 from scaling.fitting.auto.points import Points
 from scaling.fitting.auto.weights import DOUBT, reach, weigh, widening
+from scaling.fitting.conduct import conduct_checks
+from scaling.fitting.data import Data
+from scaling.fitting.evidence import monotone_checks, seed_checks
 from scaling.fitting.inputs import column_of, cost_for, holdout_rows, place, weights_of
 from scaling.fitting.options import Options
-from scaling.fitting.result import Fit, Interval, Objective
+from scaling.fitting.result import Check, Fit, Interval, Objective
 from scaling.laws import PROCEDURES
 from scaling.laws.cost import Cost
 from scaling.runs.table import RunsTable
@@ -195,7 +199,7 @@ def fit_auto(table: RunsTable, name: str, options: Options, group: str | None, m
     )
     draws = law.draw(options.bootstrap, options.seed) if options.bootstrap else {}
     params, interval = _exponents(law, draws, options, cost, x, len(y))
-    checks = judge.design_checks(x, len(law.parts[0].params), len(y))
+    checks = _checks(table.frame.loc[train], law, x, y, "row" if draws else None)
     messages, said = explained(law, found)
     messages += noted(x, y, law.points, response)
     fit = Fit(
@@ -216,6 +220,30 @@ def fit_auto(table: RunsTable, name: str, options: Options, group: str | None, m
         backtest={},
     )
     return with_holdout(fit, table, held, train, options) if held.any() else fit
+
+
+def _checks(
+    frame: pd.DataFrame, law: Mixture, x: Mapping[str, Array], y: Array, cluster: str | None
+) -> list[Check]:
+    """What the runs and their residuals can bear; none of it decides the status."""
+    data, free = Data(law, x, y, ORDINARY, {}, {}), len(law.parts[0].params)
+    residual = np.log(law.loss({}, x)) - np.log(y)
+    checks = [*judge.design_checks(x, free, len(y)), *judge.noise_checks(x, residual)]
+    checks += seed_checks(frame, law, y, residual, free)
+    checks += monotone_checks(frame, data, {}, residual)
+    checks += conduct_checks(frame, law.variables, cluster)
+    others = [v for v in ("N", "D") if v in frame and v not in law.variables]
+    if law.variables != ("C",):
+        for name in others:
+            amounts = frame[name].dropna()
+            levels = amounts.nunique()
+            if levels > 1:
+                found = (
+                    f"{levels} values of {name} over a factor {amounts.max() / amounts.min():.3g}"
+                )
+                wanted = f"one {name} on a curve in {law.variables[0]}"
+                checks.append(Check(f"{name} beside the curve", "warn", found, "SC451", wanted))
+    return checks
 
 
 def refuse_options(options: Options) -> None:

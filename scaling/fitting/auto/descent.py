@@ -17,8 +17,9 @@ from scaling.fitting.data import Data
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-ITERATIONS = 60
+ROUNDS, STEPS = 8, 10  # at most so many steps
 CLOSE = 1e-7  # expected decrease of minus the log posterior
+FIRST_DAMPING, HELD = 1e-2, 1e9  # of the diagonal; no step helps where it is held
 MAX_STEP = 1.5  # of a parameter in logs; a quarter of it for an exponent
 NOISE_ROWS, NOISE = 1.0, 0.002  # weight and size of what is believed of a run's own noise
 OUT_OF_BOUNDS = 1e3  # residual that counts for an overflow
@@ -46,6 +47,11 @@ class Problems:
     rows: Array
     mean: Array
     precision: Array
+
+    def at(self, index: NDArray[np.int64]) -> Problems:
+        """Return some of them."""
+        parts = (self.whiten, self.rows, self.mean, self.precision)
+        return Problems(self.data, *(a[index] for a in parts))
 
     def repeated(self, times: int) -> Problems:
         """Return every problem several times, in a row."""
@@ -113,38 +119,59 @@ class _Points:
 
 
 def _descend(problems: Problems, z: Array) -> Modes:
-    data = problems.data
-    low, high = data.limits
-    k, p = z.shape
-    index = np.arange(p)
-    limit = np.where(data.in_log, MAX_STEP, np.inf)
-    limit = np.where(data.exponents, MAX_STEP / 4, limit)
-    here = _Points(problems, np.clip(z, low, high))
-    damping = np.full(k, 1e-2)
-    for iteration in range(ITERATIONS):
-        gradient, hessian = _curvature(problems, here)
-        margin = 1e-9 * (1.0 + np.abs(here.z))
-        pushed = ((here.z <= low + margin) & (gradient > 0)) | (
-            (here.z >= high - margin) & (gradient < 0)
-        )
-        gradient = np.where(pushed, 0.0, gradient)
-        diagonal = hessian[:, index, index]
-        scale = np.sqrt(np.where(~pushed & (diagonal > 0), diagonal, 1.0))
-        free = ~pushed[:, :, None] & ~pushed[:, None, :]
-        matrix = np.where(free, hessian, 0.0) / scale[:, :, None] / scale[:, None, :]
-        matrix[:, index, index] += damping[:, None] + RIDGE + pushed
-        move = -np.linalg.solve(matrix, (gradient / scale)[:, :, None])[:, :, 0] / scale
-        move /= np.maximum(1.0, (np.abs(move) / limit).max(axis=1))[:, None]
-        expected = -(gradient * move).sum(axis=1)
-        there = _Points(problems, np.clip(here.z + move, low, high))
-        better = there.objective <= here.objective
-        here.take(better, there)
-        damping = np.clip(np.where(better, 0.2 * damping, 6.0 * damping), 1e-9, 1e9)
-        if iteration > 3 and (expected < CLOSE).mean() > 0.98:
+    """Descend in rounds, each with the problems that are left; none knows of another."""
+    z = np.clip(z, *problems.data.limits)
+    damping = np.full(len(z), FIRST_DAMPING)
+    left = np.arange(len(z))
+    for _ in range(ROUNDS):
+        z[left], damping[left], done = _round(problems.at(left), z[left], damping[left])
+        left = left[~done]
+        if not len(left):
             break
+    here = _Points(problems, z)
     _, hessian = _curvature(problems, here)
     variance = here.square / (problems.rows + NOISE_ROWS)
     return Modes(here.z, variance, hessian, here.r, here.jacobian, here.objective)
+
+
+def _round(problems: Problems, z: Array, damping: Array) -> tuple[Array, Array, Bools]:
+    """Take some steps; return coordinates and damping, and which problems are done."""
+    data = problems.data
+    low, high = data.limits
+    limit = np.where(data.in_log, MAX_STEP, np.inf)
+    limit = np.where(data.exponents, MAX_STEP / 4, limit)
+    here = _Points(problems, z)
+    done = np.zeros(len(z), dtype=bool)
+    for _ in range(STEPS):
+        move, expected = _step(problems, here, damping, limit)
+        done |= (expected < CLOSE) & (damping < 1.0) | (damping >= HELD)
+        there = _Points(problems, np.clip(here.z + move, low, high))
+        better = (there.objective <= here.objective) & ~done
+        here.take(better, there)
+        damping = np.clip(np.where(better, 0.2 * damping, 6.0 * damping), 1e-9, HELD)
+        if done.all():
+            break
+    return here.z, damping, done
+
+
+def _step(problems: Problems, here: _Points, damping: Array, limit: Array) -> tuple[Array, Array]:
+    """Damped Newton step inside the bounds, and the decrease that it promises."""
+    low, high = problems.data.limits
+    index = np.arange(here.z.shape[1])
+    gradient, hessian = _curvature(problems, here)
+    margin = 1e-9 * (1.0 + np.abs(here.z))
+    pushed = ((here.z <= low + margin) & (gradient > 0)) | (
+        (here.z >= high - margin) & (gradient < 0)
+    )
+    gradient = np.where(pushed, 0.0, gradient)
+    diagonal = hessian[:, index, index]
+    scale = np.sqrt(np.where(~pushed & (diagonal > 0), diagonal, 1.0))
+    free = ~pushed[:, :, None] & ~pushed[:, None, :]
+    matrix = np.where(free, hessian, 0.0) / scale[:, :, None] / scale[:, None, :]
+    matrix[:, index, index] += damping[:, None] + RIDGE + pushed
+    move = -np.linalg.solve(matrix, (gradient / scale)[:, :, None])[:, :, 0] / scale
+    move /= np.maximum(1.0, (np.abs(move) / limit).max(axis=1))[:, None]
+    return move, -(gradient * move).sum(axis=1)
 
 
 def _curvature(problems: Problems, here: _Points) -> tuple[Array, Array]:

@@ -55,7 +55,7 @@ def explained(law: Mixture, found: Mapping[str, Any]) -> tuple[list[Message], di
         tell = (
             f"A run at about {decides:.2g} times the largest {scale} would tell them apart."
             if decides
-            else f"No single run up to {FURTHEST:g} times the largest {scale} would."
+            else f"No single run up to {FURTHEST:,.0f} times the largest {scale} would."
         )
         text += [between, tell]
         if decides is None or decides > 1.0:

@@ -115,8 +115,7 @@ def _fit(
     origins: Sequence[int],
 ) -> Modes:
     """Most probable parameters at every node of the grid."""
-    below = (np.arange(points.n)[None, :] < np.array(origins)[:, None]).astype(np.float64)
-    starts = dict(zip(origins, Seeds(data, points.count).replicates(below, STARTS), strict=True))
+    starts = {cut: _starts(data, points.count, cut) for cut in origins}
     priors = {
         cut: candidate.prior(data.free, {k: v[:cut] for k, v in points.x.items()}, points.y[:cut])
         for cut in origins
@@ -126,6 +125,14 @@ def _fit(
     rows = np.array([float(cut) for cut, _ in grid])
     problems = Problems(data, whiten, rows, mean, 1.0 / sd**2)
     return find(problems, np.stack([starts[cut] for cut, _ in grid]))
+
+
+def _starts(data: Data, count: Array, cut: int) -> Array:
+    """Starts from the points below an origin, which those beyond it must not move; shape (s, p)."""
+    rows = np.arange(cut)
+    below = count[:cut]
+    found: Array = Seeds(data.gathered(rows), below).best(below[None, :], STARTS)[0]
+    return found
 
 
 def _forecast(modes: Modes, o: int, cut: int, gain: Array, spread: Array) -> tuple[Array, Array]:
