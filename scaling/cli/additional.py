@@ -41,6 +41,8 @@ def next_of(
     fit = _first(fits)
     if fit is None or (fit.identified and not fit.draws):
         why = "no law of N and D" if fit is None else "no bootstrap, so no errors to reduce"
+        if fit is None and any(f.members for f in fits.fits):
+            why = "runs are chosen by one law of N and D, and none was fitted beside auto"
         return _refused(why, None, command)
     members = dict(groups(table, group)).get(fit.group, table.used)
     own = table.leave_out(members, "SC120", f"not of {fit.group}")
@@ -51,7 +53,8 @@ def next_of(
 
 def _first(fits: Fits) -> Fit | None:
     """The fit that suggestions follow from."""
-    surfaces = [f for f in fits.fits if set(f.law.variables) == {"N", "D"} and f.response == "loss"]
+    fitted = [f for f in fits.fits if not f.members]  # several laws have no errors in common
+    surfaces = [f for f in fitted if set(f.law.variables) == {"N", "D"} and f.response == "loss"]
     good = [f for f in surfaces if f.identified and f.draws]
     return next(iter([*good, *surfaces]), None)
 

@@ -91,6 +91,7 @@ def _fits(
     """Read fits, or make them of a table."""
     from scaling.fitting.analyse import analyse
     from scaling.fitting.answers import select
+    from scaling.fitting.auto.build import is_auto
     from scaling.fitting.options import Options
     from scaling.fitting.stored import load
 
@@ -99,5 +100,7 @@ def _fits(
         return select(load(stored), laws, None).fits
     table = read_runs(source, options)
     tell_reading([table])
+    if laws and all(is_auto(law) for law in laws):  # it has an objective of its own
+        objective = Options().objective
     asked = Options(objective=objective, bootstrap=bootstrap)
     return analyse(table, laws=laws, group=group, options=asked, command=command_line()).fits

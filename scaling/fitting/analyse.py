@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, FitError
+from scaling.errors import ConfigError, Fault, FitError, Message
 from scaling.fitting import envelope, isoflop
 from scaling.fitting.across import with_crossings, with_minima
 from scaling.fitting.agreement import compare_approaches, convention_message
@@ -104,7 +104,8 @@ def analyse(
     if "surface" in approaches:
         for law in declared or [default_for(set(map(str, table.frame)))]:
             if isinstance(law, str):
-                made = [fit_auto(table, law, chosen, name, member) for name, member in members]
+                asked = _of_auto(chosen) if len(declared) > 1 else chosen
+                made = [fit_auto(table, law, asked, name, member) for name, member in members]
             elif chosen.share:
                 made = fit_shared(table, law, chosen, members)
             else:
@@ -214,9 +215,18 @@ def _with_convention(fit: Fit, table: RunsTable, member: NDArray[np.bool_]) -> F
     return fit if told is None else replace(fit, messages=(*fit.messages, told))
 
 
+def _of_auto(options: Options) -> Options:
+    """Options without those that are meant for the fits of single laws beside `auto`."""
+    plain = Options()
+    return replace(options, objective=plain.objective, delta=plain.delta, reduction=plain.reduction)
+
+
 def _with_panel(
     fit: Fit, table: RunsTable, options: Options, member: NDArray[np.bool_], edge: str
 ) -> Fit:
+    if fit.members:
+        text = f"Choices of method are varied for single laws; {fit.law.name} weighs several."
+        return replace(fit, messages=(*fit.messages, Message("SC438", text, "info")))
     columns, told = panel(table, fit, options, member, edge)
     messages = fit.messages if told is None else (*fit.messages, told)
     return replace(fit, sensitivity=columns, messages=messages)

@@ -64,7 +64,8 @@ def compare_laws(
     cuts = _cuts(where, max(len(_free(f)) for f in fits), origins)
     own = next((fit.certificate["auto"]["origins"] for fit in fits if fit.members), None)
     if own is not None:  # what `auto` forecast from its own origins is known already
-        cuts = [origin["cut"] for origin in own][-origins:]
+        cuts = [origin["cut"] for origin in own]
+        cuts = cuts[-origins:] if len(fits) > 1 else cuts  # of several laws, those all can fit to
     rows = [_row(fit, columns, along, where, cuts) for fit in fits]
     rows.sort(key=_error)
     for rank, row in enumerate(rows, start=1):

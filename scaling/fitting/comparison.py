@@ -303,7 +303,7 @@ def _surface(own: Sequence[Fit], order: Sequence[str]) -> Fit:
 
 def _literature(fit: Fit) -> list[dict[str, Any]]:
     """What papers printed beside the values of a fit."""
-    if not fit.identified or fit.law.frontier is None:
+    if not fit.identified or (fit.law.frontier is None and not fit.members):
         return []
     out = []
     for item in LITERATURE:

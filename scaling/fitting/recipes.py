@@ -363,7 +363,7 @@ def _surfaces(one: Fit, two: Fit, scales: Array, level: float) -> _Along:
 
 def _frontier(fit: Fit, params: Params, log_c: Array) -> Array:
     """Lowest loss at each ln C."""
-    own = {name: params[name] for name in fit.law.names}
+    own = dict(params) if fit.members else {name: params[name] for name in fit.law.names}
     u, v = best_size(fit.law, own, log_c, cost_of(fit))
     return fit.law.loss(own, {"N": np.exp(u), "D": np.exp(v)})
 

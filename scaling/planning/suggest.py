@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, FitError, Message, PlanError
 from scaling.fitting.analyse import analyse
+from scaling.fitting.auto.build import is_auto
 from scaling.fitting.inputs import require_columns
 from scaling.fitting.options import Options
 from scaling.fitting.result import Fit
@@ -70,6 +71,8 @@ def suggest(
     study, _ = found = _study(path)
     section = FitSection() if study is None else study.fit[0]
     law = law or section.law or "chinchilla"
+    if is_auto(law):  # several laws have no errors in common that runs could lower
+        law = "chinchilla"
     own = None if study is None else study.data.where
     wanted = [text for text in (own, section.where) if text is not None]
     table = read_table(path, where=" and ".join(f"({text})" for text in wanted) or None)

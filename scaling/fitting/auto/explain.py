@@ -53,7 +53,7 @@ def explained(law: Mixture, found: Mapping[str, Any]) -> tuple[list[Message], di
         ]
         between = f"At {FACTOR:g} times the largest {scale}: {'; '.join(parts)}."
         tell = (
-            f"A run at about {decides:.2g} times the largest {scale} would tell them apart."
+            f"A run at about {_times(decides)} times the largest {scale} would tell them apart."
             if decides
             else f"No single run up to {FURTHEST:g} times the largest {scale} would."
         )
@@ -63,7 +63,9 @@ def explained(law: Mixture, found: Mapping[str, Any]) -> tuple[list[Message], di
                 Message("SC449", f"The runs leave more than one future open. {between} {tell}")
             )
     else:
-        text.append(f"Every law with weight {MEANING[futures[0]['future']]}.")
+        text.append(
+            f"Every law with {OPEN:.0%} of the weight or more {MEANING[futures[0]['future']]}."
+        )
     text.append(
         f"Forecasts were checked up to a factor {factor:.3g} beyond what they were fitted to; "
         "further out the intervals grow by rule."
@@ -77,6 +79,11 @@ def explained(law: Mixture, found: Mapping[str, Any]) -> tuple[list[Message], di
         "text": text,
     }
     return messages, said
+
+
+def _times(factor: float) -> str:
+    """A factor in two digits, written out."""
+    return f"{float(f'{factor:.2g}'):g}"
 
 
 def _members(law: Mixture) -> list[dict[str, Any]]:
