@@ -112,6 +112,8 @@ class Answer:
     frame : DataFrame
     variables : tuple of str
         What the law reads.
+    checked : float or None
+        How far beyond the runs the forecasts of weighted laws were checked; None of one law.
     """
 
     group: str | None
@@ -122,6 +124,7 @@ class Answer:
     how: str
     frame: pd.DataFrame = field(repr=False)
     variables: tuple[str, ...] = ("N", "D")
+    checked: float | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of ``scaling/predict@1``."""
@@ -160,9 +163,14 @@ class Answer:
         if self.law in LINES:
             text = f"{self.law} is extrapolated to {factor:.3g} times the largest optimum it used"
             text += "; its loss line has no floor, so it falls too low there"
+        if self.checked is not None:
+            text += f"; its forecasts were checked up to {self.checked:.3g} times"
+            if factor > self.checked * (1.0 + ROUNDING):
+                text += ", further out intervals grow by rule"
         if factor > TOO_FAR:
             return (Message("SC410", text + ": a guess.", "error"),)
-        told = factor > FAR or self.law in LINES
+        unchecked = self.checked is not None and factor > self.checked * (1.0 + ROUNDING)
+        told = factor > FAR or self.law in LINES or unchecked
         return (Message("SC410", text + ".", "warning" if told else "info"),)
 
 
@@ -239,7 +247,9 @@ def _of_fit(fit: Fit, q: Question) -> Answer:
     how = fit.interval.kind if fit.interval else ""
     if "C" not in frame or not {"N", "D"} <= set(fit.law.variables):
         cost = ""
-    return Answer(fit.group, fit.law.name, kind, level, cost, how, frame, fit.law.variables)
+    checked = fit.evidence_factor if kind != "cheapest" else None  # a factor of compute, not loss
+    variables = fit.law.variables
+    return Answer(fit.group, fit.law.name, kind, level, cost, how, frame, variables, checked)
 
 
 def _frame(fit: Fit, q: Question) -> tuple[str, pd.DataFrame]:

@@ -92,7 +92,9 @@ def _joined(answers: Iterable[str | None]) -> str | None:
 
 def _hypothesis(fits: Fits, study: Study) -> list[Item]:
     question = _section(study, "study").get("question")
-    forms = _joined(f"{f.law.name}: {f.response} = {f.law.formula}" for f in fits.fits)
+    forms = _joined(
+        f"{f.law.name}: {'' if f.members else f'{f.response} = '}{f.law.formula}" for f in fits.fits
+    )
     read = _joined(", ".join(f.law.variables) for f in fits.fits)
     source = _joined(f.law.reference for f in fits.fits)
     return [
@@ -104,7 +106,8 @@ def _hypothesis(fits: Fits, study: Study) -> list[Item]:
         _item("hypothesis", "Where does the form come from?", source),
         _item("hypothesis", "What relation between N, D and C is assumed?", _joined(
             f"C = {f.cost['formula']} for the allocation" for f in fits.fits
-            if f.law.frontier is not None and f.cost.get("formula"))),
+            if (f.law.frontier is not None or (f.members and "a" in f.params))
+            and f.cost.get("formula"))),
     ]  # fmt: skip
 
 
@@ -112,6 +115,8 @@ def _parameters(fit: Fit) -> str | None:
     free = fit.certificate.get("free")
     if not free:
         return None
+    if fit.members:
+        return f"fitted: all of each law ({', '.join(m['law'] for m in fit.members)}); held: none"
     joint = any(name not in fit.law.names for name in free)  # of a fit that groups share
     held = [] if joint else [name for name in fit.law.names if name not in free]
     fitted = ", ".join(fit.law.names if joint else free)
@@ -390,6 +395,8 @@ def _fitting(fits: Fits) -> list[Item]:
 
 def _objective(fit: Fit) -> str:
     made = fit.objective
+    if fit.members:
+        return "probability of the rows under weak priors, residuals in logs, for each law alone"
     delta = "" if made.delta is None else f", delta {made.delta:.3g}"
     scale = "logs" if made.name.startswith("log") else "levels"
     return f"{made.name}{delta}, {made.reduction} over rows, residuals in {scale}"
@@ -397,6 +404,8 @@ def _objective(fit: Fit) -> str:
 
 def _algorithm(fit: Fit) -> str | None:
     known = fit.certificate
+    if fit.members:
+        return "damped Newton method on every law, origin and departure at once"
     if "iterations" not in known:
         return None
     text = "bounded damped Newton method from variable projection, analytic derivatives; "
@@ -441,6 +450,8 @@ def _interval(fit: Fit) -> str | None:
     made = fit.interval
     if made is None:
         return None
+    if fit.members:
+        return f"{made.level:.0%}, {made.kind}; {made.draws} draws"
     return f"{made.level:.0%}, {made.kind}; {made.draws} replicates, {made.failed} failed"
 
 
@@ -454,7 +465,8 @@ def _validation(fit: Fit) -> str | None:
 
 def _rolled(fit: Fit) -> str | None:
     """What rolling origins found, where nothing was held out by name."""
-    origins = (fit.backtest.get("backtest") or {}).get("origins", [])
+    origins = fit.certificate.get("auto", {}).get("origins", [])
+    origins = origins or (fit.backtest.get("backtest") or {}).get("origins", [])
     scored = [origin for origin in origins if origin["rmse_log"] is not None]
     if not scored:
         return None

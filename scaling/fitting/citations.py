@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.laws import get
 from scaling.laws.references import METHODS, TOOLKIT, of_law, of_methods
 
 INTERVALS = {"pairs": "pairs", "cluster": "cluster", "wild": "wild", "sandwich": "delta"}
@@ -20,15 +21,16 @@ def citations(fits: Fits) -> tuple[str, ...]:
         methods += _approach(allocation)
     if fits.effective:
         methods.append("effective data")
-    keys = [key for fit in fits.fits for key in of_law(fit.law)]
+    laws = [law for fit in fits.fits for law in (fit.law, *(get(m["law"]) for m in fit.members))]
+    keys = [key for law in laws for key in of_law(law)]
     known = [name for name in methods if name in METHODS]
     return tuple(dict.fromkeys([*keys, *of_methods(known), *METHODS["checklist"], TOOLKIT]))
 
 
 def methods_of(fit: Fit) -> list[str]:
     """Return the names of `scaling.laws.references.METHODS` that a fit used."""
-    used = ["solver", fit.objective.name]
-    if fit.interval is not None:
+    used = ["weighted laws"] if fit.members else ["solver", fit.objective.name]
+    if fit.interval is not None and not fit.members:
         used.append(INTERVALS.get(fit.interval.kind.split()[0], ""))
         if fit.interval.cluster != "row":
             used.append("cluster")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 PLAIN = 1e7
+SHOWN = 0.005  # weight below which a law is not listed
 
 
 def digits(value: float, error: float | None) -> str:
@@ -43,20 +44,19 @@ def summarise(fit: Fit) -> str:
     head = f"{fit.law.name}  {fit.law.formula}" if named else fit.law.formula
     if named and len(head) > WIDTH:  # `scaling laws show` prints it whole
         head = f"{fit.law.name}  {fit.law.title}"
-    objective = f"{fit.objective.name}"
-    if fit.objective.delta is not None:
-        objective += f" delta {fit.objective.delta:g}"
-    objective += f", {fit.objective.reduction}, {fit.objective.value:.7g}"
+    if fit.members:
+        head = f"{fit.law.name}  {fit.law.title}"
     lines = [
         head + (f"   group {fit.group}" if fit.group else ""),
-        f"  {fit.n} rows; {objective}; {fit.status}",
+        f"  {fit.n} rows; {_objective(fit)}; {fit.status}",
     ]
     interval = fit.interval
     if interval is not None:
-        lines.append(
-            f"  {interval.level:.0%} intervals: {interval.kind}\n"
-            f"  {interval.draws} draws, {interval.failed} failed"
-        )
+        lines += wrapped(f"  {interval.level:.0%} intervals: {interval.kind}", "    ")
+        failed = "" if fit.members else f", {interval.failed} failed"  # nothing is refitted
+        lines.append(f"  {interval.draws} draws{failed}")
+    if fit.members and fit.identified:
+        lines += member_lines(fit)
     if not fit.identified:
         lines.append("  no headline numbers: the runs do not identify this law")
     for name, value in fit.params.items():
@@ -85,12 +85,52 @@ def summarise(fit: Fit) -> str:
     return "\n".join(lines)
 
 
+def _objective(fit: Fit) -> str:
+    """What was minimised, with its value; of weighted laws the evidence of the best of them."""
+    made = fit.objective
+    if fit.members:
+        return f"ln evidence of the likeliest law {-made.value:.4g}"
+    delta = "" if made.delta is None else f" delta {made.delta:g}"
+    return f"{made.name}{delta}, {made.reduction}, {made.value:.7g}"
+
+
+def member_lines(fit: Fit) -> list[str]:
+    """Laws with their weights and parameters, open futures, and what the result says of them.
+
+    Sentences that a message of the fit repeats are left to the message.
+    """
+    said = fit.certificate["auto"]
+    lines = ["  weight  law, and its parameters"]
+    shown = [m for m in said["members"] if m["weight"] >= SHOWN]
+    for m in shown:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in m["params"].items())
+        lines += wrapped(f"  {m['weight']:>6.1%}  {m['law']}: {values}", " " * 12)
+    if light := len(said["members"]) - len(shown):
+        lines.append(f"  {light} more of less than {SHOWN:.1%} each")
+    futures = said["futures"]
+    along = "compute" if len(fit.law.variables) > 1 else fit.law.variables[0]
+    lines.append(f"  forecasts at {futures[0]['factor']:g} times the largest {along}")
+    lines.append(f"    future        weight   in intervals   {fit.response}")
+    lines += [
+        f"    {f['future']:<12}{f['weight']:>8.1%}{f['doubt']:>15.1%}   {f['forecast']:.4g}"
+        for f in futures
+    ]
+    weight, doubt = (1.0 - sum(f[key] for f in futures) for key in ("weight", "doubt"))
+    if max(weight, doubt) >= SHOWN:
+        lines.append(f"    {'others':<12}{weight:>8.1%}{doubt:>15.1%}")
+    told = " ".join(m.text for m in fit.messages)
+    for sentence in said["text"]:
+        if sentence not in told:
+            lines += wrapped(f"  {sentence}", "  ")
+    return lines
+
+
 def _meaning_of_a(fit: Fit) -> str:
-    """What a is: a power, or where the cost is none, a slope at one compute."""
+    """What a is: a power, or where there is none, a slope at one compute."""
     from scaling.fitting.prediction import largest_compute
 
     cost = rounded(fit.cost["formula"])
-    if fit.cost.get("name") == "given":
+    if fit.cost.get("name") == "given" or fit.members:
         return f"slope of N* at C = {largest_compute(fit):.3g} = {cost}"
     return f"N* ∝ C^a under C = {cost}"
 

@@ -31,6 +31,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "isoflop spline": ("akima1970", "porian2024"),
     "envelope": ("hoffmann2022",),
     "backtest": ("tashman2000",),
+    "weighted laws": ("yao2018", "tashman2000"),
     "AICc": ("hurvich1989",),
     "BIC": ("schwarz1978",),
     "paired recipes": ("mackinnon1985",),

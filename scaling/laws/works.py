@@ -261,6 +261,9 @@ _STATISTICS = (
              "The Review of Economics and Statistics", "90:3", "414--427"),
     _book("huber2009", "Huber, Peter J. and Ronchetti, Elvezio M.", "Robust Statistics", 2009,
           "Wiley"),
+    _article("yao2018", "Yao, Yuling and Vehtari, Aki and Simpson, Daniel and Gelman, Andrew",
+             "Using Stacking to Average {Bayesian} Predictive Distributions", 2018,
+             "Bayesian Analysis", "13:3", "917--1007"),
     _article("webb2023", "Webb, Matthew D.", "Reworking Wild Bootstrap-Based Inference for "
              "Clustered Errors", 2023, "Canadian Journal of Economics", "56:3", "839--858"),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from scaling.errors import ConfigError
 from scaling.expressions import Expression, parse
+from scaling.fitting.auto.mixture import Mixture
 from scaling.laws import Law
 from scaling.reporting.document import Formula, Paragraph
 
@@ -296,6 +297,8 @@ def formula(left: str | Expression, right: Expression) -> Formula:
 
 def of_law(law: Law) -> Formula | Paragraph:
     """Return a law as it is written: a formula, an equation, or plain text where it is neither."""
+    if isinstance(law, Mixture):
+        return Paragraph(law.formula)
     left, sign, right = law.formula.partition(" = ")
     try:
         if sign:

@@ -52,6 +52,8 @@ def _fit(fit: Fit) -> str:
     if not fit.identified:
         text = "No headline numbers: the runs do not identify this law."
         return _heading(head, text) + _notes(fit.messages)
+    if fit.members:
+        return _weighted(fit, head)
     rows = []
     for name, value in fit.params.items():
         se = fit.interval.se.get(name) if fit.interval else None
@@ -65,6 +67,31 @@ def _fit(fit: Fit) -> str:
     if "a" in fit.params and "a" not in fit.law.names:
         text += f"; a under C = {rounded(fit.cost['formula'])}"
     return _heading(head, text) + _table(("", "estimate", "interval"), rows) + _notes(fit.messages)
+
+
+def _weighted(fit: Fit, head: str) -> str:
+    """A fit of several weighted laws: its sentences, the laws, and what each future forecasts."""
+    said = fit.certificate["auto"]
+    told = " ".join(m.text for m in fit.messages)
+    text = " ".join(sentence for sentence in said["text"] if sentence not in told)
+    if fit.interval is not None:
+        text += f" {fit.interval.level:.0%} intervals: {fit.interval.kind}."
+    if "a" in fit.params:
+        ends = fit.intervals.get("a")
+        shown = numbers.quantity(fit.params["a"]) + (
+            f" ({numbers.interval(*ends)})" if ends else ""
+        )
+        text += f" Near the largest run N* grows as C^{shown} under C = "
+        text += f"{rounded(fit.cost['formula'])}."
+    laws = [(m["law"], f"{m['weight']:.1%}") for m in said["members"]]
+    futures = [
+        (f["future"], f"{f['weight']:.1%}", f"{f['doubt']:.1%}", numbers.quantity(f["forecast"], 4))
+        for f in said["futures"]
+    ]
+    at = f"{fit.response} at {said['futures'][0]['factor']:g}×"
+    tables = _table(("law", "weight"), laws)
+    tables += _table(("future", "weight", "in the intervals", at), futures)
+    return _heading(head, text) + tables + _notes(fit.messages)
 
 
 def _allocation(found: Allocation) -> str:

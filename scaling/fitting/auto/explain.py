@@ -53,7 +53,7 @@ def explained(law: Mixture, found: Mapping[str, Any]) -> tuple[list[Message], di
         ]
         between = f"At {FACTOR:g} times the largest {scale}: {'; '.join(parts)}."
         tell = (
-            f"A run at about {decides:.2g} times the largest {scale} would tell them apart."
+            f"A run at about {_times(decides)} times the largest {scale} would tell them apart."
             if decides
             else f"No single run up to {FURTHEST:,.0f} times the largest {scale} would."
         )
@@ -79,6 +79,11 @@ def explained(law: Mixture, found: Mapping[str, Any]) -> tuple[list[Message], di
         "text": text,
     }
     return messages, said
+
+
+def _times(factor: float) -> str:
+    """A factor in two digits, written out."""
+    return f"{float(f'{factor:.2g}'):g}"
 
 
 def _members(law: Mixture) -> list[dict[str, Any]]:

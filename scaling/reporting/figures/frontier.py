@@ -95,10 +95,11 @@ def frontier_data(context: Context, fit: Fit) -> FrontierData | None:
     runs = runs_of(fit, fit.response, most=MOST_DRAWN)
     runs = runs.at(np.isfinite(cost_of(fit, runs)) & np.isfinite(runs.loss))
     compute = cost_of(fit, runs)
-    if not fit.identified or not len(compute):
-        return None
+    alone = tuple(fit.law.variables) == ("C",)
+    if not fit.identified or not len(compute) or (alone and fit.members):
+        return None  # forecast draws what it would of weighted laws of C, and more
     grid = compute_grid(compute, target)
-    if tuple(fit.law.variables) == ("C",):
+    if alone:
         frame = fit.predict(C=grid, interval=level)
         table: dict[str, Array] | None = {str(k): np.asarray(frame[k]) for k in frame.columns}
     else:

@@ -7,6 +7,7 @@ from scaling.reporting.figures.bootstrap import BOOTSTRAP
 from scaling.reporting.figures.curves import CURVES
 from scaling.reporting.figures.effective import EFFECTIVE
 from scaling.reporting.figures.excess import EXCESS
+from scaling.reporting.figures.forecast import FORECAST
 from scaling.reporting.figures.frontier import FRONTIER
 from scaling.reporting.figures.frontiers import FRONTIERS
 from scaling.reporting.figures.holdout import HOLDOUT
@@ -24,6 +25,7 @@ from scaling.reporting.figures.surface import SURFACE
 
 KINDS: tuple[Kind, ...] = (
     FRONTIER,
+    FORECAST,
     SURFACE,
     EXCESS,
     ISOFLOP,

@@ -41,6 +41,8 @@ class LawsData(Drawn):
         Above the lowest of the laws that can be compared; NaN where undefined.
     hidden : int
         Laws beyond `MOST_LAWS`.
+    weighed : str
+        Name of what is several weighted laws; empty without.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,7 @@ class LawsData(Drawn):
     aicc: Array
     bic: Array
     hidden: int
+    weighed: str = ""
 
     @property
     def criteria(self) -> bool:
@@ -67,6 +70,11 @@ class LawsData(Drawn):
         )
         if self.criteria:
             text += " Right: AICc and BIC above the lowest, by the likelihood of the fitted runs."
+        if self.weighed:
+            text += (
+                f" {self.weighed}: several laws, weighted at each origin by the runs below it; k "
+                "is that of the heaviest."
+            )
         if self.hidden:
             text += f" The {self.hidden} worst of {self.hidden + len(self.names)} are left out."
         return text
@@ -122,6 +130,7 @@ def laws_data(context: Context, group: str | None) -> LawsData | None:
         aicc=above_lowest(rows, "aicc")[:MOST_LAWS],
         bic=above_lowest(rows, "bic")[:MOST_LAWS],
         hidden=len(rows) - len(kept),
+        weighed=next((str(row["law"]) for row in kept if weighted(row)), ""),
     )
 
 
@@ -133,8 +142,16 @@ def laws_of(context: Context, group: str | None) -> list[Mapping[str, Any]]:
 
 def named(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Name laws, with the objective where one law was fitted by several or they differ."""
-    several = len({row["objective"] for row in rows}) > 1
-    return tuple(f"{row['law']}, {row['objective']}" if several else row["law"] for row in rows)
+    several = len({row["objective"] for row in rows if not weighted(row)}) > 1
+    return tuple(
+        f"{row['law']}, {row['objective']}" if several and not weighted(row) else row["law"]
+        for row in rows
+    )
+
+
+def weighted(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of several weighted laws, not of one."""
+    return bool(str(row["objective"]).startswith("log-evidence"))
 
 
 def above_lowest(rows: Sequence[Mapping[str, Any]], name: str) -> Array:

@@ -12,6 +12,7 @@ from scaling.fitting.result import Allocation, Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, level_of, note_of, ranked
 from scaling.reporting.document import Block, Level, Note, Paragraph, Table, Verdict
+from scaling.reporting.members import checked_note, factor_text, unchecked
 from scaling.reporting.runs import Array, optimum, runs_of
 from scaling.reporting.sections.doubts import doubts
 from scaling.reporting.sections.facts import (
@@ -63,8 +64,13 @@ def reasons(context: Context, fit: Fit) -> tuple[Note, ...]:
     return ranked(notes)
 
 
-def extrapolation(factor: float, inside: Any, what: str = "compute") -> Note | None:
-    """Return the note that labels a prediction outside the runs, or None inside."""
+def extrapolation(
+    factor: float, inside: Any, what: str = "compute", fit: Fit | None = None
+) -> Note | None:
+    """Return the note that labels a prediction outside the runs, or None inside.
+
+    Of a `fit` of several weighted laws it says up to where their forecasts were checked.
+    """
     beyond = []
     if factor > 1.0001:
         beyond.append(f"{numbers.factor(factor)} the largest {what} that was fitted")
@@ -74,7 +80,13 @@ def extrapolation(factor: float, inside: Any, what: str = "compute") -> Note | N
         return None
     severity: Any = "error" if factor > TOO_FAR else "warning" if factor > FAR else "info"
     text = f"The answer is an extrapolation: {', '.join(beyond)}."
-    if severity != "info":
+    if fit is not None and fit.evidence_factor is not None:
+        text += f" Forecasts were checked up to {numbers.factor(fit.evidence_factor)}"
+        if not unchecked(fit, factor):
+            return Note("SC410", "info" if severity == "info" else "warning", f"{text}.")
+        severity = "warning" if severity == "info" else severity
+        text += "; this is further, where intervals grow by rule."
+    elif severity != "info":
         text += " Intervals assume that the law still holds there."
     return Note("SC410", severity, text)
 
@@ -128,7 +140,7 @@ def _allocation_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block
         return verdict, (Paragraph(text),)
     at = _headline_row(table["C"], context.target, float(compute.max()))
     row = {name: values[at] for name, values in table.items()}
-    label = extrapolation(float(row["factor"]), row["inside_hull"])
+    label = extrapolation(float(row["factor"]), row["inside_hull"], fit=fit)
     found = [*reasons(context, fit), *doubts(context, fit, row), *([label] if label else [])]
     notes = ranked(found)
     serious = tuple(note for note in notes if note.severity != "info")
@@ -177,7 +189,8 @@ def _sure(fit: Fit, row: dict[str, Any]) -> str:
     """Say what the intervals of the numbers are, and how N* grows."""
     if fit.interval is None or not np.isfinite(row["N_lo"]):
         return f"no intervals (bootstrap 0). {_exponent(fit)}".strip()
-    return f"Intervals: {fit.interval.kind}, {fit.interval.draws} replicates. {_exponent(fit)}"
+    drawn = "draws" if fit.members else "replicates"
+    return f"Intervals: {fit.interval.kind}, {fit.interval.draws} {drawn}. {_exponent(fit)}"
 
 
 def _sure_fit(fit: Fit) -> str:
@@ -190,7 +203,7 @@ def _exponent(fit: Fit) -> str:
     if "a" not in fit.params or "a" in fit.law.names:
         return ""
     label = exponent_label("a", fit.params["a"], fit.intervals.get("a"), fit.cost)
-    if fit.cost.get("name") == "given":
+    if fit.cost.get("name") == "given" or fit.members:
         return f"Near the largest run N* grows as C to the power {label}."
     return f"N* grows as C to the power {label}."
 
@@ -205,7 +218,7 @@ def prediction_table(context: Context, fit: Fit, table: Columns) -> Table:
         rows.append(
             (
                 numbers.quantity(compute) + (" (target)" if is_target else ""),
-                numbers.factor(row["factor"]),
+                factor_text(fit, row["factor"]),
                 _with_interval(row["N"], row["N_lo"], row["N_hi"]),
                 _with_interval(row["D"], row["D_lo"], row["D_hi"]),
                 _with_interval(row["D"] / row["N"], ratio_lo, ratio_hi),
@@ -231,7 +244,7 @@ def prediction_table(context: Context, fit: Fit, table: Columns) -> Table:
         rows=tuple(rows),
         align=("right",) * 6 + ("left",),
         note=f"{cost_label(fit.cost)}; N counts: {convention}; {intervals}. Above 1×, rows are "
-        "extrapolations.",
+        f"extrapolations.{checked_note(fit)}",
     )
 
 
@@ -275,7 +288,7 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
     table = {str(column): np.asarray(frame[column]) for column in frame.columns}
     at = _headline_row(grid, target, float(values.max()))
     row = {column: found[at] for column, found in table.items()}
-    label = extrapolation(float(row["factor"]), None, name)
+    label = extrapolation(float(row["factor"]), None, name, fit)
     notes = list(ranked([*notes, *doubts(context, fit, row), *([label] if label else [])]))
     serious = tuple(note for note in notes if note.severity != "info")
     loss = loss_text(row["loss"], row["lo"], row["hi"])
@@ -300,7 +313,7 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
     rows = tuple(
         (
             numbers.quantity(grid[i]),
-            numbers.factor(table["factor"][i]),
+            factor_text(fit, table["factor"][i]),
             _with_interval(table["loss"][i], table["lo"][i], table["hi"][i], loss=True),
         )
         for i in range(len(grid))
@@ -318,6 +331,7 @@ def _curve_answer(context: Context, fit: Fit) -> tuple[Verdict, tuple[Block, ...
 
 def _curve_note(fit: Fit, name: str) -> str:
     text = f"The law reads {name} alone, so it says nothing about how to divide compute."
+    text += checked_note(fit)
     if name == "D" and (told := repeats_of(fit)):
         text += f" D counts examples seen, repeats included; the largest run saw {told}."
     return text

@@ -12,6 +12,7 @@ from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, level_of
 from scaling.reporting.document import Note
+from scaling.reporting.members import along_of, told_of
 from scaling.reporting.runs import optimum, runs_of
 from scaling.reporting.wording import cost_label
 
@@ -124,7 +125,7 @@ def luckiest(count: int) -> float:
 
 def origins(fit: Fit) -> list[Mapping[str, Any]]:
     """Return the rolling origins of the fit's law whose error is known."""
-    found = fit.backtest.get("backtest", {}).get("origins", [])
+    found = told_of(fit).get("origins") or fit.backtest.get("backtest", {}).get("origins", [])
     return [o for o in found if o["rmse_log"] is not None and o["factor"] > 0]
 
 
@@ -146,9 +147,11 @@ def missed(fit: Fit, row: Mapping[str, Any]) -> Note | None:
     half = (high - low) / (2 * loss)
     if near["rmse_log"] <= half:
         return None
+    over = along_of(fit) if fit.members else "compute"
+    laws = "the laws miss" if fit.members else "the law misses"
     text = (
-        f"Fitted to the smaller runs alone, the law misses runs at up to "
-        f"{numbers.factor(near['factor'])} their compute by {numbers.share(near['rmse_log'])} "
+        f"Fitted to the smaller runs alone, {laws} runs at up to "
+        f"{numbers.factor(near['factor'])} their {over} by {numbers.share(near['rmse_log'])} "
         f"(RMSE){direction(near['bias_log'])}; the interval given here is ±{numbers.share(half)}."
     )
     return Note(MISSED, "warning", text)

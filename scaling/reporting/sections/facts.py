@@ -62,6 +62,7 @@ def allocation_facts(context: Context, fit: Fit, row: Row) -> tuple[Fact, ...]:
         ),
         Fact("D*/N*", numbers.within(ratio, *ends)),
         Fact("extrapolation", f"{numbers.factor(row['factor'])} the largest run", where),
+        *_checked(fit),
         *_floor(fit),
     )
     return facts[:MOST]
@@ -84,6 +85,7 @@ def curve_facts(context: Context, fit: Fit, row: Row) -> tuple[Fact, ...]:
             _levels(fit, row, narrow, "lo", "hi"),
         ),
         Fact("extrapolation", f"{numbers.factor(row['factor'])} the largest {name}"),
+        *_checked(fit),
         *(_parameter(fit, p.name, f"{p.name}, exponent of {name}") for p in _exponents(fit)),
         *_floor(fit),
     )
@@ -142,6 +144,14 @@ def _counts(context: Context) -> str:
 
 def _exponents(fit: Fit) -> list[Any]:
     return [p for p in fit.law.parameters if p.role == "exponent" and p.name in fit.params]
+
+
+def _checked(fit: Fit) -> tuple[Fact, ...]:
+    """Say up to where forecasts of weighted laws were checked."""
+    if fit.evidence_factor is None:
+        return ()
+    text = f"up to {numbers.factor(fit.evidence_factor)}"
+    return (Fact("forecasts checked", text, "beyond what they were fitted to"),)
 
 
 def _floor(fit: Fit) -> tuple[Fact, ...]:

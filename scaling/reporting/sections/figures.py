@@ -18,7 +18,7 @@ MOST_FIGURES = 40
 # Kinds that stand in a section of their own.
 ELSEWHERE = frozenset({"effective", "laws", "literature", "sensitivity", "frontiers", "multiplier"})
 # Kinds that draw every run, as far as there are not too many.
-THINNED = frozenset({"frontier", "surface", "excess", "isoflop", "residuals"})
+THINNED = frozenset({"frontier", "forecast", "surface", "excess", "isoflop", "residuals"})
 TABLES: Mapping[str, Callable[[Context, Subject], list[Block]]] = {
     "isoflop": lambda context, group: minima_tables(context, group, "isoflop"),
     "allocation": lambda context, group: [

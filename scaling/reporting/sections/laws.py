@@ -11,13 +11,14 @@ from scaling.laws import LAWS as CATALOGUE
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, note_of, without_paths
 from scaling.reporting.document import Align, Block, Listing, Paragraph, Section, Table
-from scaling.reporting.figures.laws import LAWS, error_text, laws_of, named
+from scaling.reporting.figures.laws import LAWS, error_text, laws_of, named, weighted
 from scaling.reporting.sections.figures import figure_of
 from scaling.reporting.wording import titled
 
 HEADING = "Laws compared by held-out error"
 ALONE = "Held-out error of the law"
 MOST_NAMED = 4
+VARIANTS = ("no-floor", "broken-data")  # of a published law, for auto; named last
 
 
 def laws_sections(context: Context) -> list[Section]:
@@ -83,8 +84,13 @@ def _comparable(rows: Sequence[Mapping[str, Any]]) -> str:
         f"Held-out error: RMSE in logs on the runs larger than those fitted, mean of {origins} "
         "origins, the same rows for every law; k: free parameters."
     )
+    for name in dict.fromkeys(str(row["law"]) for row in rows if weighted(row)):
+        text += f" {name} weighs laws at each origin by the runs below it; k is of the heaviest."
+    rows = [row for row in rows if not weighted(row)]
     known = [row["aicc"] is not None for row in rows]
     objectives = " and ".join(dict.fromkeys(row["objective"] for row in rows))
+    if not rows:
+        return text
     if not any(known):
         return f"{text} No AICc or BIC: {objectives} is not a likelihood; log-mse and mse are."
     text += " AICc and BIC judge the fitted runs, and compare laws of equally many of them"
@@ -117,10 +123,10 @@ def _alone(row: Mapping[str, Any]) -> list[Block]:
     if not body:
         return [Paragraph("Too few levels of compute to fit the smaller runs and test the larger.")]
     columns = (f"fitted up to {along}", "fitted", "tested", "farthest", "error", "bias")
-    note = (
-        "Each row: the law fitted to the runs up to there, its RMSE in logs and its bias on all "
-        f"larger ones; mean {_error(found['rmse_log'])}."
-    )
+    done = "the law fitted to the runs up to there, its RMSE in logs and its bias"
+    if weighted(row):
+        done = "laws fitted and weighted by the runs up to there alone, their RMSE in logs and bias"
+    note = f"Each row: {done} on all larger ones; mean {_error(found['rmse_log'])}."
     caption = f"{row['law']} tested on larger runs than it saw"
     return [Table(caption, columns, body, ("right",) * 6, note=note)]
 
@@ -130,7 +136,7 @@ def _not_tried(
 ) -> list[Block]:
     """Name laws of the same variables that nobody fitted, with the command that would."""
     fit = context.surface_of(group)
-    if fit is None:
+    if fit is None or any(f.members for f in context.fits_of(group)):  # it tried what there is
         return []
     others = untried(
         fit, [*(row["law"] for row in rows), *(f.law.name for f in context.fits_of(group))]
@@ -157,7 +163,8 @@ def untried(fit: Fit, known: Sequence[str]) -> list[str]:
         for law in CATALOGUE.values()
         if set(law.variables) == set(fit.law.variables) and law.response == fit.law.response
     )
-    return [name for name in alike if name not in known][:MOST_NAMED]
+    others = [name for name in alike if name not in known]
+    return sorted(others, key=lambda name: name in VARIANTS)[:MOST_NAMED]
 
 
 def _quoted(text: str) -> str:

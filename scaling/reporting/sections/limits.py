@@ -13,6 +13,7 @@ from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, note_of
 from scaling.reporting.document import Align, Block, Listing, Paragraph, Section, Table
+from scaling.reporting.members import along_of, told_of
 from scaling.reporting.runs import optimum, runs_of
 from scaling.reporting.sections.doubts import (
     BEATEN,
@@ -42,7 +43,10 @@ def limits_sections(context: Context) -> list[Section]:
             if told:
                 out.append(Section(titled("Limits", f"effective data, {t.group}"), told, level=2))
     following = context.fits.provenance.get("next")
-    blocks = _next(context, following) if following else _unknown(context)
+    telling: list[Block] = [
+        Paragraph(text) for fit in context.fits.fits if (text := _telling(context, fit))
+    ]
+    blocks = telling + _next(context, following) if following else telling + _unknown(context)
     if blocks:
         out.append(Section("The next most useful runs", tuple(blocks), level=2))
     return [Section("Limits and next runs", ()), *out] if out else []
@@ -62,11 +66,15 @@ def cautions(context: Context, fit: Fit, said: Container[str] = ()) -> list[str]
         "" if "SC410" in said else _reach(context, fit),
         _form(context, fit),
         "" if "SC438" in said else _method(fit),
+        _checked(fit, said),
         _tested(fit, said),
     ]
     scope = "The answer holds for the data, the architecture and the recipe of these runs"
     if fit.interval is not None:
-        scope += f"; the interval ({fit.interval.kind}) knows the noise of the runs alone"
+        knows = "the noise of the runs alone"
+        if fit.members:
+            knows = "the noise of the runs, the laws that were weighed and how they missed so far"
+        scope += f"; the interval ({fit.interval.kind}) knows {knows}"
     return [text for text in (*found, f"{scope}.") if text]
 
 
@@ -94,11 +102,15 @@ def _form(context: Context, fit: Fit) -> str:
             )
     if told:
         return f"Other laws of the same runs: {'; '.join(told)}."
+    if fit.members:
+        return ""
     return "No other law was fitted to these runs, so nothing here shows how much its form decides."
 
 
 def _method(fit: Fit) -> str:
     known = [float(a) for a in fit.sensitivity.get("a", []) if a is not None]
+    if fit.members:
+        return ""
     if known:
         return _spread(fit, known)
     if not allocates(fit.law) or set(fit.law.variables) != {"N", "D"}:
@@ -109,6 +121,44 @@ def _method(fit: Fit) -> str:
     if any(m.code == "SC438" for m in fit.messages):
         return "Choices of method were varied, but no variant identifies an exponent."
     return "How far choices of method move the answer was not tried (--sensitivity)."
+
+
+def _checked(fit: Fit, said: Container[str]) -> str:
+    """Say up to where forecasts of weighted laws were checked, and whether futures part."""
+    if not fit.members:
+        return ""
+    futures = told_of(fit)["futures"]
+    text = ""
+    if "SC410" not in said:
+        text = (
+            f"Forecasts of these laws were checked up to {numbers.factor(fit.evidence_factor)} "
+            "beyond what they were fitted to; further out, intervals grow by rule and nothing was "
+            "checked."
+        )
+    if len(futures) > 1 and "SC449" not in said:
+        seen = " and ".join(
+            f"{numbers.quantity(f['forecast'], 4)} ({f['future']})" for f in futures
+        )
+        text += (
+            f" More than one future is open: at {futures[0]['factor']:g} times the largest "
+            f"{along_of(fit)} the {fit.response} is {seen}."
+        )
+    return text.strip()
+
+
+def _telling(context: Context, fit: Fit) -> str:
+    """Say which run would tell open futures apart."""
+    said = told_of(fit)
+    if len(said.get("futures", ())) < 2:
+        return ""
+    subject = context.subject(fit)
+    head = f"Futures that are open ({subject})" if subject else "Futures that are open"
+    if said["decides"] is None:
+        return f"{head}: no single run would tell them apart."
+    return (
+        f"{head}: a run at about {numbers.factor(said['decides'])} the largest {along_of(fit)} "
+        "would tell the two heaviest apart."
+    )
 
 
 def _spread(fit: Fit, known: list[float]) -> str:
@@ -132,10 +182,12 @@ def _tested(fit: Fit, said: Container[str]) -> str:
     if MISSED in said:
         return ""
     if scored := origins(fit):
+        over = along_of(fit) if fit.members else "compute"
+        laws = "the laws miss" if fit.members else "the law misses"
         far = max(scored, key=lambda origin: float(origin["factor"]))
         return (
-            f"Fitted to the smaller runs alone, the law misses larger ones, up to "
-            f"{numbers.factor(far['factor'])} their compute, by "
+            f"Fitted to the smaller runs alone, {laws} larger ones, up to "
+            f"{numbers.factor(far['factor'])} their {over}, by "
             f"{numbers.share(far['rmse_log'])} (RMSE){direction(far['bias_log'])}."
         )
     return "No larger run was held out, so its error beyond the runs is not known."

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from scaling.fitting.citations import citations
+from scaling.fitting.result import Fit
 from scaling.laws import references
 from scaling.laws.literature import LITERATURE
 from scaling.reporting.context import Context
 from scaling.reporting.document import Block, Listing, Paragraph, Section, Table
+from scaling.reporting.members import told_of
 
 
 def method_sections(context: Context) -> list[Section]:
@@ -39,6 +41,9 @@ def _told(context: Context) -> list[str]:
     for fit in {fit.law.name: fit for fit in fits.fits}.values():
         o = fit.objective
         delta = "" if o.delta is None else f" (delta {o.delta:g})"
+        if fit.members:
+            out.append(_weighed(fit))
+            continue
         text = (
             f"The law {fit.law.name} was fitted by the {o.reduction} of {o.name}{delta}, by "
             "variable projection over a grid of exponents, followed by damped Newton refinement "
@@ -75,6 +80,28 @@ def _told(context: Context) -> list[str]:
             "since laws are asked about larger runs."
         )
     return out
+
+
+def _weighed(fit: Fit) -> str:
+    """How the fit of several weighted laws was made."""
+    count, origins = len(fit.members), len(told_of(fit).get("origins", ()))
+    text = (
+        f"The law {fit.law.name} weighs laws by what they forecast. Each candidate was fitted by "
+        "its most probable parameters under weak priors, with and without a smooth departure from "
+        f"its formula, to all runs and to those up to each of {origins} rolling origins (Tashman "
+        "2000). Its score is the log density that it gave to the runs beyond the origins (Yao et "
+        "al. 2018) with the log probability of all runs by Laplace's approximation; weights are "
+        f"the exponentials of the scores. {count} law{'s' * (count != 1)} kept a weight. The "
+        f"estimate is the weighted mean of their forecasts of ln {fit.response}."
+    )
+    if fit.interval is not None:
+        text += (
+            f" Intervals: {fit.interval.draws} draws, each of one law, chosen by the root of its "
+            "weight, with parameters and a departure drawn; their spread beyond the runs is "
+            "widened by how far weighted forecasts from the origins missed, in units of what they "
+            "promised, and past the farthest of them by a fixed rule."
+        )
+    return text
 
 
 def _keys(context: Context) -> tuple[str, ...]:

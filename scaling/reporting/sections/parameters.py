@@ -11,6 +11,7 @@ from scaling.reporting.document import Align, Block, Note, Paragraph, Section, T
 from scaling.reporting.mathematics import of_law
 from scaling.reporting.runs import Array
 from scaling.reporting.sections.literature import literature_sections
+from scaling.reporting.sections.members import member_blocks
 from scaling.reporting.wording import cost_label, titled
 
 STRONG = 0.9  # correlation above which a pair is told apart poorly
@@ -25,6 +26,8 @@ def parameters_sections(context: Context) -> list[Section]:
 
 def _fit(context: Context, fit: Fit, name: str) -> list[Section]:
     """Give the law, its parameters with intervals, and how these move together."""
+    if fit.members:
+        return [Section(titled("Fit", name), tuple(_weighted(context, fit)))]
     objective = f"{fit.objective.name}"
     if fit.objective.delta is not None:
         objective += f", delta {fit.objective.delta:g}"
@@ -46,16 +49,30 @@ def _fit(context: Context, fit: Fit, name: str) -> list[Section]:
         blocks.append(Note("SC405", "error", "Parameters are not quoted: they are not identified."))
         return [Section(titled("Fit", name), tuple(blocks))]
     blocks.append(_parameters(fit, context.unit(fit.response)))
-    blocks += _together(fit)
-    if fit.holdout is not None:
-        h = fit.holdout
-        cover = "" if h.coverage is None else f", {h.coverage:.0%} inside the interval of the mean"
-        text = (
-            f"Hold-out {h.where}: {h.n} runs, up to {numbers.factor(h.factor)} the largest fitted "
-            f"compute; RMSE {numbers.percent(h.rmse_log)}, bias {numbers.percent(h.bias_log)}"
-        )
-        blocks.append(Paragraph(f"{text}{cover}."))
+    blocks += [*_together(fit), *_held_out(fit)]
     return [Section(titled("Fit", name), tuple(blocks))]
+
+
+def _weighted(context: Context, fit: Fit) -> list[Block]:
+    """Give the laws of a fit of several, and a and b where there is an allocation."""
+    status = f"Status: {fit.status}; ln evidence of the likeliest law "
+    status += f"{numbers.quantity(-fit.objective.value, 4)}."
+    blocks = [*member_blocks(context, fit), Paragraph(f"{status} {_intervals_of(fit)}")]
+    if fit.params:
+        blocks.append(_parameters(fit, context.unit(fit.response)))
+    return [*blocks, *_held_out(fit)]
+
+
+def _held_out(fit: Fit) -> list[Block]:
+    h = fit.holdout
+    if h is None:
+        return []
+    cover = "" if h.coverage is None else f", {h.coverage:.0%} inside the interval of the mean"
+    text = (
+        f"Hold-out {h.where}: {h.n} runs, up to {numbers.factor(h.factor)} the largest fitted "
+        f"compute; RMSE {numbers.percent(h.rmse_log)}, bias {numbers.percent(h.bias_log)}"
+    )
+    return [Paragraph(f"{text}{cover}.")]
 
 
 def _parameters(fit: Fit, unit: str) -> Table:
@@ -79,18 +96,25 @@ def _parameters(fit: Fit, unit: str) -> Table:
                 _meaning(fit, name, unit),
             )
         )
-    i = fit.interval
-    note = "No intervals (bootstrap 0)."
-    if i is not None:
-        note = (
-            f"{i.level:.0%} intervals: {i.kind}; {i.draws} replicates, {i.failed} failed; "
-            f"{i.clusters} clusters ({i.cluster})."
-        )
+    note = _intervals_of(fit)
     if in_logs:
         note += " Coefficients spread over powers of ten: their SE is that of the logarithm."
     columns = ("name", "estimate", "SE", "interval", "full precision", "meaning")
     align: tuple[Align, ...] = ("left", "right", "right", "right", "left", "left")
     return Table("Parameters", columns, tuple(rows), align, note=note)
+
+
+def _intervals_of(fit: Fit) -> str:
+    """Say how the intervals were made."""
+    i = fit.interval
+    if i is None:
+        return "No intervals (bootstrap 0)."
+    if fit.members:
+        return f"{i.level:.0%} intervals: {i.kind}; {i.draws} draws."
+    return (
+        f"{i.level:.0%} intervals: {i.kind}; {i.draws} replicates, {i.failed} failed; "
+        f"{i.clusters} clusters ({i.cluster})."
+    )
 
 
 def _estimate(fit: Fit, name: str) -> tuple[str, str]:
@@ -119,9 +143,10 @@ def _meaning(fit: Fit, name: str, unit: str) -> str:
             return text
         text = text.replace("1/unit of the loss", f"1/({unit})")
         return text.replace("unit of the loss", unit)
-    if name == "a":
-        return f"N* ∝ C^a, {cost_label(fit.cost)}"
-    return f"D* ∝ C^b, {cost_label(fit.cost)}"
+    size, power = ("N*", "C^a") if name == "a" else ("D*", "C^b")
+    if fit.members:
+        return f"slope of ln {size} on ln C at the largest compute, {cost_label(fit.cost)}"
+    return f"{size} ∝ {power}, {cost_label(fit.cost)}"
 
 
 def _together(fit: Fit) -> list[Block]:

@@ -11,6 +11,7 @@ from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, level_of
 from scaling.reporting.document import Block, Table
+from scaling.reporting.members import checked_note, factor_text
 from scaling.reporting.runs import EXTRAPOLATION, Array, optimum
 from scaling.reporting.wording import cost_label, titled
 
@@ -47,7 +48,7 @@ def decades_table(context: Context, fit: Fit) -> Table | None:
         rows.append(
             (
                 numbers.quantity(at, 1),
-                numbers.factor(table["factor"][i]),
+                factor_text(fit, table["factor"][i]),
                 _told(table, "N", "N_lo", "N_hi", i),
                 _told(table, "D", "D_lo", "D_hi", i),
                 _told(table, "ratio", "ratio_lo", "ratio_hi", i),
@@ -62,7 +63,7 @@ def decades_table(context: Context, fit: Fit) -> Table | None:
         tuple(rows),
         ("right",) * 6 + ("left",),
         note=f"{cost_label(fit.cost)}; {bands if fit.draws else 'no intervals'}. Above 1×, and "
-        "outside the runs, rows are extrapolations.",
+        f"outside the runs, rows are extrapolations.{checked_note(fit)}",
         long=True,
     )
 
