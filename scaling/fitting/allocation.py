@@ -89,6 +89,8 @@ def best_size(
     if law.frontier is not None and has_closed_form(law, cost, held):
         u = np.log(np.asarray(law.frontier.size(params, np.exp(log_c))))
         v = log_c - np.log(6.0) - u
+    elif not held and (drawn := law.drawn_sizes(params, log_c, cost)) is not None:
+        u, v = drawn, cost.log_tokens(drawn, log_c)
     else:
         u, v = _in_chunks(_along_budget, law, params, log_c, cost, held)
     if most_data is None:

@@ -237,6 +237,29 @@ class Law:
             ],
         }
 
+    def drawn_sizes(
+        self,
+        params: Mapping[str, Any],  # noqa: ARG002
+        log_c: Array,  # noqa: ARG002
+        cost: Any,  # noqa: ARG002
+    ) -> Array | None:
+        """Return ln N* of draws along budgets, where a law knows a quicker way than a search.
+
+        Parameters
+        ----------
+        params : mapping
+            Draws, shape (k, 1).
+        log_c : ndarray
+            ln C, shape (m,) or (k, m).
+        cost : scaling.laws.cost.Cost
+
+        Returns
+        -------
+        ndarray or None
+            Shape (k, m), NaN without a minimum; None for laws that are to be searched.
+        """
+        return None
+
     def loss(self, params: Mapping[str, Any], data: Mapping[str, Any]) -> Array:
         """Evaluate the law [the unit of its response].
 

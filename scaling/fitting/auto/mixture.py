@@ -25,6 +25,9 @@ from scaling.laws.cost import Cost
 Array = NDArray[np.float64]
 PART, OWN = "part", "departure"  # columns of a draw: which member, and how far off it
 SHOWN = 0.005  # weight below which a law is not named
+COARSE = 96  # sizes along a budget that are looked at first
+AROUND, SIZE_STEP = 5.0, 0.05  # in ln N, about the lowest of them
+LINE_STEP = 0.1  # in ln C
 SLOPE_STEP = 1e-4  # of ln x, for derivatives by the variables
 ORDINARY = make("log-mse", 1e-3)
 
@@ -96,6 +99,20 @@ class _Ready:
             matrix = departure.shared(self.where, self.where) + np.diag(own)
             self.inverse = np.linalg.inv(matrix)
 
+    def level(self, x: Mapping[str, Array]) -> Array:
+        """Return ln y, shape (m,)."""
+        with np.errstate(all="ignore"):
+            log_y: Array = np.log(self.part.law.loss(self.part.params, x))
+        if self.part.departure.size:
+            log_y = log_y - self._gain(x)[0] @ self.residual
+        return log_y
+
+    def _gain(self, x: Mapping[str, Array]) -> tuple[Array, Array]:
+        """What residuals add to a forecast, shape (m, n), and what points share with it."""
+        where = np.log(np.stack(list(x.values()), axis=1))
+        shared = self.part.departure.shared(where, self.where)
+        return shared @ self.inverse, shared
+
     def forecast(self, x: Mapping[str, Array]) -> tuple[Array, Array, Array]:
         """Ln y, shape (m,), its slopes by the parameters, (p, m), and SD of the departure, (m,)."""
         one = np.ones(len(next(iter(x.values()))))
@@ -106,8 +123,7 @@ class _Ready:
         departure = self.part.departure
         if not departure.size:
             return log_y, slope, np.zeros(len(one))
-        shared = departure.shared(np.log(np.stack(list(x.values()), axis=1)), self.where)
-        gain = shared @ self.inverse
+        gain, shared = self._gain(x)
         left = np.maximum(departure.size**2 - (gain * shared).sum(axis=1), 0.0)
         log_y = log_y - gain @ self.residual
         return log_y, slope - self.jacobian @ gain.T, np.sqrt(self.part.variance * left)
@@ -166,7 +182,7 @@ class Mixture(Law):
                 v: np.broadcast_to(g, shape).ravel()
                 for v, g in zip(self.variables, given, strict=True)
             }
-            total = sum(r.part.weight * r.forecast(x)[0] for r in self._ready)
+            total = sum(r.part.weight * r.level(x) for r in self._ready)
             return np.asarray(np.exp(total)).reshape(shape)
         drawn = np.asarray(params[PART])
         part, whole = drawn.reshape(-1).astype(int), np.broadcast_shapes(shape, drawn.shape)
@@ -225,6 +241,55 @@ class Mixture(Law):
             gradient[name] = (up - down) / (2.0 * SLOPE_STEP) / at
         return self.loss(params, params), gradient
 
+    def drawn_sizes(self, params: Mapping[str, Any], log_c: Array, cost: Cost) -> Array | None:
+        """Find ln N* of draws on a table of sizes that they share; see `Law.drawn_sizes`.
+
+        Draws are linear in their columns, so that a table of all of them is one product. Between
+        sizes a parabola leads to 1e-3 in ln N; budgets of each draw's own are read off lines that
+        are close enough for a straight line between them.
+        """
+        if PART not in params:
+            return None
+        if np.ndim(params[PART]) == 0:
+            columns = {name: np.full((1, 1), value) for name, value in params.items()}
+            found = self.drawn_sizes(columns, log_c, cost)
+            return None if found is None else found[0]
+        rows = np.asarray(params[PART]).shape[0]
+        own = np.broadcast_to(log_c, (rows, log_c.shape[-1]))
+        shared = log_c.ndim == 1 or bool((own == own[:1]).all())
+        if shared:
+            return self._table_of_sizes(params, own[0], cost)
+        low, high = float(np.nanmin(own)), float(np.nanmax(own))
+        lines = np.linspace(low, high, max(2, int(np.ceil((high - low) / LINE_STEP)) + 1))
+        sizes = self._table_of_sizes(params, lines, cost)
+        each = zip(own, sizes, strict=True)
+        return np.stack([np.interp(mine, lines, size) for mine, size in each])
+
+    def _table_of_sizes(self, params: Mapping[str, Any], log_c: Array, cost: Cost) -> Array:
+        """Find ln N* of every draw at budgets, shape (k, m)."""
+        rows = np.asarray(params[PART]).shape[0]
+        out = np.empty((rows, len(log_c)))
+        for j, line in enumerate(log_c):
+            coarse = np.linspace(0.0, line, COARSE + 2)[1:-1]
+            at = self._lines(coarse, line, cost)
+            middle = coarse[np.nanargmin(np.where(np.isfinite(at), at, np.inf))]
+            fine = middle + np.arange(-AROUND, AROUND + SIZE_STEP, SIZE_STEP)
+            values = self._lines(fine, line, cost, params)
+            out[:, j] = _lowest(fine, values)
+        return out
+
+    def _lines(
+        self, u: Array, log_c: float, cost: Cost, params: Mapping[str, Any] | None = None
+    ) -> Array:
+        """Evaluate ln y at sizes along a budget: the estimate, shape (g,), or draws, (k, g)."""
+        with np.errstate(all="ignore"):
+            x = {"N": np.exp(u), "D": np.exp(cost.log_tokens(u, np.full(len(u), log_c)))}
+            good = np.isfinite(x["D"]) & (x["D"] > 1.0)
+            x["D"] = np.where(good, x["D"], 1.0)
+            found = np.log(self.loss(params or {}, {v: x[v] for v in self.variables}))
+        lines: Array = np.where(good, found, np.inf)
+        return lines
+
     def draw(self, count: int, seed: int) -> dict[str, Array]:
         """Draw members with parameters: columns ``part, departure, d0, d1, …``, shape (count,)."""
         rng = np.random.default_rng([seed, count])
@@ -276,6 +341,18 @@ class Mixture(Law):
         scale = None if item["scale"] is None else Cost.from_dict(item["scale"])
         wide = (tuple(item["distance"]), tuple(item["widening"]))
         return mixture(name, declared["response"], parts, points, scale, *wide)
+
+
+def _lowest(u: Array, values: Array) -> Array:
+    """Where rows of values on an even grid are lowest, by a parabola; NaN at an end, shape (k,)."""
+    values = np.where(np.isfinite(values), values, np.inf)
+    k = values.argmin(axis=1)
+    inner = np.clip(k, 1, len(u) - 2)
+    left, middle, right = (values[np.arange(len(values)), inner + i] for i in (-1, 0, 1))
+    with np.errstate(all="ignore"):
+        shift = 0.5 * (left - right) / (left - 2.0 * middle + right)
+    found: Array = np.where(k == inner, u[inner] + np.nan_to_num(shift) * (u[1] - u[0]), np.nan)
+    return found
 
 
 def mixture(
