@@ -126,6 +126,8 @@ def least_cost(
     log_loss, held = np.asarray(log_loss, dtype=np.float64), held or {}
     if has_closed_form(law, cost, held):
         u, v = _on_frontier(law, params, log_loss)
+    elif not held and (drawn := law.drawn_costs(params, log_loss, cost)) is not None:
+        u, v = drawn[1], cost.log_tokens(drawn[1], drawn[0])
     else:
         u, v = _in_chunks(_along_loss, law, params, log_loss, cost, held)
     if most_data is not None:

@@ -40,7 +40,6 @@ PAIRS_ALONG = 14  # fewer do not tell what differs along a budget
 ALONG = np.log(1.5)  # spread of sizes along a budget from which gains may differ along it
 OTHER_LOSS = 0.3  # of ln loss: more than a recipe makes
 NEAR = np.log(1e3)  # how far beyond that it is still kept
-MOST_OF_AUTO = 200  # draws of weighted laws, which take long to solve for compute
 SHUFFLE = 7  # seed of the order in which draws of weighted laws meet
 
 
@@ -351,8 +350,6 @@ def _surfaces(one: Fit, two: Fit, scales: Array, level: float) -> _Along:
     spread = np.full((len(scales), 2), np.nan)
     ends = np.full((len(scales), 2), np.nan)
     count = min(len(next(iter(f.draws.values()), ())) for f in (one, two))
-    if any(f.members for f in (one, two)):
-        count = min(count, MOST_OF_AUTO)
     if count:
         columns = [_columns(f, count, k) for k, f in enumerate((one, two))]
         gap, drawn = both(columns[0], columns[1])

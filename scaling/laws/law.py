@@ -260,6 +260,15 @@ class Law:
         """
         return None
 
+    def drawn_costs(
+        self,
+        params: Mapping[str, Any],  # noqa: ARG002
+        log_loss: Array,  # noqa: ARG002
+        cost: Any,  # noqa: ARG002
+    ) -> tuple[Array, Array] | None:
+        """Return ln C and ln N of the cheapest way to losses, of draws; see `drawn_sizes`."""
+        return None
+
     def loss(self, params: Mapping[str, Any], data: Mapping[str, Any]) -> Array:
         """Evaluate the law [the unit of its response].
 

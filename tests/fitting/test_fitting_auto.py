@@ -6,10 +6,13 @@ import pytest
 
 import scaling as sc
 from scaling.errors import ConfigError, FitError, TableError
+from scaling.fitting import allocation
+from scaling.fitting.allocation import best_size, least_cost
 from scaling.fitting.auto.build import forecast
 from scaling.fitting.auto.mixture import Mixture
 from scaling.fitting.auto.unmixed import by_law
 from scaling.laws import PROCEDURES
+from scaling.laws.cost import SIX_ND
 
 ADDITIVE = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
 FLOOR = 2.0
@@ -206,6 +209,49 @@ def test_questions_about_compute(of_surface, of_curve):
     with pytest.raises(sc.errors.QuestionError) as caught:
         of_curve.optimal(C=1e21)
     assert "--data" in caught.value.faults[0].mend
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_optima_of_draws_are_those_of_a_search(of_surface, own):
+    draws = {name: values[:12, None] for name, values in of_surface.draws.items()}
+    log_c = np.log([1e19, 1e21, 1e23])
+    if own:
+        log_c = log_c + np.linspace(-0.5, 0.5, 12)[:, None]
+    u, v = best_size(of_surface.law, draws, log_c)
+    exact = allocation._in_chunks(  # the search that laws without a table take
+        allocation._along_budget, of_surface.law, draws, log_c, SIX_ND, {}
+    )[0]
+    found = np.isfinite(exact)
+    assert found.mean() > 0.9
+    assert u[found] == pytest.approx(exact[found], abs=1e-3)
+    assert u + v == pytest.approx(np.broadcast_to(log_c - np.log(6.0), u.shape))
+
+
+def test_costs_of_draws_lead_back_to_their_losses(of_surface):
+    draws = {name: values[:12, None] for name, values in of_surface.draws.items()}
+    goal = np.log([2.4, 2.2])
+    log_c, u, v = least_cost(of_surface.law, draws, goal)
+    reached = of_surface.law.loss(draws, {"N": np.exp(u), "D": np.exp(v)})
+    assert np.isfinite(log_c).all()
+    assert np.log(reached) == pytest.approx(np.broadcast_to(goal, reached.shape), abs=1e-3)
+    assert np.isnan(least_cost(of_surface.law, draws, np.log([1e-3]))[0]).all()
+
+
+@pytest.mark.parametrize("law", ["power-D", "m4-D"])
+def test_intervals_hold_far_beyond_simulated_curves(law):
+    params = {"E": FLOOR, "B": 300.0, "beta": 0.4}
+    if law == "m4-D":
+        params = {"E": FLOOR, "E_0": 6.0, "alpha": 0.8, "B": 400.0, "c": 0.45}
+    d, ahead = np.geomspace(1e6, 1e9, 30), np.array([2e9, 1e10, 1e11])
+    exact, held = sc.law(law).loss(params, {"D": ahead}), []
+    for seed in range(8):
+        noise = np.exp(0.005 * np.random.default_rng(seed).standard_normal(30))
+        loss = sc.law(law).loss(params, {"D": d}) * noise
+        fit = sc.fit(pd.DataFrame({"D": d, "loss": loss}), "auto", bootstrap=200, backtest=False)
+        table = fit.predict(D=ahead, interval=0.9)
+        held.append((table.lo <= exact) & (exact <= table.hi))
+        assert (np.log(table.hi / table.lo) < 0.25).all()
+    assert 0.7 <= np.mean(held)
 
 
 def test_draws_by_law_give_what_the_mixture_gives(of_surface):

@@ -17,7 +17,7 @@ from scaling.fitting.objectives import make
 from scaling.fitting.seeds import Seeds
 
 Array = NDArray[np.float64]
-STARTS = 3
+STARTS = 5
 JITTER = 1e-9
 
 

@@ -27,7 +27,7 @@ PART, OWN = "part", "departure"  # columns of a draw: which member, and how far 
 SHOWN = 0.005  # weight below which a law is not named
 COARSE = 96  # sizes along a budget that are looked at first
 AROUND, SIZE_STEP = 5.0, 0.05  # in ln N, about the lowest of them
-LINE_STEP = 0.1  # in ln C
+LINE_STEP, COST_STEP = 0.1, 0.2  # in ln C
 SLOPE_STEP = 1e-4  # of ln x, for derivatives by the variables
 ORDINARY = make("log-mse", 1e-3)
 
@@ -258,25 +258,51 @@ class Mixture(Law):
         own = np.broadcast_to(log_c, (rows, log_c.shape[-1]))
         shared = log_c.ndim == 1 or bool((own == own[:1]).all())
         if shared:
-            return self._table_of_sizes(params, own[0], cost)
+            return self._table(params, own[0], cost)[0]
         low, high = float(np.nanmin(own)), float(np.nanmax(own))
         lines = np.linspace(low, high, max(2, int(np.ceil((high - low) / LINE_STEP)) + 1))
-        sizes = self._table_of_sizes(params, lines, cost)
+        sizes = self._table(params, lines, cost)[0]
         each = zip(own, sizes, strict=True)
         return np.stack([np.interp(mine, lines, size) for mine, size in each])
 
-    def _table_of_sizes(self, params: Mapping[str, Any], log_c: Array, cost: Cost) -> Array:
-        """Find ln N* of every draw at budgets, shape (k, m)."""
+    def drawn_costs(
+        self, params: Mapping[str, Any], log_loss: Array, cost: Cost
+    ) -> tuple[Array, Array] | None:
+        """Find ln C and ln N of losses that draws reach, on the same table; NaN out of its reach.
+
+        The table goes from a thousandth of the smallest compute of the points to 1e10 times the
+        largest.
+        """
+        if PART not in params:
+            return None
+        if np.ndim(params[PART]) == 0:
+            columns = {name: np.full((1, 1), value) for name, value in params.items()}
+            found = self.drawn_costs(columns, log_loss, cost)
+            return None if found is None else (found[0][0], found[1][0])
+        first, last = self.points.along[[0, -1]] + np.log([1e-3, 1e10])
+        lines = np.arange(first, last, COST_STEP)
+        sizes, lowest = self._table(params, lines, cost)
+        lowest = np.minimum.accumulate(np.where(np.isfinite(lowest), lowest, np.inf), axis=1)
+        own = np.broadcast_to(log_loss, (len(sizes), log_loss.shape[-1]))
+        log_c, u = np.empty(own.shape), np.empty(own.shape)
+        for k, (goal, values) in enumerate(zip(own, lowest, strict=True)):
+            known = np.isfinite(values)
+            log_c[k] = np.interp(-goal, -values[known], lines[known], left=np.nan, right=np.nan)
+            u[k] = np.interp(log_c[k], lines, sizes[k])
+        return log_c, u
+
+    def _table(self, params: Mapping[str, Any], log_c: Array, cost: Cost) -> tuple[Array, Array]:
+        """Find ln N* of every draw at budgets, and ln y there, shapes (k, m)."""
         rows = np.asarray(params[PART]).shape[0]
-        out = np.empty((rows, len(log_c)))
+        out, lowest = np.empty((2, rows, len(log_c)))
         for j, line in enumerate(log_c):
             coarse = np.linspace(0.0, line, COARSE + 2)[1:-1]
             at = self._lines(coarse, line, cost)
             middle = coarse[np.nanargmin(np.where(np.isfinite(at), at, np.inf))]
             fine = middle + np.arange(-AROUND, AROUND + SIZE_STEP, SIZE_STEP)
             values = self._lines(fine, line, cost, params)
-            out[:, j] = _lowest(fine, values)
-        return out
+            out[:, j], lowest[:, j] = _lowest(fine, values)
+        return out, lowest
 
     def _lines(
         self, u: Array, log_c: float, cost: Cost, params: Mapping[str, Any] | None = None
@@ -343,16 +369,18 @@ class Mixture(Law):
         return mixture(name, declared["response"], parts, points, scale, *wide)
 
 
-def _lowest(u: Array, values: Array) -> Array:
-    """Where rows of values on an even grid are lowest, by a parabola; NaN at an end, shape (k,)."""
+def _lowest(u: Array, values: Array) -> tuple[Array, Array]:
+    """Where rows on an even grid are lowest, and how low, by a parabola; NaN at an end."""
     values = np.where(np.isfinite(values), values, np.inf)
     k = values.argmin(axis=1)
     inner = np.clip(k, 1, len(u) - 2)
     left, middle, right = (values[np.arange(len(values)), inner + i] for i in (-1, 0, 1))
     with np.errstate(all="ignore"):
-        shift = 0.5 * (left - right) / (left - 2.0 * middle + right)
-    found: Array = np.where(k == inner, u[inner] + np.nan_to_num(shift) * (u[1] - u[0]), np.nan)
-    return found
+        shift = np.nan_to_num(0.5 * (left - right) / (left - 2.0 * middle + right))
+        low = middle - 0.25 * (left - right) * shift
+    inside = k == inner
+    at = np.where(inside, u[inner] + shift * (u[1] - u[0]), np.nan)
+    return at, np.where(inside, low, np.nan)
 
 
 def mixture(
