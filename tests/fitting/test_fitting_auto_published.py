@@ -75,5 +75,5 @@ def test_the_language_benchmark(data_dir):
         below, above = (part.loc[part.Training == k, ["D", "loss"]] for k in (1, 0))
         errors.setdefault(domain, []).append(error("auto", below, above))
     assert {k: len(v) for k, v in errors.items()} == {"BB": 10, "LM": 5, "NMT": 5}
-    for domain, most in (("NMT", 0.0145), ("LM", 0.00095), ("BB", 0.0127)):
+    for domain, most in (("NMT", 0.0175), ("LM", 0.00095), ("BB", 0.0127)):
         assert np.mean(errors[domain]) < most, domain
