@@ -10,13 +10,14 @@ Tashman (2000), rolling origins; Hurvich and Tsai (1989), AICc; Schwarz (1978), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import Message, ScalingError
+from scaling.fitting.auto.build import forecast
 from scaling.fitting.data import Data
 from scaling.fitting.estimate import estimate
 from scaling.fitting.objectives import make
@@ -26,6 +27,7 @@ from scaling.fitting.result import Fit, objective_label
 from scaling.runs.table import thinned
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
 ORIGINS = 5
 LEVELS_TO_FIT = 3  # distinct levels of compute below the first origin
 SHARE_TO_FIT = 0.4  # of the rows
@@ -61,12 +63,13 @@ def compare_laws(
         return known, _messages(known, fits, [o["cut"] for o in known[0]["backtest"]["origins"]])
     columns = _columns(fits)
     along, where = _along(fits, columns)
-    cuts = _cuts(where, max(len(_free(f)) for f in fits), origins)
-    own = next((fit.certificate["auto"]["origins"] for fit in fits if fit.members), None)
-    if own is not None:  # what `auto` forecast from its own origins is known already
-        cuts = [origin["cut"] for origin in own]
-        cuts = cuts[-origins:] if len(fits) > 1 else cuts  # of several laws, those all can fit to
-    rows = [_row(fit, columns, along, where, cuts) for fit in fits]
+    if len(fits) == 1 and fits[0].members:  # what `auto` forecast from its own origins is known
+        scored = [fits[0].certificate["auto"]["origins"]]
+    else:
+        cuts = _cuts(where, max(len(_free(f)) for f in fits), origins)
+        scored = [_scores(fit, columns, where, cuts) for fit in fits]
+    cuts = [origin["cut"] for origin in scored[0]]
+    rows = [_row(fit, along, own) for fit, own in zip(fits, scored, strict=True)]
     rows.sort(key=_error)
     for rank, row in enumerate(rows, start=1):
         row["backtest"]["rank"] = rank if row["backtest"]["rmse_log"] is not None else None
@@ -129,6 +132,9 @@ def _columns(fits: Sequence[Fit]) -> dict[str, Array]:
 
 def _along(fits: Sequence[Fit], columns: Mapping[str, Array]) -> tuple[str, Array]:
     """Return what origins roll over: compute, or the one variable where there is none."""
+    only = fits[0].law.variables
+    if len(fits) == 1 and fits[0].members and len(only) == 1:
+        return only[0], columns[only[0]]
     if {"N", "D"} <= set(columns):
         return "C", cost_of(fits[0]).compute(columns["N"], columns["D"])
     name = "C" if "C" in columns else fits[0].law.variables[0]
@@ -155,10 +161,7 @@ def _cuts(where: Array, parameters: int, most: int) -> list[float]:
     return [usable[i] for i in picked]
 
 
-def _row(
-    fit: Fit, columns: Mapping[str, Array], along: str, where: Array, cuts: Sequence[float]
-) -> dict[str, Any]:
-    scored = _scores(fit, columns, where, cuts)
+def _row(fit: Fit, along: str, scored: Sequence[dict[str, Any]]) -> dict[str, Any]:
     good = [s for s in scored if s["rmse_log"] is not None]
     whole = bool(good) and len(good) == len(scored)
     k = len(_free(fit)) + 1  # and the noise
@@ -172,7 +175,7 @@ def _row(
         "status": fit.status,
         "backtest": {
             "along": along,
-            "origins": scored,
+            "origins": [dict(origin) for origin in scored],
             "rmse_log": float(np.mean([s["rmse_log"] for s in good])) if whole else None,
             "bias_log": float(np.mean([s["bias_log"] for s in good])) if whole else None,
         },
@@ -181,23 +184,53 @@ def _row(
     }
 
 
+Forecast = Callable[[Mapping[str, Array]], Array]
+
+
 def _scores(
     fit: Fit, columns: Mapping[str, Array], where: Array, cuts: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Fit below every cut and score beyond it, where that has not been done already."""
-    if fit.members:
-        known = fit.certificate["auto"]["origins"]
-        return [dict(origin) for origin in known if origin["cut"] in set(cuts)]
+    """Fit below every cut and score beyond it."""
+    x, y = {name: columns[name] for name in fit.law.variables}, columns[fit.response]
+    most = SHOWN // max(1, len(cuts))
+    fitted = _weighted(fit, x, y) if fit.members else _single(fit, x, y)
+    return [_origin(fitted, x, y, where, cut, most) for cut in cuts]
+
+
+def _single(fit: Fit, x: Mapping[str, Array], y: Array) -> Callable[[Rows], Forecast]:
+    """How the law of a fit is fitted to some of the rows."""
     o = fit.objective
-    x = {name: columns[name] for name in fit.law.variables}
     fixed = {name: fit.params[name] for name in fit.law.names if name not in _free(fit)}
     loss = make(o.name, o.delta if o.delta is not None else 1e-3)
-    data = Data(fit.law, x, columns[fit.response], loss, fixed, {})
-    most = SHOWN // max(1, len(cuts))
-    return [_origin(data, where, cut, most) for cut in cuts]
+    data = Data(fit.law, x, y, loss, fixed, {})
+
+    def below(rows: Rows) -> Forecast:
+        own, ones = data.gathered(rows), np.ones(len(rows))
+        made = estimate(own, ones, "row", np.arange(len(rows)), Options(bootstrap=0))
+        return lambda ahead: data.law.loss(made.params, ahead)
+
+    return below
 
 
-def _origin(data: Data, where: Array, cut: float, most: int) -> dict[str, Any]:
+def _weighted(fit: Fit, x: Mapping[str, Array], y: Array) -> Callable[[Rows], Forecast]:
+    """How the laws of `auto` are weighed on some of the rows."""
+    cost = cost_of(fit) if len(x) > 1 else None
+
+    def below(rows: Rows) -> Forecast:
+        law, _ = forecast({k: v[rows] for k, v in x.items()}, y[rows], cost=cost)
+        return lambda ahead: law.loss({}, ahead)
+
+    return below
+
+
+def _origin(
+    fitted: Callable[[Rows], Forecast],
+    x: Mapping[str, Array],
+    y: Array,
+    where: Array,
+    cut: float,
+    most: int,
+) -> dict[str, Any]:
     """Fit up to `cut` and score on what lies above; keep at most so many rows of it."""
     below = where <= cut * (1.0 + 1e-12)
     out: dict[str, Any] = {
@@ -211,17 +244,14 @@ def _origin(data: Data, where: Array, cut: float, most: int) -> dict[str, Any]:
         "losses": [],
         "test_factor": [],
     }
-    rows, ones = np.flatnonzero(below), np.ones(int(below.sum()))
     try:
-        made = estimate(
-            data.gathered(rows), ones, "row", np.arange(len(rows)), Options(bootstrap=0)
-        )
+        ahead = fitted(np.flatnonzero(below))
     except (ScalingError, np.linalg.LinAlgError):
         return out
-    beyond = {name: values[~below] for name, values in data.x.items()}
-    observed = data.y[~below]
+    observed = y[~below]
     with np.errstate(all="ignore"):
-        error = np.log(data.law.loss(made.params, beyond)) - np.log(observed)
+        predicted = ahead({name: values[~below] for name, values in x.items()})
+        error = np.log(predicted) - np.log(observed)
     if np.isfinite(error).all():
         out["rmse_log"] = float(np.sqrt((error**2).mean()))
         out["bias_log"] = float(error.mean())

@@ -158,6 +158,9 @@ class Bands:
         fit = self.fit
         if not len(draws):
             return draws
+        if fit.members:  # each draw knows the noise of its own law, at the end of the runs
+            own = np.asarray(fit.draws["run"]).reshape(-1, *(1,) * (draws.ndim - 1))
+            return draws * np.exp(own)
         used = np.asarray(fit.rows["used"], dtype=bool)
         logs = fit.objective.name.startswith("log-") or fit.objective.name == "asymmetric"
         if logs:

@@ -15,13 +15,12 @@ from scaling.fitting.allocation import allocates, local_exponents
 from scaling.fitting.auto.candidates import FUTURES, curve_candidates, surface_candidates
 from scaling.fitting.auto.explain import explained
 from scaling.fitting.auto.members import Member, inverse_of, members_of
-from scaling.fitting.auto.mixture import ORDINARY, Mixture, Part, mixture
+from scaling.fitting.auto.mixture import Mixture, Part, mixture
 from scaling.fitting.auto.noise import FOR_CURVES, FOR_SURFACES
 from scaling.fitting.auto.notes import noted
-from scaling.fitting.auto.points import Points
+from scaling.fitting.auto.points import Points, in_logs
 from scaling.fitting.auto.weights import DOUBT, reach, weigh, widening
 from scaling.fitting.conduct import conduct_checks
-from scaling.fitting.data import Data
 from scaling.fitting.evidence import monotone_checks, seed_checks
 from scaling.fitting.inputs import column_of, cost_for, holdout_rows, place, weights_of
 from scaling.fitting.options import Options
@@ -73,15 +72,20 @@ def forecast(
     -------
     mixture : Mixture
     found : dict
-        ``weights`` of laws and of futures, ``origins`` with what would have been forecast from
-        each, ``evidence`` of all points, ``reach`` in ln of the scale, and ``futures``, one mixture
-        each.
+        ``origins`` with what would have been forecast from each, ``evidence`` of all points,
+        ``reach`` in ln of the scale, ``futures`` (weight and a mixture of each), ``future_of`` each
+        law.
 
     Raises
     ------
     FitError
-        SC401 if there are fewer than six points at different scales.
+        SC401 if there are fewer than six points at different scales, SC103 for values that are not
+        numbers above 0.
     """
+    for known, values in {**x, response: y}.items():
+        if not (np.isfinite(values) & (np.asarray(values) > 0)).all():
+            found_in = f"{np.asarray(values).min():g}"
+            raise FitError(Fault("SC103", f"law {name}, {known}", found_in, "numbers above 0"))
     scale = next(iter(x.values())) if cost is None else cost.compute(x["N"], x["D"])
     points = Points.of(x, y, np.asarray(scale, dtype=np.float64), weights)
     origins = points.origins()
@@ -97,7 +101,7 @@ def forecast(
         candidates, departures = surface_candidates(), FOR_SURFACES
     members = members_of(points, candidates, departures, origins)
     weight = weigh(members, points, origins, len(origins) - 1)
-    wide = widening(members, weight, points, origins)
+    wide = widening(members, points, origins)
 
     def made(chosen: Sequence[int]) -> Mixture:
         return mixture(name, response, _parts(members, weight, chosen), points, cost, *wide)
@@ -113,6 +117,7 @@ def forecast(
         "evidence": max(m.evidence[-1] for m in members),
         "reach": reach(points, origins),
         "futures": futures,
+        "future_of": {c.law.name: c.future for c in candidates},
     }
     return made(range(len(members))), found
 
@@ -226,7 +231,7 @@ def _checks(
     frame: pd.DataFrame, law: Mixture, x: Mapping[str, Array], y: Array, cluster: str | None
 ) -> list[Check]:
     """What the runs and their residuals can bear; none of it decides the status."""
-    data, free = Data(law, x, y, ORDINARY, {}, {}), len(law.parts[0].params)
+    data, free = in_logs(law, x, y), len(law.parts[0].params)
     residual = np.log(law.loss({}, x)) - np.log(y)
     checks = [*judge.design_checks(x, free, len(y)), *judge.noise_checks(x, residual)]
     checks += seed_checks(frame, law, y, residual, free)
@@ -283,13 +288,18 @@ def _variables(table: RunsTable, name: str, train: Rows, group: str | None) -> t
         if variable not in frame:
             raise ConfigError(Fault("SC105", place(table, group), f"no column for {variable}"))
         return (variable,)
-    levels = {v: frame[v].nunique() for v in ("N", "D", "C") if v in frame}
-    if levels.get("N", 0) > 2 and levels.get("D", 0) > 2:
+    levels = {v: int(frame[v].nunique()) for v in ("N", "D", "C") if v in frame}
+    if min(levels.get("N", 0), levels.get("D", 0)) > 1:
         x = {v: column_of(table, v, train, positive=True) for v in ("N", "D")}
-        if judge.ray_span(x) > judge.MIN_RATIO_SPAN:
+        if judge.ray_span(x) <= judge.MIN_RATIO_SPAN and "C" in levels:
+            return ("C",)  # runs along a ray are a curve
+        few, many = sorted(("N", "D"), key=lambda v: levels[v])
+        if levels[few] > 2:
             return ("N", "D")
-        if "C" in levels:  # runs along a ray are a curve
-            return ("C",)
+        found = f"{levels[few]} values of {few} and {levels[many]} of {many}"
+        wanted = f"three values or more of {few}, or one"
+        mend = f"--law auto-{many} --group COLUMN for a curve of each {few}; or --where"
+        raise FitError(Fault("SC401", place(table, group), found, wanted, mend))
     if not levels:
         mend = "name it with --map"
         raise ConfigError(
@@ -300,8 +310,7 @@ def _variables(table: RunsTable, name: str, train: Rows, group: str | None) -> t
         wanted = f"{FEWEST} values or more of N, D or C"
         found = ", ".join(f"{k} {v}" for k, v in levels.items())
         found = f"distinct values: {found}" if train.any() else "0 runs"
-        mend = "add runs at other scales, or name one law: --law power-D"
-        raise FitError(Fault("SC401", place(table, group), found, wanted, mend))
+        raise FitError(Fault("SC401", place(table, group), found, wanted))
     return (best,)
 
 

@@ -7,7 +7,7 @@ whose objectives are sums over rows and so know neither shared departures nor pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,9 @@ class Problems:
     whiten : ndarray
         Inverse Cholesky factors of the fitted points' covariance, shape (k, n, n), zero beyond.
     rows : ndarray
-        Fitted rows, shape (k,).
+        Degrees of freedom of the fitted rows, those about their points included, shape (k,).
+    within : ndarray
+        Sum of squares of rows about their points, shape (k,).
     mean, precision : ndarray
         Of the prior, shape (k, p); precision 0 where there is none.
     """
@@ -45,17 +47,18 @@ class Problems:
     data: Data
     whiten: Array
     rows: Array
+    within: Array
     mean: Array
     precision: Array
 
     def at(self, index: NDArray[np.int64]) -> Problems:
         """Return some of them."""
-        parts = (self.whiten, self.rows, self.mean, self.precision)
+        parts = (self.whiten, self.rows, self.within, self.mean, self.precision)
         return Problems(self.data, *(a[index] for a in parts))
 
     def repeated(self, times: int) -> Problems:
         """Return every problem several times, in a row."""
-        parts = (self.whiten, self.rows, self.mean, self.precision)
+        parts = (self.whiten, self.rows, self.within, self.mean, self.precision)
         return Problems(self.data, *(np.repeat(a, times, axis=0) for a in parts))
 
 
@@ -84,6 +87,24 @@ class Modes:
     jacobian: Array
     objective: Array
 
+    def unbiased(self, problems: Problems) -> Modes:
+        """Return them with the variance that parameters took up given back, and its spread.
+
+        Parameters take up as many degrees of freedom as the points, not the prior, decide.
+        """
+        index = np.arange(self.z.shape[1])
+        prior = np.zeros_like(self.precision)
+        prior[:, index, index] = problems.precision
+        data = self.precision - prior
+        ridge = RIDGE * np.maximum(self.precision[:, index, index], 1e-300)
+        whole = self.precision.copy()
+        whole[:, index, index] += ridge
+        taken = np.trace(np.linalg.solve(whole, data), axis1=1, axis2=2)
+        rows = problems.rows + NOISE_ROWS
+        factor = rows / np.maximum(rows - np.clip(taken, 0.0, len(index)), 1.0)
+        wide = data / factor[:, None, None] + prior
+        return replace(self, variance=self.variance * factor, precision=wide)
+
     def at(self, index: NDArray[np.int64]) -> Modes:
         """Return some of them."""
         return Modes(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
@@ -108,7 +129,7 @@ class _Points:
         self.jacobian = np.where(good[:, None, :], jacobian, 0.0)
         self.z = z
         self.white = np.matmul(problems.whiten, self.r[:, :, None])[:, :, 0]
-        self.square = (self.white**2).sum(axis=1) + NOISE_ROWS * NOISE**2
+        self.square = (self.white**2).sum(axis=1) + problems.within + NOISE_ROWS * NOISE**2
         penalty = (problems.precision * (z - problems.mean) ** 2).sum(axis=1)
         self.objective = 0.5 * ((problems.rows + NOISE_ROWS) * np.log(self.square) + penalty)
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from scaling.errors import Message
 from scaling.fitting.auto.mixture import Mixture
-from scaling.fitting.auto.weights import DOUBT
 
 Array = NDArray[np.float64]
 FACTOR = 10.0  # beyond the data, where futures are compared
 OPEN = 0.05  # weight of a future that is not ruled out
-CLEAR = 2.0  # standard deviations of a run's noise that tell two futures apart
+CLEAR = 2.0  # standard deviations that tell two futures apart
 FURTHEST = 1e4
+DRAWS = 200  # of each future
 MEANING = {
     "saturating": "levels off towards a floor",
     "straight": "goes on along a power law to zero",
@@ -53,15 +53,15 @@ def explained(law: Mixture, found: Mapping[str, Any]) -> tuple[list[Message], di
         ]
         between = f"At {FACTOR:g} times the largest {scale}: {'; '.join(parts)}."
         tell = (
-            f"A run at about {_times(decides)} times the largest {scale} would tell them apart."
+            f"A run at about {_times(decides)} times the largest {scale} would tell the first two "
+            "apart."
             if decides
             else f"No single run up to {FURTHEST:,.0f} times the largest {scale} would."
         )
         text += [between, tell]
-        if decides is None or decides > 1.0:
-            messages.append(
-                Message("SC449", f"The runs leave more than one future open. {between} {tell}")
-            )
+        if _apart(law, found, FACTOR):
+            text_of = f"The runs leave more than one future open. {between} {tell}"
+            messages.append(Message("SC449", text_of))
     else:
         text.append(
             f"Every law with {OPEN:.0%} of the weight or more {MEANING[futures[0]['future']]}."
@@ -111,12 +111,15 @@ def _ahead(law: Mixture, factor: float) -> dict[str, Array]:
 def _futures(law: Mixture, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The futures that are open, heaviest first, and what each of them forecasts."""
     at = _ahead(law, FACTOR)
-    doubt = {name: weight**DOUBT for name, (weight, _) in found["futures"].items()}
+    doubt = dict.fromkeys(found["futures"], 0.0)
+    for part in law.parts:
+        name = found["future_of"][part.law.name]
+        doubt[name] = doubt.get(name, 0.0) + part.share
     out = [
         {
             "future": name,
             "weight": weight,
-            "doubt": doubt[name] / sum(doubt.values()),
+            "doubt": doubt[name],
             "factor": FACTOR,
             "forecast": float(own.loss({}, at)[0]),
         }
@@ -126,13 +129,35 @@ def _futures(law: Mixture, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [f for f in out if f["weight"] >= OPEN] or out[:1]
 
 
+def _two(found: Mapping[str, Any]) -> list[Mixture]:
+    """The two heaviest futures."""
+    return [own for _, own in sorted(found["futures"].values(), key=lambda item: -item[0])[:2]]
+
+
+def _noise(law: Mixture) -> float:
+    return float(np.sqrt(sum(p.weight * p.variance for p in law.parts)))
+
+
+def _apart(law: Mixture, found: Mapping[str, Any], factor: float) -> bool:
+    """Whether the two heaviest futures forecast runs at a factor that one could tell apart."""
+    at = _ahead(law, factor)
+    one, other = (np.log(own.loss({}, at)[0]) for own in _two(found))
+    return bool(abs(one - other) > CLEAR * np.sqrt(2.0) * _noise(law))
+
+
 def _decides(law: Mixture, found: Mapping[str, Any]) -> float | None:
-    """The least factor beyond the data at which a run would tell the heaviest futures apart."""
-    two = sorted(found["futures"].values(), key=lambda item: -item[0])[:2]
-    noise = float(np.sqrt(sum(p.weight * p.variance for p in law.parts)))
-    for factor in np.geomspace(1.0, FURTHEST, 81):
+    """The least factor beyond the data at which a run would tell the heaviest futures apart.
+
+    What each of them leaves open counts as well as the noise of the run.
+    """
+    futures = [(own, own.draw(DRAWS, 0)) for own in _two(found)]
+    columns = [{k: v[:, None] for k, v in draws.items()} for _, draws in futures]
+    for factor in np.geomspace(1.0, FURTHEST, 41):
         at = _ahead(law, float(factor))
-        one, other = (np.log(own.loss({}, at)[0]) for _, own in two)
-        if abs(one - other) > CLEAR * np.sqrt(2.0) * noise:
+        drawn = [np.log(own.loss(c, at)) for (own, _), c in zip(futures, columns, strict=True)]
+        middle = [float(np.median(d)) for d in drawn]
+        spread = [float(np.subtract(*np.percentile(d, [84.0, 16.0]))) / 2.0 for d in drawn]
+        sd = np.sqrt(_noise(law) ** 2 + spread[0] ** 2 + spread[1] ** 2)
+        if abs(middle[0] - middle[1]) > CLEAR * sd:
             return float(factor)
     return None

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from scaling.fitting.auto.candidates import Candidate
 from scaling.fitting.auto.descent import Modes, Problems, find
 from scaling.fitting.auto.noise import Departure
-from scaling.fitting.auto.points import Points
+from scaling.fitting.auto.points import Points, in_logs
 from scaling.fitting.data import Data
-from scaling.fitting.objectives import make
 from scaling.fitting.seeds import Seeds
 
 Array = NDArray[np.float64]
@@ -38,9 +37,6 @@ class Member:
     error, variance : tuple of ndarray
         An origin: forecast less observed ln y of the points beyond it, and the variance that was
         forecast. The last origin has none.
-    weights : ndarray
-        Of the last mode: what the points' residuals add to a forecast is ``shared @ weights``,
-        with residuals ln y less ln of the law; shape (n, n).
     """
 
     candidate: Candidate
@@ -50,7 +46,6 @@ class Member:
     evidence: tuple[float, ...]
     error: tuple[Array, ...]
     variance: tuple[Array, ...]
-    inverse: Array
 
 
 def members_of(
@@ -78,9 +73,10 @@ def members_of(
         spreads.append(own[cut:] + departure.size**2 - (gain * shared[cut:]).sum(axis=1))
     out = []
     for candidate in candidates:
-        data = Data(candidate.law, points.x, points.y, make("log-mse", 1e-3), {}, {})
-        found = _fit(candidate, data, points, grid, whiten, origins)
+        data = in_logs(candidate.law, points.x, points.y)
+        problems, found = _fit(candidate, data, points, grid, whiten, origins)
         evidence = _evidence(found, logdet, candidate, data, points, [cut for cut, _ in grid])
+        found = found.unbiased(problems)
         for d, departure in enumerate(departures):
             which = slice(d * len(origins), (d + 1) * len(origins))
             modes = found.at(np.arange(len(grid))[which])
@@ -89,8 +85,6 @@ def members_of(
                 e, v = _forecast(modes, o, cut, gains[which.start + o], spreads[which.start + o])
                 error.append(e)
                 variance.append(v)
-            last = which.stop - 1
-            root = whiten[last]
             out.append(
                 Member(
                     candidate,
@@ -100,7 +94,6 @@ def members_of(
                     tuple(float(v) for v in evidence[which]),
                     tuple(error),
                     tuple(variance),
-                    root.T @ root,
                 )
             )
     return out
@@ -113,7 +106,7 @@ def _fit(
     grid: Sequence[tuple[int, Departure]],
     whiten: Array,
     origins: Sequence[int],
-) -> Modes:
+) -> tuple[Problems, Modes]:
     """Most probable parameters at every node of the grid."""
     starts = {cut: _starts(data, points.count, cut) for cut in origins}
     priors = {
@@ -122,9 +115,15 @@ def _fit(
     }
     mean = np.stack([priors[cut][0] for cut, _ in grid])
     sd = np.stack([priors[cut][1] for cut, _ in grid])
-    rows = np.array([float(cut) for cut, _ in grid])
-    problems = Problems(data, whiten, rows, mean, 1.0 / sd**2)
-    return find(problems, np.stack([starts[cut] for cut, _ in grid]))
+    rows = np.array([cut + points.spare[:cut].sum() for cut, _ in grid])
+    within = np.array(
+        [
+            d.within(points.along[:cut], points.along[cut - 1], points.scatter[:cut])
+            for cut, d in grid
+        ]
+    )
+    problems = Problems(data, whiten, rows, within, mean, 1.0 / sd**2)
+    return problems, find(problems, np.stack([starts[cut] for cut, _ in grid]))
 
 
 def _starts(data: Data, count: Array, cut: int) -> Array:

@@ -16,20 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.fitting.auto.noise import Departure
-from scaling.fitting.auto.points import Points
-from scaling.fitting.data import Data
-from scaling.fitting.objectives import make
+from scaling.fitting.auto.points import Points, in_logs
 from scaling.laws import LAWS, Law
 from scaling.laws.cost import Cost
 
 Array = NDArray[np.float64]
-PART, OWN = "part", "departure"  # columns of a draw: which member, and how far off it
+PART, OWN, RUN = "part", "departure", "run"  # of a draw: member, how far off it, noise of a run
 SHOWN = 0.005  # weight below which a law is not named
 COARSE = 96  # sizes along a budget that are looked at first
-AROUND, SIZE_STEP = 5.0, 0.05  # in ln N, about the lowest of them
+AROUND, SIZE_STEP = 8.0, 0.05  # in ln N, about the lowest of them
 LINE_STEP, COST_STEP = 0.1, 0.2  # in ln C
 SLOPE_STEP = 1e-4  # of ln x, for derivatives by the variables
-ORDINARY = make("log-mse", 1e-3)
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ class _Ready:
 
     def __init__(self, part: Part, points: Points) -> None:
         self.part, self.where = part, points.where
-        data = Data(part.law, points.x, points.y, ORDINARY, {}, {})
+        data = in_logs(part.law, points.x, points.y)
         self.z = data.internal({name: np.array([v]) for name, v in part.params.items()})
         self.residual, self.jacobian = (a[0] for a in data.residuals(self.z))
         departure = part.departure
@@ -117,9 +114,7 @@ class _Ready:
         """Ln y, shape (m,), its slopes by the parameters, (p, m), and SD of the departure, (m,)."""
         one = np.ones(len(next(iter(x.values()))))
         with np.errstate(all="ignore"):
-            log_y, slope = (
-                a[0] for a in Data(self.part.law, x, one, ORDINARY, {}, {}).residuals(self.z)
-            )
+            log_y, slope = (a[0] for a in in_logs(self.part.law, x, one).residuals(self.z))
         departure = self.part.departure
         if not departure.size:
             return log_y, slope, np.zeros(len(one))
@@ -248,7 +243,7 @@ class Mixture(Law):
         sizes a parabola leads to 1e-3 in ln N; budgets of each draw's own are read off lines that
         are close enough for a straight line between them.
         """
-        if PART not in params:
+        if PART not in params or not np.isfinite(log_c).all():
             return None
         if np.ndim(params[PART]) == 0:
             columns = {name: np.full((1, 1), value) for name, value in params.items()}
@@ -317,13 +312,18 @@ class Mixture(Law):
         return lines
 
     def draw(self, count: int, seed: int) -> dict[str, Array]:
-        """Draw members with parameters: columns ``part, departure, d0, d1, …``, shape (count,)."""
+        """Draw members with parameters: ``part, departure, run, d0, d1, …``, shape (count,)."""
         rng = np.random.default_rng([seed, count])
         shares = np.array([p.share for p in self.parts])
         part = np.sort(rng.choice(len(shares), count, p=shares / shares.sum()))
         most = max(len(p.covariance) for p in self.parts)
         moved, off = rng.standard_normal((count, most)), rng.standard_normal(count)
-        freedom = np.array([max(3.0, self.points.n - len(p.covariance)) for p in self.parts])[part]
+        freedom = np.array(
+            [
+                max(3.0, self.points.n + self.points.spare.sum() - len(p.covariance))
+                for p in self.parts
+            ]
+        )[part]
         tail = np.sqrt(freedom / rng.chisquare(freedom))
         for k, p in enumerate(self.parts):
             mine, size = part == k, len(p.covariance)
@@ -331,7 +331,8 @@ class Mixture(Law):
             root = vectors * np.sqrt(np.maximum(values, 0.0))
             moved[mine, :size] = moved[mine, :size] @ root.T
             moved[mine, size:] = 0.0
-        columns = {PART: part.astype(np.float64), OWN: off * tail}
+        noise = np.sqrt([p.variance for p in self.parts])[part] * rng.standard_normal(count)
+        columns = {PART: part.astype(np.float64), OWN: off * tail, RUN: noise * tail}
         return columns | {f"d{j}": moved[:, j] * tail for j in range(most)}
 
     def declaration(self) -> dict[str, Any]:
@@ -346,6 +347,8 @@ class Mixture(Law):
                 "y": self.points.y.tolist(),
                 "count": self.points.count.tolist(),
                 "along": self.points.along.tolist(),
+                "scatter": self.points.scatter.tolist(),
+                "spare": self.points.spare.tolist(),
             },
             "scale": None if self.scale is None else self.scale.as_dict(),
             "distance": list(self.distance),
@@ -362,6 +365,8 @@ class Mixture(Law):
             np.array(p["y"]),
             np.array(p["count"]),
             np.array(p["along"]),
+            np.array(p["scatter"]),
+            np.array(p["spare"]),
         )
         parts = tuple(Part.from_dict(part) for part in item["parts"])
         scale = None if item["scale"] is None else Cost.from_dict(item["scale"])

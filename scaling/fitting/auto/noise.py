@@ -49,6 +49,11 @@ class Departure:
         back = np.maximum(end - along, 0.0)
         return np.exp(2.0 * self.growth * back) / count
 
+    def within(self, along: Array, end: float, scatter: Array) -> float:
+        """Sum of squares of rows about their points, in units of a row's own noise at `end`."""
+        back = np.maximum(end - along, 0.0)
+        return float((np.exp(-2.0 * self.growth * back) * scatter).sum())
+
     def shared(self, left: Array, right: Array) -> Array:
         """Covariance of the shared departure between points, shapes (m, d) and (n, d)."""
         if not self.size:

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.fitting.data import Data
+from scaling.fitting.objectives import make
+from scaling.laws import Law
+
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -17,6 +21,11 @@ FEWEST_BELOW = 4  # points below the first origin
 SHARE_BELOW = 0.35
 ORIGINS = 8
 STEP = 0.02  # ln of the ratio between levels
+
+
+def in_logs(law: Law, x: Mapping[str, Array], y: Array) -> Data:
+    """Return the arrays of a law whose residuals are those of ln y."""
+    return Data(law, x, y, make("log-mse", 1e-3), {}, {})
 
 
 @dataclass(frozen=True)
@@ -33,12 +42,17 @@ class Points:
         Rows behind each point.
     along : ndarray
         ln of the scale that is extrapolated over: compute, or the one variable. Ascending.
+    scatter, spare : ndarray
+        Sum of squares of ln y of the rows about each point, and the degrees of freedom of it;
+        0 where rows were averaged over a stretch of the scale.
     """
 
     x: Mapping[str, Array]
     y: Array
     count: Array
     along: Array
+    scatter: Array
+    spare: Array
 
     @property
     def n(self) -> int:
@@ -74,19 +88,25 @@ class Points:
         )
         if len(x) == 1:
             return cls._binned(next(iter(x)), y, scale, weights)
-        return cls(x, y, weights, np.log(scale))
+        none = np.zeros(len(y))
+        return cls(x, y, weights, np.log(scale), none, none)
 
     @classmethod
     def _binned(cls, name: str, y: Array, scale: Array, weights: Array) -> Points:
         u, log_y = np.log(scale), np.log(y)
         label = np.unique(u, return_inverse=True)[1]
-        if label.max() >= MOST_POINTS:
+        repeated = label.max() < MOST_POINTS  # else rows of a bin differ by the law too
+        if not repeated:
             edges = np.linspace(u[0], u[-1], MOST_POINTS + 1)
             label = np.unique(np.searchsorted(edges[1:-1], u, side="right"), return_inverse=True)[1]
         count: Array = np.bincount(label, weights).astype(np.float64)
         mean = np.bincount(label, weights * u) / count
         level = np.bincount(label, weights * log_y) / count
-        return cls({name: np.exp(mean)}, np.exp(level), count, mean)
+        scatter, spare = np.zeros((2, len(count)))
+        if repeated:
+            scatter += np.bincount(label, weights * (log_y - level[label]) ** 2)
+            spare += np.bincount(label) - 1.0
+        return cls({name: np.exp(mean)}, np.exp(level), count, mean, scatter, spare)
 
     def origins(self, fewest: int = FEWEST_BELOW) -> list[int]:
         """Numbers of points below each origin, ascending, the last one all points.

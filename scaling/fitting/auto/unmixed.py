@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.fitting.auto.mixture import ORDINARY, PART, Mixture, Part
-from scaling.fitting.data import Data
+from scaling.fitting.auto.mixture import PART, Mixture, Part
+from scaling.fitting.auto.points import in_logs
 from scaling.laws import Law
 
 Array = NDArray[np.float64]
@@ -53,7 +53,7 @@ def by_law(
 
 def _at(part: Part, law: Mixture, moved: Array) -> dict[str, Array]:
     """Parameters of a part with its solver's coordinates moved, shape (k, p)."""
-    data = Data(part.law, law.points.x, law.points.y, ORDINARY, {}, {})
+    data = in_logs(part.law, law.points.x, law.points.y)
     centre = data.internal({name: np.array([v]) for name, v in part.params.items()})
     with np.errstate(over="ignore"):
         return {name: np.asarray(v) for name, v in data.params(centre + moved).items()}

@@ -29,6 +29,7 @@ EVIDENCE = 0.5  # what a point's log probability counts: points are less indepen
 DOUBT = 0.5  # power of the weights with which draws choose a member
 PRIOR_ERRORS = 4.0  # errors of the promised size that count beside those seen
 WIDER = 0.3  # growth of the variance of forecasts at distances that no origin has tried
+SHORTEST = 0.3  # distance that origins are taken to have tried at least
 BANDS = (0.25, 0.5, 1.0)  # of the longest distance that origins have tried
 
 
@@ -72,7 +73,7 @@ def _even(along: Array) -> Array:
 
 
 def widening(
-    members: Sequence[Member], weight: Array, points: Points, origins: Sequence[int]
+    members: Sequence[Member], points: Points, origins: Sequence[int]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """By what to multiply the spread of forecasts at distances beyond the data.
 
@@ -91,24 +92,24 @@ def widening(
         error, variance = (
             np.stack([getattr(m, n)[i] for m in members]) for n in ("error", "variance")
         )
+        weight = weigh(members, points, origins, i)  # from what lay below
         mean = weight @ error
         promised = weight @ (variance + (error - mean) ** 2)
         far.append(points.along[cut:] - points.along[cut - 1])
         square.append(mean**2 / promised)
-    longest = reach(points, origins)
+    longest = max(reach(points, origins), SHORTEST)
     distance, factor = [0.0], []
-    each = [*far]
     for band in BANDS:
         seen = [
             float(s[near].mean())
-            for f, s in zip(each, square, strict=True)
+            for f, s in zip(far, square, strict=True)
             if (near := np.abs(np.log(np.maximum(f, 1e-9) / (band * longest))) < np.log(2.0)).any()
         ]
         mean = (PRIOR_ERRORS + sum(seen)) / (PRIOR_ERRORS + len(seen))
         distance.append(band * longest)
         factor.append(np.sqrt(max(1.0, mean) * (1.0 + WIDER * band**2)))
     factor = [1.0, *np.maximum.accumulate(factor)]
-    for more in (2.0, 4.0, 8.0):
+    for more in (2.0, 4.0, 8.0, 16.0, 32.0, 64.0):
         distance.append(more * longest)
         factor.append(factor[len(BANDS)] * np.sqrt((1.0 + WIDER * more**2) / (1.0 + WIDER)))
     return tuple(float(v) for v in distance), tuple(float(v) for v in factor)
@@ -117,4 +118,4 @@ def widening(
 def reach(points: Points, origins: Sequence[int]) -> float:
     """Longest distance, in ln of the scale, over which a forecast could be checked."""
     first = origins[0] if len(origins) > 1 else points.n
-    return max(float(points.along[-1] - points.along[first - 1]), 0.3)
+    return float(points.along[-1] - points.along[first - 1])
