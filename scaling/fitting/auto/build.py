@@ -310,7 +310,8 @@ def _variables(table: RunsTable, name: str, train: Rows, group: str | None) -> t
         wanted = f"{FEWEST} values or more of N, D or C"
         found = ", ".join(f"{k} {v}" for k, v in levels.items())
         found = f"distinct values: {found}" if train.any() else "0 runs"
-        raise FitError(Fault("SC401", place(table, group), found, wanted))
+        mend = "add runs at other scales, or name one law: --law power-D"
+        raise FitError(Fault("SC401", place(table, group), found, wanted, mend))
     return (best,)
 
 
