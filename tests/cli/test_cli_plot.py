@@ -70,7 +70,7 @@ def test_all_figures_go_to_a_folder_and_are_not_replaced(scaling, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["frontiers!"], "SC004", "frontier, surface"),
+        (["frontiers!"], "SC004", "frontier, forecast"),
         (["profiles"], "SC004", "no data for profiles"),
         (["frontier", "--width", "wide"], "SC004", "page or column"),
         (["frontier", "-o", "f.docx"], "SC003", "one of .csv, .svg"),

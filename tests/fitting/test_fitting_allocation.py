@@ -52,7 +52,8 @@ def loss_along(law, params, compute, cost, held):
 
 def test_the_two_variable_laws_are_known():
     assert sorted(TWO) == [
-        "chinchilla", "coupled", "farseer", "kaplan", "nested-q", "over-training",
+        "broken-data", "chinchilla", "coupled", "farseer", "kaplan", "nested-q", "no-floor",
+        "over-training",
     ]  # fmt: skip
 
 

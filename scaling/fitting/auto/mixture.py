@@ -22,6 +22,7 @@ from scaling.laws.cost import Cost
 
 Array = NDArray[np.float64]
 PART, OWN, RUN = "part", "departure", "run"  # of a draw: member, how far off it, noise of a run
+LARGEST = 700.0  # ln y of draws that have left the numbers of a computer
 SHOWN = 0.005  # weight below which a law is not named
 COARSE = 96  # sizes along a budget that are looked at first
 AROUND, SIZE_STEP = 8.0, 0.05  # in ln N, about the lowest of them
@@ -192,7 +193,7 @@ class Mixture(Law):
             if len(mine):
                 x = {v: r[mine[:1]] if same else r[mine] for v, r in rows.items()}
                 out[mine] = self._drawn(ready, params, mine, x)
-        return np.exp(out).reshape(whole)
+        return np.exp(np.clip(out, -LARGEST, LARGEST)).reshape(whole)
 
     def _drawn(
         self,

@@ -6,7 +6,8 @@ it gives to all points, which is what pays for parameters. Sums of both, in logs
 References
 ----------
 Yao, Vehtari, Simpson and Gelman (2018), Using stacking to average Bayesian predictive
-distributions; Tashman (2000), Out-of-sample tests of forecasting accuracy.
+distributions (weights by softmax of predictive scores, there called pseudo-BMA);
+Tashman (2000), Out-of-sample tests of forecasting accuracy.
 """
 
 from __future__ import annotations
