@@ -333,6 +333,29 @@ def test_very_many_runs_are_thinned_and_told():
     assert "SC450" in {m.code for m in fit.messages}
 
 
+def test_a_long_curve_is_averaged_and_told():
+    fit = sc.fit(curve(points=200), "auto", bootstrap=0, backtest=False)
+    assert fit.law.points.n == 48
+    (told,) = [m for m in fit.messages if m.code == "SC450"]
+    assert "200 rows were averaged in 48 steps" in told.text
+
+
+def test_rows_without_weight_are_neither_copies_nor_thinned():
+    frame = curve().assign(w=[0.0] * 3 + [1.0] * 13)
+    fit = sc.fit(frame, "auto", weights="w", bootstrap=0, backtest=False)
+    assert fit.law.points.n == 13
+    assert not {"SC107", "SC450"} & {m.code for m in fit.messages}
+
+
+def test_scatter_of_repeats_says_how_large_the_noise_is():
+    repeats = pd.concat([curve(points=7, noise=0.01, seed=k) for k in range(20)])
+    fit = sc.fit(repeats, "auto", bootstrap=400, backtest=False)
+    own = np.sqrt([p.variance for p in fit.law.parts])
+    assert own == pytest.approx(0.01, rel=0.25)
+    wide = np.log(fit.predict(D=1e9).run_hi / fit.predict(D=1e9).run_lo)[0]
+    assert wide == pytest.approx(2 * 1.96 * 0.01, rel=0.35)
+
+
 def test_more_than_one_future_is_told():
     """Three sizes and lengths without noise: a bend that nothing rules out."""
     x = np.array([1e6, 2e6, 4e6, 8e6, 1.6e7, 3.2e7])

@@ -193,12 +193,12 @@ def fit_auto(table: RunsTable, name: str, options: Options, group: str | None, m
     x = {v: column_of(table, v, train, positive=True) for v in variables}
     y = column_of(table, response, train, positive=True)
     cost = cost_for(table, train, options.cost)
-    surface = len(variables) > 1
+    surface, weights = len(variables) > 1, weights_of(table, options)[train]
     law, found = forecast(
         x,
         y,
         cost=cost if surface else None,
-        weights=weights_of(table, options)[train],
+        weights=weights,
         name=name,
         response=response,
     )
@@ -206,7 +206,7 @@ def fit_auto(table: RunsTable, name: str, options: Options, group: str | None, m
     params, interval = _exponents(law, draws, options, cost, x, len(y))
     checks = _checks(table.frame.loc[train], law, x, y, "row" if draws else None)
     messages, said = explained(law, found)
-    messages += noted(x, y, law.points, response)
+    messages += noted(x, y, weights, law.points, response)
     fit = Fit(
         group=group,
         law=law,

@@ -67,7 +67,8 @@ def members_of(
         factor = np.linalg.cholesky(matrix)
         root = np.linalg.inv(factor)
         whiten[i, :cut, :cut] = root
-        logdet[i] = 2.0 * np.log(np.diag(factor)).sum()
+        repeats = np.log(own[:cut] * points.count[:cut]) @ points.spare[:cut]
+        logdet[i] = 2.0 * np.log(np.diag(factor)).sum() + repeats
         gain = shared[cut:] @ root.T @ root  # of the residuals on a forecast
         gains.append(gain)
         spreads.append(own[cut:] + departure.size**2 - (gain * shared[cut:]).sum(axis=1))

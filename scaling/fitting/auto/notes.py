@@ -14,26 +14,33 @@ Array = NDArray[np.float64]
 RISES = 0.5  # correlation of ranks above which a response is taken to rise
 
 
-def noted(x: Mapping[str, Array], y: Array, points: Points, response: str) -> Iterator[Message]:
+def noted(
+    x: Mapping[str, Array], y: Array, weights: Array, points: Points, response: str
+) -> Iterator[Message]:
     """Yield what was done with copies and very many runs, and whether the response rises.
 
     Parameters
     ----------
-    x, y : mapping of str to ndarray, ndarray
-        Rows that were given.
+    x, y, weights : mapping of str to ndarray, ndarray, ndarray
+        Rows that were given; those without weight are not counted.
     points : Points
         What was made of them.
     response : str
     """
-    distinct = len(np.unique(np.column_stack([*x.values(), y]), axis=0))
-    if distinct < len(y):
-        text = f"{len(y) - distinct} rows are copies of others; auto counts each run once."
+    counted = weights > 0
+    rows = np.column_stack([*x.values(), y, weights])[counted]
+    distinct = len(np.unique(rows, axis=0))
+    if distinct < len(rows):
+        text = f"{len(rows) - distinct} rows are copies of others; auto counts each run once."
         yield Message("SC107", text, "info")
     if len(x) > 1 and points.n < distinct:
         text = (
             f"Laws were weighed, and intervals drawn, by {points.n} of {distinct} runs, spread "
             "evenly over the order of their compute."
         )
+        yield Message("SC450", text, "info")
+    if len(x) == 1 and points.n < len(np.unique(next(iter(x.values()))[counted])):
+        text = f"{distinct} rows were averaged in {points.n} steps of ln {next(iter(x))}."
         yield Message("SC450", text, "info")
     if response != "loss" and _rank_correlation(points.along, points.y) > RISES:
         what = " and ".join(x)
