@@ -80,14 +80,16 @@ def _show_procedure(name: str, as_json: bool) -> None:
         f"{name}: {PROCEDURES[name]}\n  A procedure, not a law: it has no formula of its own."
     )
     typer.echo(
-        "  Each candidate is fitted below several origins, under several kinds of noise, and is\n"
-        "  weighted by how well it forecast the runs beyond them and by its evidence. Intervals\n"
-        "  are draws of weighted laws, widened by the errors of those forecasts."
+        "  Each candidate is fitted below several origins, under several kinds of noise,\n"
+        "  and is weighted by how well it forecast the runs beyond them and by its\n"
+        "  evidence. Intervals are draws of weighted laws, widened by the errors of those\n"
+        "  forecasts."
     )
     if name == "auto":
         typer.echo(
-            "  Reads N and D where both vary; else the one of D, N and C with most values; C\n"
-            "  where N and D go up together. auto-N, auto-D and auto-C force a curve in one."
+            "  Reads N and D where both take three values or more, else the one that\n"
+            "  varies; C where N and D go up together. auto-N, auto-D and auto-C force a\n"
+            "  curve in one."
         )
     for reads, some in candidates.items():
         typer.echo(f"  candidates that read {reads}")

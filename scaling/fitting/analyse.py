@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import ConfigError, Fault, FitError, Message
+from scaling.errors import ConfigError, Fault, FitError
 from scaling.fitting import envelope, isoflop
 from scaling.fitting.across import with_crossings, with_minima
 from scaling.fitting.agreement import compare_approaches, convention_message
@@ -224,9 +224,6 @@ def _of_auto(options: Options) -> Options:
 def _with_panel(
     fit: Fit, table: RunsTable, options: Options, member: NDArray[np.bool_], edge: str
 ) -> Fit:
-    if fit.members:
-        text = f"Choices of method are varied for single laws; {fit.law.name} weighs several."
-        return replace(fit, messages=(*fit.messages, Message("SC438", text, "info")))
     columns, told = panel(table, fit, options, member, edge)
     messages = fit.messages if told is None else (*fit.messages, told)
     return replace(fit, sensitivity=columns, messages=messages)

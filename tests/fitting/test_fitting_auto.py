@@ -391,6 +391,18 @@ def test_arrays_alone_can_be_forecast():
 # ----------------------------------------------------------------------------------- beside others
 
 
+def test_draws_without_an_optimum_reach_no_loss(of_surface):
+    """A draw whose loss falls with N alone has no cheapest way to a loss, and says so by NaN."""
+    draws = {name: values[:3, None].copy() for name, values in of_surface.draws.items()}
+    for name in draws:
+        if name.startswith("d"):
+            draws[name] *= 1e6  # far beyond anything drawn
+    log_c, u, v = least_cost(of_surface.law, draws, np.log([2.4]))
+    assert log_c.shape == (3, 1)
+    assert np.isnan(u).any()
+    assert (np.isnan(u) == np.isnan(v)).all()
+
+
 def test_it_stands_beside_other_laws_and_groups():
     frame = pd.concat([curve(seed=0).assign(g="p"), curve(seed=1).assign(g="q")])
     fits = sc.fit(frame, ["auto", "power-D"], group="g", bootstrap=50, objective="log-mse")

@@ -21,7 +21,7 @@ AUTO = """## auto
 
 A procedure, not a law: it has no formula of its own. `scaling fit FILE --law auto` fits each of the
 laws below from several origins, and weighs them by how well they forecast the runs beyond and by
-their evidence. It reads N and D where both vary, else the one of D, N and C that has most values,
+their evidence. It reads N and D where both take three values or more, else the one that varies,
 and C where N and D go up together. {others} force a curve in that variable.
 The fit answers what any fit answers; its estimate is the weighted mean of ln of the forecasts.
 

@@ -283,6 +283,9 @@ class Mixture(Law):
         log_c, u = np.empty(own.shape), np.empty(own.shape)
         for k, (goal, values) in enumerate(zip(own, lowest, strict=True)):
             known = np.isfinite(values)
+            if not known.any():  # this draw has no optimum anywhere
+                log_c[k] = u[k] = np.nan
+                continue
             log_c[k] = np.interp(-goal, -values[known], lines[known], left=np.nan, right=np.nan)
             u[k] = np.interp(log_c[k], lines, sizes[k])
         return log_c, u
