@@ -1,6 +1,6 @@
 """The surface of the program: help, exit codes, what --help loads, the docs' commands.
 
-``python tests/test_cli_surface.py`` writes docs/commands.md.
+``python tests/test_cli_surface.py`` writes docs/reference/commands.md.
 """
 
 import inspect
@@ -16,7 +16,7 @@ import typer
 from scaling.cli.app import app
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "commands.md"
+PAGE = ROOT / "docs" / "reference" / "commands.md"
 COMMANDS = ["study", "sweep plan", "sweep run", "sweep status", "sweep logs", "sweep cancel",
             "sweep classes", "sweep suggest", "import", "check", "fit",
             "predict", "compare", "report", "plot", "data list", "data fetch", "data sources",
@@ -55,7 +55,7 @@ def scaling(*args, cwd=ROOT):
 
 
 def page():
-    """Return docs/commands.md."""
+    """Return docs/reference/commands.md."""
     return INTRODUCTION + "".join(section(name) for name in COMMANDS)
 
 

@@ -8,7 +8,7 @@ import pytest
 from scaling.codes import CODES
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "codes.md"
+PAGE = ROOT / "docs" / "reference" / "codes.md"
 UNUSED: set[str] = set()  # explained already, raised by nothing yet
 PATTERN = re.compile(r"\bSC\d{3}\b")
 
@@ -28,7 +28,7 @@ def used():
 
 
 def page():
-    """Return docs/codes.md."""
+    """Return docs/reference/codes.md."""
     parts = [
         "# Message codes\n",
         "Errors, warnings and report notes carry a code. `scaling explain CODE` prints what stands "

@@ -134,7 +134,7 @@ class Decoder(Ruled):
         return base | {name: value for name, value in extra.items() if value} | core
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
-        """Count a shape; the formulas stand in ``docs/counting.md``."""
+        """Count a shape; the formulas stand in ``docs/reference/counting.md``."""
         s = DecoderShape(**shape)
         blocks, table = s.blocks, s.vocabulary * s.width
         embedding, positions = (0 if s.tied else table), s.positions * s.context * s.width

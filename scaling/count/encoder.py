@@ -103,7 +103,7 @@ class Encoder(Ruled):
         return shape
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
-        """Count a shape; the formulas stand in ``docs/counting.md``."""
+        """Count a shape; the formulas stand in ``docs/reference/counting.md``."""
         s = EncoderShape(**shape)
         blocks = Blocks(s.layers, s.width, s.ffn, s.width, norm=s.norm, biases=bool(s.biases))
         table, square = s.vocabulary * s.width, s.transform * s.width**2

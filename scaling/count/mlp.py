@@ -81,7 +81,7 @@ class MLPFamily(OfExamples):
         }
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
-        """Count a shape; the formulas stand in ``docs/counting.md``."""
+        """Count a shape; the formulas stand in ``docs/reference/counting.md``."""
         s = MLPShape(**shape)
         first, last = s.inputs * s.width, s.width * s.outputs
         dense = first + (s.layers - 1) * s.width**2

@@ -164,7 +164,7 @@ class MobileNet(OfExamples):
         }
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
-        """Count a shape; the formulas stand in ``docs/counting.md``."""
+        """Count a shape; the formulas stand in ``docs/reference/counting.md``."""
         s = MobileNetShape(**shape)
         layers = list(s.convolutions())
         features = layers[-1].outputs

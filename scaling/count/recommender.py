@@ -84,7 +84,7 @@ class Recommender(OfExamples):
         }
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
-        """Count a shape; the formulas stand in ``docs/counting.md``."""
+        """Count a shape; the formulas stand in ``docs/reference/counting.md``."""
         s = RecommenderShape(**shape)
         matrices = 3 * s.width * s.hidden + (s.layers - 1) * s.hidden**2
         groups = {

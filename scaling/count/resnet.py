@@ -125,7 +125,7 @@ class ResNet(OfExamples):
         }
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
-        """Count a shape; the formulas stand in ``docs/counting.md``."""
+        """Count a shape; the formulas stand in ``docs/reference/counting.md``."""
         s = ResNetShape(**shape)
         layers = list(s.convolutions())
         weights = sum(i * o * k * k for i, o, k, _ in layers)

@@ -122,7 +122,7 @@ class VGGFamily(OfExamples):
         }
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
-        """Count a shape; the formulas stand in ``docs/counting.md``."""
+        """Count a shape; the formulas stand in ``docs/reference/counting.md``."""
         s = VGGShape(**shape)
         layers, linear = list(s.convolutions()), s.classifier()
         outputs = sum(o for _, o, _ in layers)

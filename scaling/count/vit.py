@@ -96,7 +96,7 @@ class ViT(OfExamples):
         }
 
     def counts(self, shape: Mapping[str, int]) -> Counts:
-        """Count a shape; the formulas stand in ``docs/counting.md``."""
+        """Count a shape; the formulas stand in ``docs/reference/counting.md``."""
         s = ViTShape(**shape)
         blocks = Blocks(s.layers, s.width, s.ffn, s.width, norm=2, biases=bool(s.biases))
         patches = (s.image // s.patch) ** 2

@@ -297,7 +297,9 @@ def test_groups_make_up_the_parts(family):
 
 def test_the_page_names_all_that_is_counted():
     """Every family, rule, convention and group; formulas are for readers to check."""
-    page = (Path(__file__).parents[2] / "docs" / "counting.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "counting.md").read_text(
+        encoding="utf-8"
+    )
     names = set(count(DECODER, 8, **PILE).conventions())
     for family in FAMILIES.values():
         options = NEEDED.get(family.name, {})

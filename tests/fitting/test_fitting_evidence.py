@@ -279,7 +279,7 @@ def test_recipes_whose_curves_cross_are_told(runs, hoffmann, bootstrap):
 
 def test_the_page_of_checks_names_every_code_that_checks_have():
     root = Path(__file__).parents[2]
-    page = (root / "docs" / "checks.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "reference" / "checks.md").read_text(encoding="utf-8")
     told = set(re.findall(r"SC\d{3}", page))
     sources = [(root / "scaling" / "fitting" / f"{name}.py").read_text(encoding="utf-8")
                for name in ("across", "conduct", "evidence")]  # fmt: skip

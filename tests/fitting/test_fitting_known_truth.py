@@ -1,6 +1,6 @@
 """Fits find the truth of sources on which it is known, and tell a false law from a true one.
 
-Tolerances are those of the literature on each source; see ``docs/data.md``.
+Tolerances are those of the literature on each source; see ``docs/reference/data.md``.
 """
 
 from functools import lru_cache

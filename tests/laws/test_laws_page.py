@@ -5,7 +5,7 @@ from pathlib import Path
 from scaling.fitting.auto.listing import candidates_of
 from scaling.laws import LAWS, PROCEDURES
 
-PAGE = Path(__file__).parents[2] / "docs" / "laws.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "laws.md"
 INTRODUCTION = """# Laws
 
 Each law is declared by its formula. `scaling fit FILE --law NAME` fits it, `scaling laws show NAME`
@@ -32,7 +32,7 @@ The fit answers what any fit answers; its estimate is the weighted mean of ln of
 
 
 def page():
-    """Return docs/laws.md."""
+    """Return docs/reference/laws.md."""
     rows = "\n".join(
         f"| {reads} | `{c.law.name}` | {c.future} |"
         for reads, some in candidates_of("auto").items()

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from scaling.count.accelerators import devices
 from scaling.planning.sections import Study
 
-PAGE = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "study.md").read_text(encoding="utf-8")
 
 
 def sections():

@@ -1,4 +1,4 @@
-"""docs/reports.md is true: its table of figures is whole, and its template works."""
+"""docs/reference/reports.md is true: its table of figures is whole, and its template works."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from scaling.reporting import Report, build
 from scaling.reporting.figures.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "reports.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \| (fit|group|treatment|all) \|", PAGE, re.MULTILINE)
 
 

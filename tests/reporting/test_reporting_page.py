@@ -56,7 +56,9 @@ def test_every_block_can_be_overridden(write, block):
 
 
 def test_the_template_of_the_manual(write):
-    manual = (Path(__file__).parents[2] / "docs" / "page.md").read_text(encoding="utf-8")
+    manual = (Path(__file__).parents[2] / "docs" / "reference" / "page.md").read_text(
+        encoding="utf-8"
+    )
     (text,) = re.findall(r"```jinja\n(.*?)```", manual, re.DOTALL)
     page = Report(document()).html(write("t.j2", text))
     assert "<h1>Our lab: title</h1>" in page

@@ -22,7 +22,7 @@ from scaling.training.tasks.start import WEIGHTS  # noqa: E402
 from scaling.training.trainer import Trainer  # noqa: E402
 from tests.training.conftest import TINY  # noqa: E402
 
-PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "tasks.md").read_text(encoding="utf-8")
 CODE = next(re.finditer(r"```python\n(.*?)```", PAGE, re.S))[1]
 STUDY = next(m[1] for m in re.finditer(r"```toml\n(.*?)```", PAGE, re.S) if "sines" in m[1])
 COMPUTED = '''

@@ -414,7 +414,7 @@ def mixture(
         formula=formula,
         parameters=(),
         variables=tuple(points.x),
-        reference="weights by rolling-origin forecasts; docs/extrapolation.md",
+        reference="weights by rolling-origin forecasts; docs/explanation/extrapolation.md",
         title="Several laws, weighted by what they forecast",
         response=response,
         parts=tuple(parts),

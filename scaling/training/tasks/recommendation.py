@@ -185,7 +185,7 @@ class Recommendation(Task):
         return {"loss": self._losses(out, batch[2]), "predicted": out, "label": batch[2]}
 
     def metrics(self, seen: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Figures beside the loss; see docs/data.md."""
+        """Figures beside the loss; see docs/reference/data.md."""
         forward = count.get(str(self.point["family"])).counts(self.point["shape"]).forward
         cost = {"gflop_per_example": forward / 1e9}
         loss, labels = float(seen["loss"].mean()), seen["label"]
