@@ -123,7 +123,7 @@ def fit(
 
     scaling fit results.csv
 
-    scaling fit results.csv --where "loss < 4" --holdout "C > 1e19" -o fit.json
+    scaling fit results.csv --where "loss < 4" --holdout "C > 1e19" -o held.json
 
     scaling fit curve.csv --law auto -o auto.json
 

@@ -9,6 +9,10 @@ from tests.docs.blocks import ROOT
 from tests.docs.program import scaling, separately
 
 QUICKSTART = ROOT / "sweeps" / "quickstart.toml"
+PRIOR = """[prior]
+noise = 0.002
+laws = [{ law = "chinchilla", params = { E = 0.6, A = 0.8, alpha = 0.5, B = 1.2, beta = 0.45 } }]
+"""
 IMAGES = """
 schema = 1
 [data]
@@ -172,7 +176,7 @@ class Prepared:
         text = (ROOT / "sweeps" / "additive-truth.toml").read_text(encoding="utf-8")
         text = text.replace("[200, 640, 2e3, 6.4e3, 2e4, 6.4e4, 2e5]", "[640, 2e3, 6.4e3, 2e4]")
         text = text.replace("[1e5, 3.2e5, 1e6, 3.2e6, 1e7, 3.2e7]", "[1e5, 3.2e5, 1e6, 3.2e6]")
-        path.write_text(text[: text.rindex("[[fit]]")])
+        path.write_text(text[: text.rindex("[[fit]]")] + PRIOR)
 
     def make_sweeps(self, path):
         path.mkdir()
