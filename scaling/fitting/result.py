@@ -100,8 +100,17 @@ class Check:
     wanted: str = ""
 
 
+class _Plotted:
+    """Tells type checkers of `plot`, which ``scaling/__init__`` attaches: a fit holds no drawing."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def plot(self) -> Any: ...
+
+
 @dataclass(frozen=True)
-class Fit:
+class Fit(_Plotted):
     """A law fitted to the rows of one group.
 
     Attributes
@@ -368,7 +377,7 @@ class Allocation:
 
 
 @dataclass(frozen=True)
-class Fits(Mapping[tuple[str | None, str], Fit]):
+class Fits(_Plotted, Mapping[tuple[str | None, str], Fit]):
     """All fits of one table: a mapping (group, law name) -> Fit, with allocations.
 
     Attributes
