@@ -1,6 +1,7 @@
 # Every target creates .venv and installs what it needs on first use.
 PYTHON ?= python3
 TESTS ?= part
+BENCHES ?= speed bench_fit accuracy coverage reading
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 INPUTS := $(BIN)/python pyproject.toml constraints.txt
@@ -39,8 +40,8 @@ demo: .venv/.demo ## train the quickstart study and report on it (four minutes)
 test: .venv/.test ## what every change must pass
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
 
-nightly: .venv/.test ## everything, the long tests included; writes docs/nightly.md
-	$(BIN)/python -m pytest --junitxml=out/nightly.xml; status=$$?; \
+nightly: test ## and then the long tests, whose outcome goes to docs/nightly.md
+	$(BIN)/python -m pytest -m "slow or gpu" --junitxml=out/nightly.xml; status=$$?; \
 	  $(BIN)/python -m tests.nightly out/nightly.xml && exit $$status
 
 lint: .venv/.lint ## style
@@ -53,8 +54,8 @@ types: .venv/.lint ## mypy, strict
 docs: .venv/.docs ## build the site
 	$(BIN)/python -m mkdocs build --strict
 
-bench: .venv/.test ## speed and accuracy
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+bench: .venv/.test ## speed and accuracy of fits; all others: benchmarks/README.md
+	for name in $(BENCHES); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 .venv-build/.done: constraints.txt
 	$(PYTHON) -m venv .venv-build

@@ -6,8 +6,8 @@ into an empty folder, without the package: what they import is what pip installe
 library is needed here.
 
 No job but `wheel` has torch: the oldest that pyproject allows, and those for other Pythons, are
-downloads of gigabytes, so training is tested under the versions of constraints.txt alone. Ray, Slurm,
-trackers and Hugging Face likewise. What is left out says so among the skipped tests.
+downloads of gigabytes, so training is tested under the versions of constraints.txt alone. Ray,
+Slurm, trackers and Hugging Face likewise. What is left out says so among the skipped tests.
 """
 
 import argparse
@@ -59,9 +59,8 @@ def main() -> int:
         tests = ["tests"] if asked.tests == "all" else [*PART, *more]
         say(f"{asked.job}: installed after {time.monotonic() - started:.0f} s")
         status = run_tests(python, folder, tests)
-    say(
-        f"{asked.job}: {'passed' if status == 0 else 'FAILED'} in {time.monotonic() - started:.0f} s"
-    )
+    how = "FAILED" if status else "passed"
+    say(f"{asked.job}: {how} in {time.monotonic() - started:.0f} s")
     return status
 
 
@@ -82,7 +81,7 @@ def _version(python: str | Path) -> str:
 
 
 def install(place: Path, interpreter: str, versions: str, extras: list[str]) -> tuple[Path, Path]:
-    """Install the wheel and unpack the tests; return the interpreter and the folder of the tests."""
+    """Install the wheel, unpack the tests; return the interpreter and the folder of the tests."""
     (wheel,), (archive,) = (sorted((ROOT / "dist").glob(e)) for e in ("*.whl", "*.tar.gz"))
     subprocess.run([interpreter, "-m", "venv", place / "env"], check=True)
     python = place / "env" / "bin" / "python"
@@ -138,8 +137,9 @@ def run_tests(python: Path, folder: Path, tests: list[str]) -> int:
 
 
 def say(text: str) -> None:
-    """Print a line at once, so that it stands above what subprocesses print."""
-    print(f"== {text}", flush=True)
+    """Write a line at once, so that it stands above what subprocesses write."""
+    sys.stdout.write(f"== {text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

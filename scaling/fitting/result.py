@@ -100,17 +100,8 @@ class Check:
     wanted: str = ""
 
 
-class _Plotted:
-    """Tells type checkers of `plot`, which ``scaling/__init__`` attaches: a fit holds no drawing."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def plot(self) -> Any: ...
-
-
 @dataclass(frozen=True)
-class Fit(_Plotted):
+class Fit:
     """A law fitted to the rows of one group.
 
     Attributes
@@ -169,6 +160,12 @@ class Fit(_Plotted):
     table: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sensitivity: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
     backtest: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    if TYPE_CHECKING:  # what is drawn lies beyond this package: `scaling` attaches it
+
+        @property
+        def plot(self) -> Any:
+            """Figures, drawn with matplotlib: ``fit.plot.frontier()``; see `Plots`."""
 
     @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
@@ -377,7 +374,7 @@ class Allocation:
 
 
 @dataclass(frozen=True)
-class Fits(_Plotted, Mapping[tuple[str | None, str], Fit]):
+class Fits(Mapping[tuple[str | None, str], Fit]):
     """All fits of one table: a mapping (group, law name) -> Fit, with allocations.
 
     Attributes
@@ -411,6 +408,12 @@ class Fits(_Plotted, Mapping[tuple[str | None, str], Fit]):
     laws: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     curves: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
     compared: tuple[Recipes, ...] = ()
+
+    if TYPE_CHECKING:  # what is drawn lies beyond this package: `scaling` attaches it
+
+        @property
+        def plot(self) -> Any:
+            """Figures, drawn with matplotlib: ``fits.plot.frontier()``; see `Plots`."""
 
     def __getitem__(self, key: tuple[str | None, str]) -> Fit:
         for fit in self.fits:
