@@ -70,14 +70,16 @@ if TYPE_CHECKING:
     from scaling.planning.suggest import suggest
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'scaling' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    if name in _GIVES_RESULTS:
-        _let_notebooks_show()
-    return value
+if not TYPE_CHECKING:  # type checkers would take any name for one that this returns
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module 'scaling' has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        if name in _GIVES_RESULTS:
+            _let_notebooks_show()
+        return value
 
 
 # Results hold no drawing: what a notebook shows of them is looked up when it asks.
@@ -102,7 +104,7 @@ def _let_notebooks_show() -> None:
 
     for kind in (Allocation, Comparison, Fit, Fits):
         kind._repr_html_ = show  # type: ignore[union-attr]
-    Fit.plot = Fits.plot = property(plot)  # type: ignore[attr-defined]
+    Fit.plot = Fits.plot = property(plot)  # type: ignore[method-assign,assignment]
 
 
 def __dir__() -> list[str]:
