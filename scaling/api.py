@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from scaling.fitting.comparison import Comparison
     from scaling.fitting.effective_result import Effective
-    from scaling.fitting.result import Allocation, Fit, Fits
+    from scaling.fitting.optima import Allocation
+    from scaling.fitting.result import Fit, Fits
     from scaling.laws import Law
     from scaling.planning.plan import Plan
     from scaling.reporting import Report

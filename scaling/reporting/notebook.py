@@ -8,7 +8,8 @@ from typing import Any
 
 from scaling.errors import Message
 from scaling.fitting.comparison import Comparison
-from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.optima import Allocation
+from scaling.fitting.result import Fit, Fits
 from scaling.laws.cost import rounded
 from scaling.reporting import numbers
 from scaling.reporting.document import Verdict, printable
