@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.fitting.optima import Allocation
-from scaling.fitting.result import Check, Fit
+from scaling.fitting.parts import Check
+from scaling.fitting.result import Fit
 
 Array = NDArray[np.float64]
 Bands = dict[tuple[int, tuple[float, float]], Array]

@@ -14,9 +14,20 @@ COST_6ND = {"name": "6nd", "formula": "6*N*D"}
 
 @dataclass(frozen=True)
 class Minimum:
-    """The lowest loss of one budget.
+    """The lowest loss of one budget, or the best run at its compute.
 
-    ``why`` says why it was refused, if it was; ``offset`` is ln of the centre of the sizes over N.
+    Attributes
+    ----------
+    budget : float
+        [FLOP].
+    N, D, loss : float or None
+        Where it lies and how low it is; None where it was refused.
+    bracketed : bool
+        Whether smaller and larger sizes stand on both sides of it.
+    why : str or None
+        Why it was refused, if it was.
+    offset : float or None
+        ln of the centre of the sizes over N.
     """
 
     budget: float
