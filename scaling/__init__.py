@@ -103,7 +103,7 @@ def _let_notebooks_show() -> None:
 
     for kind in (Allocation, Comparison, Fit, Fits):
         kind._repr_html_ = show  # type: ignore[union-attr]
-    Fit.plot = Fits.plot = property(plot)  # type: ignore[attr-defined]
+    Fit.plot = Fits.plot = property(plot)  # type: ignore[method-assign,assignment]
 
 
 def __dir__() -> list[str]:

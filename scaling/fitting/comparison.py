@@ -33,6 +33,7 @@ class Side:
     Attributes
     ----------
     name : str
+        Group or file.
     fits : tuple of Fit
         Every fit of them.
     surface : Fit
@@ -51,8 +52,8 @@ class Comparison:
     Attributes
     ----------
     laws : tuple of mapping
-        One a fit, best first within a group; see `scaling.fitting.backtest.compare_laws`. ``name``
-        is that of the runs.
+        One a fit, best first within a group: error on larger runs than were fitted, AICc and BIC.
+        ``name`` is that of the runs.
     rows : tuple of mapping
         One a pair of recipes and scale: ``pair, C, difference`` (of the lowest loss), ``multiplier,
         interval, pairing, extrapolation``.

@@ -112,6 +112,12 @@ class Fit:
     sensitivity: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
     backtest: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    if TYPE_CHECKING:  # what is drawn lies beyond this package: `scaling` attaches it
+
+        @property
+        def plot(self) -> Any:
+            """Figures, drawn with matplotlib: ``fit.plot.frontier()``; see `Plots`."""
+
     @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
         """Interval of each parameter; empty without bootstrap."""
@@ -401,6 +407,12 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     laws: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     curves: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
     compared: tuple[Recipes, ...] = ()
+
+    if TYPE_CHECKING:  # what is drawn lies beyond this package: `scaling` attaches it
+
+        @property
+        def plot(self) -> Any:
+            """Figures, drawn with matplotlib: ``fits.plot.frontier()``; see `Plots`."""
 
     def __getitem__(self, key: tuple[str | None, str]) -> Fit:
         for fit in self.fits:

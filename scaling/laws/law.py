@@ -147,6 +147,23 @@ class Law:
     candidates : callable, optional
         Start rule ``(x, y) -> {name: values}`` of equal lengths, for laws whose parameters the
         grids of `Parameter.starts` would not find.
+
+    Examples
+    --------
+    >>> from scaling.laws import Parameter
+    >>> mine = sc.Law(
+    ...     name="floor-and-power",
+    ...     formula="E + K/C**gamma",
+    ...     parameters=(
+    ...         Parameter("E", "linear", 0.0, 10.0, meaning="irreducible loss [nats/token]"),
+    ...         Parameter("K", "scale", 0.0, 1e9, meaning="size of the falling term"),
+    ...         Parameter("gamma", "exponent", 0.01, 1.0, starts=(0.05, 0.1, 0.2)),
+    ...     ),
+    ...     variables=("C",),
+    ...     reference="mine",
+    ... )
+    >>> float(mine.loss({"E": 1.0, "K": 10.0, "gamma": 0.5}, {"C": 100.0}))
+    2.0
     """
 
     name: str

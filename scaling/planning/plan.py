@@ -18,7 +18,7 @@ from scaling.errors import Fault, Message, OutputError
 from scaling.laws.cost import Cost
 from scaling.planning.choosing.prior import Prior
 from scaling.planning.costing.cost import Total
-from scaling.planning.resolve import OPTIONAL, Point
+from scaling.planning.point import OPTIONAL, Point
 from scaling.planning.sections import Study
 from scaling.runs.files import canonical_json, write_atomic
 from scaling.runs.records import PRETRAIN

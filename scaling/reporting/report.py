@@ -13,17 +13,30 @@ from scaling.runs.files import write_atomic
 
 @dataclass(frozen=True)
 class Report:
-    """A laid-out report.
+    """A laid-out report, that every rendering takes its words and numbers from.
 
     Attributes
     ----------
     document : Document
+        Verdicts, sections and footer.
+
+    Examples
+    --------
+    >>> found = sc.report(fit)
+    >>> found.markdown().splitlines()[0][:2]
+    '# '
     """
 
     document: Document
 
     def html(self, template: str | Path | None = None) -> str:
-        """Return one self-contained HTML page; see `scaling.reporting.renderers.html.render`."""
+        """Return one self-contained HTML page.
+
+        Parameters
+        ----------
+        template : str or Path, optional
+            A Jinja template that overrides parts of the page.
+        """
         from scaling.reporting.renderers.html import render
 
         return render(self.document, template)
