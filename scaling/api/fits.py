@@ -421,7 +421,7 @@ def law(name: str) -> Law:
     >>> sc.law("chinchilla").formula
     'E + A/N**alpha + B/D**beta'
     >>> sc.law("chinchilla").published[0].source
-    'Hoffmann et al. 2022, eq. 10 (rounded)'
+    'Hoffmann et al. 2022, approach 3'
     """
     from scaling.laws import get
 

@@ -87,7 +87,7 @@ def report(
     Examples
     --------
     >>> found = sc.report(fit, title="Thirty-five runs", target_flops=1e21)
-    >>> found.write("report.html")
+    >>> found.write("report.md")
     >>> found.text().splitlines()[0]
     'Thirty-five runs'
     """

@@ -213,7 +213,7 @@ class Fit:
         --------
         >>> best = fit.optimal(C=[1e21, 1e22])
         >>> [f"{size:.1e}" for size in best["N"]]
-        ['1.8e+09', '5.1e+09']
+        ['1.8e+09', '5.0e+09']
         """
         from scaling.fitting.questions import optimal
 
