@@ -20,6 +20,7 @@ def fit(
     law: str | Law | Sequence[str | Law] | None = None,
     *,
     formula: str | None = None,
+    approach: str | Sequence[str] = "surface",
     objective: str = "log-huber",
     delta: float | str | None = 1e-3,
     reduction: str = "sum",
@@ -55,6 +56,9 @@ def fit(
     formula : str, optional
         A law of your own: ``"E + A/N**alpha"``. Names that are columns are variables, the others
         parameters.
+    approach : {"surface", "isoflop", "envelope"} or a sequence of them
+        ``isoflop`` and ``envelope`` are added to ``.allocations`` with their defaults, so that
+        figures and reports hold all approaches side by side.
     objective : {"log-huber", "huber", "log-mse", "mse", "asymmetric"}
         What is minimised: a loss of ln prediction - ln observation, or of their difference;
         ``asymmetric`` charges predictions above the observation ten times.
@@ -105,8 +109,9 @@ def fit(
     Returns
     -------
     Fit or Fits
-        One law on one group gives one `Fit`; several give `Fits`, a mapping from
-        ``(group, law)``. A fit that is not identified is returned too: see ``fit.status``.
+        One law on one group gives one `Fit`; several, or other approaches, give `Fits`, a
+        mapping from ``(group, law)``. A fit that is not identified is returned too: see
+        ``fit.status``.
 
     Raises
     ------
@@ -126,6 +131,9 @@ def fit(
     0.34
     >>> sc.fit(runs, formula="E + K/C**gamma", where="N < 3e8", bootstrap=0).law.names
     ('E', 'K', 'gamma')
+    >>> both = sc.fit(runs, approach=["surface", "isoflop"], bootstrap=0)
+    >>> [(allocation.approach, round(allocation.a, 2)) for allocation in both.allocations]
+    [('surface', 0.45), ('isoflop', 0.45)]
     """
     from scaling.fitting.analyse import analyse, needs_a_loss
     from scaling.fitting.options import Options
@@ -154,19 +162,27 @@ def fit(
     laws: list[str | Law] = []
     if law is not None:
         laws = [law] if isinstance(law, (str, Law)) else list(law)
-    needs_loss = needs_a_loss(laws, response)
-    table = from_frame(data, convention=convention, where=where, needs_loss=needs_loss, group=group)
+    approaches = [approach] if isinstance(approach, str) else list(approach)
+    table = from_frame(
+        data,
+        convention=convention,
+        where=where,
+        needs_loss=needs_a_loss(laws, response),
+        group=group,
+        curves="envelope" in approaches,
+    )
     if formula is not None:
         laws.append(from_formula(formula, map(str, table.frame), response))
     found = analyse(
         table,
         laws=laws,
+        approaches=approaches,
         group=group,
         options=options,
         sensitivity=sensitivity,
         backtest=backtest,
     )
-    return found.fits[0] if len(found) == 1 else found
+    return found.fits[0] if len(found) == 1 and approaches == ["surface"] else found
 
 
 def isoflop(

@@ -45,7 +45,7 @@ class Side:
     surface: Fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What was compared.
 
@@ -143,6 +143,10 @@ class Comparison:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def __repr__(self) -> str:
+        names = ", ".join(side.name for side in self.sides)
+        return f"Comparison({names}: {len(self.laws)} laws, {len(self.rows)} rows of recipes)"
 
 
 def compare_fits(

@@ -39,7 +39,7 @@ class Minimum:
     offset: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Allocation:
     """N*(C) ∝ C^a and D*(C) ∝ C^b by one approach.
 
@@ -96,6 +96,11 @@ class Allocation:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def __repr__(self) -> str:
+        group = "" if self.group is None else f", group {self.group}"
+        exponents = "no exponent" if self.a is None else f"a {self.a:.4g}, b {self.b:.4g}"
+        return f"Allocation({self.approach}{group}: {exponents})"
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
         """Return the JSON form; without curves unless `full`."""

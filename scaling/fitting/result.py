@@ -32,7 +32,7 @@ Status = Literal["converged", "at-bound", "max-iterations", "not-identified", "f
 SCHEMA = "scaling/fit@1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fit:
     """A law fitted to the rows of one group.
 
@@ -328,6 +328,12 @@ class Fit:
     def __str__(self) -> str:
         return self.summary()
 
+    def __repr__(self) -> str:
+        group = "" if self.group is None else f", group {self.group}"
+        values = ", ".join(f"{name} {value:.4g}" for name, value in self.params.items())
+        shown = f": {values}" if self.identified and values else ""
+        return f"Fit({self.law.name}{group}, {self.n} rows, {self.status}{shown})"
+
     def save(self, path: str | Path) -> None:
         """Write a ``fit.json`` with this fit alone; `scaling.load` reads it back."""
         laws = (self.backtest,) if self.backtest else ()
@@ -365,7 +371,7 @@ class Fit:
         return out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fits(Mapping[tuple[str | None, str], Fit]):
     """All fits of one table: a mapping (group, law name) -> Fit, with allocations.
 
@@ -425,6 +431,9 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
 
     def __len__(self) -> int:
         return len(self.fits)
+
+    def __repr__(self) -> str:
+        return f"Fits({', '.join(map(repr, (*self.fits, *self.allocations, *self.effective)))})"
 
     @property
     def messages(self) -> tuple[Message, ...]:

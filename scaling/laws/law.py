@@ -119,7 +119,7 @@ class Frontier:
         return np.exp(logs / (alpha + beta))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Law:
     """A scaling law, declared by its formula.
 
@@ -179,6 +179,9 @@ class Law:
 
     def __post_init__(self) -> None:
         self.check_formula()
+
+    def __repr__(self) -> str:
+        return f"Law({self.name}: {self.formula})"
 
     def check_formula(self) -> None:
         """Refuse a formula that cannot be used or lacks a name.

@@ -47,7 +47,7 @@ CSV_COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """Every point of a study, in the order (group, budget, N, D, seed).
 
@@ -88,6 +88,9 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def __repr__(self) -> str:
+        return f"Plan({len(self)} points, {self.total.flops:.3g} FLOP)"
 
     @property
     def totals(self) -> dict[str, Any]:

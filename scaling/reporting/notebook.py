@@ -23,7 +23,10 @@ def html_of(found: Fit | Fits | Allocation | Comparison) -> str:
     if isinstance(found, Fit):
         return _fit(found)
     if isinstance(found, Fits):
-        return "".join(_fit(fit) for fit in found.fits[:3]) + _more(len(found.fits) - 3, "fits")
+        others = [a for a in found.allocations if a.approach != "surface"]
+        shown = "".join(_fit(fit) for fit in found.fits[:3]) + _more(len(found.fits) - 3, "fits")
+        shown += "".join(_allocation(a) for a in others[:3])
+        return shown + _more(len(others) - 3, "allocations")
     if isinstance(found, Allocation):
         return _allocation(found)
     return _comparison(found)

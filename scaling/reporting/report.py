@@ -11,7 +11,7 @@ from scaling.reporting.document import Document
 from scaling.runs.files import write_atomic
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """A laid-out report, that every rendering takes its words and numbers from.
 
@@ -97,6 +97,9 @@ class Report:
                 )
             )
         write_atomic(path, renderers[path.suffix]())
+
+    def __repr__(self) -> str:
+        return f"Report({self.document.title!r}, {len(self.document.sections)} sections)"
 
     def _repr_html_(self) -> str:
         """Return the answer alone, as a notebook shows it."""
