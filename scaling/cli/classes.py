@@ -27,7 +27,7 @@ def classes(
 ) -> None:
     """Print precision, recall, F1 and number of validation examples of every class.
 
-    scaling sweep classes out/fashion-mnist
+    scaling sweep classes out/images
     """
     from scaling.runs.records import load_plan
 

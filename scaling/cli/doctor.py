@@ -38,7 +38,7 @@ def doctor(
 
     scaling doctor study.toml --profile cluster
 
-    scaling doctor out/study
+    scaling doctor out/quickstart
 
     Each line begins with ok, with -- for what is not there and not needed, or with FAIL. A FAIL
     gives exit code 1, and a mend below it.

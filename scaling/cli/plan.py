@@ -221,7 +221,7 @@ def suggest(
 ) -> None:
     """Say which runs to add, from what the finished ones say.
 
-    scaling sweep suggest out/quickstart --target-flops 1e13
+    scaling sweep suggest out/quickstart --target-flops 1e14
 
     scaling sweep suggest results.csv --budget-flops 1e20 --count 4
     """
