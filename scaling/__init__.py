@@ -88,7 +88,8 @@ _GIVES_RESULTS = {"Fit", "Fits", "compare", "envelope", "fit", "isoflop", "load"
 
 def _let_notebooks_show() -> None:
     from scaling.fitting.comparison import Comparison
-    from scaling.fitting.result import Allocation, Fit, Fits
+    from scaling.fitting.optima import Allocation
+    from scaling.fitting.result import Fit, Fits
 
     def plot(self: Any) -> Any:
         """Figures: ``fit.plot.frontier()``; see `scaling.reporting.figures.plotting`."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from scaling.planning.additions import Addition, Suggestions
     from scaling.planning.costing.cost import Range
     from scaling.planning.plan import Plan
+    from scaling.planning.point import Point
     from scaling.planning.preflight import Preflight
-    from scaling.planning.resolve import Point
     from scaling.planning.sections import Study
 
 SHOWN, LAST = 60, 10
