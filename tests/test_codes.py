@@ -84,6 +84,26 @@ def test_every_code_says_what_to_do(code):
     assert item.mend.rstrip("`").endswith(".")
 
 
+def commands(command, path="scaling"):
+    """Yield each command with its words, groups included."""
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, f"{path} {name}")
+
+
+def test_options_commands_and_pages_that_are_named_exist():
+    known = dict(commands(typer.main.get_command(app)))
+    options = {o for c in known.values() for p in c.params for o in (*p.opts, *p.secondary_opts)}
+    lost = set()
+    for item in CODES.values():
+        text = f"{item.cause} {item.mend}"
+        lost |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) - options - {"--head", "--help"}
+        for words in re.findall(r"`scaling ((?:[a-z]+ ?)+)", text):
+            lost |= set() if f"scaling {words.strip()}" in known else {words}
+        lost |= {page for page in re.findall(r"docs/\S+\.md", text) if not (ROOT / page).is_file()}
+    assert lost == set()
+
+
 def test_the_page_is_in_step():
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python tests/test_codes.py"
 
