@@ -375,6 +375,12 @@ def test_words_find_the_codes_that_they_are_about(words, code, explain):
     assert len(found) <= 8
 
 
+def test_an_error_on_a_terminal_names_its_explanation(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    said = scaling(capsys, monkeypatch, "check", "nowhere.csv")
+    assert said.err.splitlines()[-1] == "Next: scaling explain SC005"
+
+
 def test_words_about_nothing_are_an_error_with_the_next_step(explain):
     said = explain("xyzzy")
     assert said.code == 2
