@@ -12,7 +12,8 @@ import pytest
 
 import scaling as sc
 from scaling.fitting import across, conduct, evidence
-from scaling.fitting.result import Allocation, Holdout, Minimum
+from scaling.fitting.optima import Allocation, Minimum
+from scaling.fitting.parts import Holdout
 from scaling.laws import get
 
 
