@@ -7,7 +7,19 @@ package costs nothing.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info < (3, 11):  # noqa: UP036 - a checkout, or an installation that was forced
+    _OLD = (
+        "scaling needs Python 3.11 or newer, and this is "
+        f"{sys.version_info[0]}.{sys.version_info[1]}: make an environment with a newer one, "
+        "such as python3.12 -m venv .venv, and install scaling-study there"
+    )
+    if sys.argv[0] == "-m" or sys.argv[0].endswith("scaling"):  # as a command: without a traceback
+        sys.stderr.write(_OLD + "\n")
+        sys.exit(2)
+    raise ImportError(_OLD)
 
 _HOME = {
     "Fit": "scaling.fitting.result",
@@ -70,14 +82,16 @@ if TYPE_CHECKING:
     from scaling.planning.suggest import suggest
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'scaling' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    if name in _GIVES_RESULTS:
-        _let_notebooks_show()
-    return value
+if not TYPE_CHECKING:  # type checkers would take any name for one that this returns
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module 'scaling' has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        if name in _GIVES_RESULTS:
+            _let_notebooks_show()
+        return value
 
 
 # Results hold no drawing: what a notebook shows of them is looked up when it asks.

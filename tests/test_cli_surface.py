@@ -18,11 +18,11 @@ from scaling.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "commands.md"
-COMMANDS = ["study", "sweep plan", "sweep run", "sweep status", "sweep logs", "sweep cancel",
-            "sweep classes", "sweep suggest", "import", "check", "fit",
+COMMANDS = ["init", "study", "sweep plan", "sweep run", "sweep status", "sweep logs",
+            "sweep cancel", "sweep classes", "sweep suggest", "import", "check", "fit",
             "predict", "compare", "report", "plot", "data list", "data fetch", "data sources",
             "laws list",
-            "laws show", "bench", "doctor", "explain"]  # fmt: skip
+            "laws show", "bench", "doctor", "config", "explain"]  # fmt: skip
 HEAVY = ["matplotlib", "numpy", "pandas", "scipy", "seaborn", "sympy", "torch"]
 HERE = """study.toml sweeps out/quickstart out/images results.csv recipes.csv curve.csv export.csv
 flan.csv wandb mlflow.db fit.json old new"""

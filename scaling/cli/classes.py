@@ -19,7 +19,7 @@ SCORES = ("precision", "recall", "f1")
 
 @sweep_app.command()
 def classes(
-    out: Folder,
+    out: Folder = None,
     point: Annotated[
         str | None, typer.Argument(help="Id of a point, or how it begins; the lowest loss if none.")
     ] = None,

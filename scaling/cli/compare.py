@@ -57,7 +57,7 @@ def compare(
     """
     from dataclasses import replace
 
-    from scaling.errors import ConfigError, Fault
+    from scaling.errors import ConfigError, Fault, QuestionError
     from scaling.fitting.comparison import compare_fits
 
     options = replace(how, group=group)
@@ -74,6 +74,9 @@ def compare(
     if not as_json and not (found.laws or found.rows or found.literature):
         expected = "two laws, two groups or two files"
         raise ConfigError(Fault("SC004", "compare", "one fit, compared with nothing", expected))
+    apart = [message.text for message in found.messages if message.severity == "error"]
+    if apart and not (found.laws or found.rows):
+        raise QuestionError(Fault("SC433", "compare", apart[0], "losses that are one quantity"))
     if as_json:
         print_json(found.as_dict())
     else:

@@ -133,6 +133,11 @@ def compare_recipes(
         raise QuestionError(Fault("SC430", names[0], found, expected, mend))
     pairs = pairs_of(one, two)
     told = tuple(unlike(one, two, names))
+    if any(message.severity == "error" for message in told):  # no difference means anything
+        alone = list(pairs.alone)
+        pairing = {"kind": "none", "by": pairs.by, "n": len(pairs.N), "alone": alone}
+        pairing["law"] = one.law.name
+        return Recipes(names, pairing, (), (), None, told)
     if len(pairs.N) >= ENOUGH_PAIRS:
         made = _paired(one, pairs, names, level, at)
         return replace(made, messages=(*told, *made.messages))

@@ -317,6 +317,14 @@ def test_comparisons_that_are_refused(write, refused, names, options, code):
     refused("compare", *(f"{n}.json" for n in names), *options, code=code)
 
 
+def test_losses_of_other_units_have_no_difference(write, refused):
+    """Bits per byte against nats per token once gave multipliers of 1e51."""
+    for name, frame in (("nats", table()), ("bits", table(seed=1).rename(columns={"loss": "bpb"}))):
+        write(f"{name}.csv", frame.to_csv(index=False))
+    out = refused("compare", "nats.csv", "bits.csv", "--bootstrap", "0", code="SC433")
+    assert "other units: nats per token and nats per byte" in " ".join(out.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [(["--law", "chinchila"], "SC004"), (["--group", "nothing"], "SC105"),

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="pages train")
 
 from scaling.planning.study import changed, check_study
-from tests.docs import blocks, program
+from tests.docs import blocks, figures, program
 from tests.docs.blocks import DOCS, PART, ROOT
 from tests.docs.prepared import QUICKSTART, Prepared
 
@@ -135,6 +135,7 @@ def test_a_page_does_what_it_shows(path, prepared, tmp_path, monkeypatch):
         except BaseException as error:
             error.add_note(f"{places(path)}:{block.line} [{block.lang}]")
             raise
+    figures.hold(folder)
     if "matplotlib" in __import__("sys").modules:
         from matplotlib import pyplot
 
@@ -162,6 +163,19 @@ def test_what_is_shown_is_recognised(shown, printed):
 def test_a_difference_is_seen(shown, printed):
     with pytest.raises(AssertionError, match="the page shows"):
         compare(shown, printed)
+
+
+def test_figures_are_the_same_within_half_a_point():
+    drawn = '<path id="p1a2" d="M 7.25 10.0 L 8 -1e-3" clip-path="url(#p1a2)"/>'
+    assert figures.same(drawn, drawn.replace("7.25", "7.4").replace("p1a2", "q"))
+    assert not figures.same(drawn, drawn.replace("7.25", "7.9"))
+    assert not figures.same(drawn, drawn.replace("path id", "line id"))
+
+
+def test_no_figure_is_left_over():
+    text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
+    unused = [path.name for path in figures.SHOWN.iterdir() if f"figures/{path.name}" not in text]
+    assert unused == []
 
 
 def test_a_page_is_taken_apart():
