@@ -138,6 +138,9 @@ PRINTED = [
     ("law@1", "laws show chinchilla --json"),
     ("procedure@1", "laws show auto --json"),
     ("code@1", "explain SC102 --json"),
+    ("config@1", "config show fit --all --json"),
+    ("init@1", "init new --json"),
+    ("templates@1", "init --list --json"),
 ]  # fmt: skip
 WRITTEN = {
     "coordinates@1",
