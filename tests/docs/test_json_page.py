@@ -32,8 +32,8 @@ KEYED = {
 }
 """Fields whose own keys are names of parameters, columns or layers, and not of the form."""
 OPAQUE = {
-    "auto", "mixture", "next", "draws", "shape", "flops_per_unit", "options", "metrics", "point", "profiles",
-    "sensitivity", "versions", "range", "settings", "study",
+    "auto", "mixture", "next", "draws", "shape", "flops_per_unit", "options", "metrics", "point",
+    "profiles", "sensitivity", "versions", "range",
 }  # fmt: skip
 """Fields that are told as a whole: data, or what a field of another form is."""
 DATA = {"scaling/plot@1", "scaling/report@1"}  # the field `data` holds columns
