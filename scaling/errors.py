@@ -172,6 +172,13 @@ class ScalingError(Exception):
     ----------
     faults : Fault or sequence of Fault
         What is wrong; at least one.
+
+    Attributes
+    ----------
+    faults : tuple of Fault
+        All of them.
+    exit_code : int
+        Of the program, where the error ends it.
     """
 
     exit_code = 2

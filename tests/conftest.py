@@ -10,6 +10,7 @@ import pytest
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["SCALING_CONFIG"] = os.devnull  # nobody's own settings
 
 
 @pytest.fixture(scope="session")

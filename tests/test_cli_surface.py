@@ -6,6 +6,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +18,17 @@ from scaling.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "commands.md"
-COMMANDS = ["study", "sweep plan", "sweep run", "sweep status", "sweep logs", "sweep cancel",
-            "sweep classes", "sweep suggest", "import", "check", "fit",
+COMMANDS = ["init", "study", "sweep plan", "sweep run", "sweep status", "sweep logs",
+            "sweep cancel", "sweep classes", "sweep suggest", "import", "check", "fit",
             "predict", "compare", "report", "plot", "data list", "data fetch", "data sources",
             "laws list",
-            "laws show", "bench", "doctor", "explain"]  # fmt: skip
+            "laws show", "bench", "doctor", "config", "explain"]  # fmt: skip
 HEAVY = ["matplotlib", "numpy", "pandas", "scipy", "seaborn", "sympy", "torch"]
-INTRODUCTION = """# Commands
+HERE = """study.toml sweeps out/quickstart out/images results.csv recipes.csv curve.csv export.csv
+flan.csv wandb mlflow.db fit.json old new"""
+NETWORK = {"data fetch"}
+INTRODUCTION = f"""<!-- here: {HERE} -->
+# Commands
 
 Data go to standard output, talk to standard error. Every command explains itself with `--help`.
 
@@ -67,11 +72,17 @@ def section(name):
     prose = " ".join(line for line in lines if line not in examples)
     parts = [f"\n## scaling {name}\n", prose + "\n"]
     if examples:
-        parts.append("```sh\n" + "\n".join(examples) + "\n```\n")
+        parts += ["<!-- elsewhere: network -->"] * (name in NETWORK)
+        parts.append("```sh\n" + "\n".join(map(commented, examples)) + "\n```\n")
     rows = [(spelling(p), describe(p)) for p in command.params if p.name != "help"]
     parts.append("| Argument or option | Meaning |\n|---|---|")
     parts += [f"| `{spelled}` | {meaning} |" for spelled, meaning in rows]
     return "\n".join(parts) + "\n"
+
+
+def commented(example):
+    """Return an example of a help text as a line of the shell."""
+    return re.sub(r"\s{3,}", "     # ", example)
 
 
 def spelling(parameter):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import scaling
 from scaling.codes import CODES
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +17,7 @@ PATTERN = re.compile(r"\bSC\d{3}\b")
 def used():
     """Return the codes that the source names, with the files; the catalogue itself is left out."""
     found = {}
-    for path in sorted((ROOT / "scaling").rglob("*.py")):
+    for path in sorted(Path(scaling.__file__).parent.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         if path.name == "codes.py":
             continue

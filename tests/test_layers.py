@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1] / "scaling"
+import scaling
+
+ROOT = Path(scaling.__file__).parent
 BASE = {"errors", "expressions", "options"}
 LIBRARY = {"fitting", "laws", "runs", "planning", "training", "reporting", "count"}
 

@@ -1,18 +1,49 @@
-"""The built wheel installs ``scaling`` alone and works from an empty folder."""
+"""Wheel and archive: the one installs ``scaling`` alone and works from an empty folder."""
 
+import email
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from scaling.fitting.result import Status
+
 pytest.importorskip("build")
 pytest.importorskip("hatchling")
+pytest.importorskip("hatch_fancy_pypi_readme")
 
 ROOT = Path(__file__).parents[1]
+if not (ROOT / "scaling").is_dir():
+    pytest.skip("no source to build beside the tests", allow_module_level=True)
+LEFT_OUT = {".ci", ".gitignore", ".pre-commit-config.yaml"}  # of the checkout, not in the archive
+STATUS = " | ".join(f"Literal[{status!r}]" for status in get_args(Status))
+SNIPPET = """
+import scaling as sc
+
+found = sc.fit(sc.read("results.csv"), law="chinchilla")
+reveal_type(found)
+assert isinstance(found, sc.Fit)
+reveal_type(found.params)
+reveal_type(found.status)
+reveal_type(found.plot)
+reveal_type(sc.load("fit.json"))
+reveal_type(sc.isoflop)
+reveal_type(sc.compare(found))
+reveal_type(sc.plan("study.toml"))
+reveal_type(sc.preflight)
+reveal_type(sc.suggest("out"))
+reveal_type(sc.law("chinchilla"))
+reveal_type(sc.report(found))
+found.parms
+sc.fti
+"""
 
 
 def run(command, **options):
@@ -25,10 +56,18 @@ def run(command, **options):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     target = tmp_path_factory.mktemp("wheel")
-    done = run(["-m", "build", "--wheel", "--no-isolation", "-o", target, ROOT])
+    done = run(["-m", "build", "--no-isolation", "-o", target, ROOT])
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     (made,) = target.glob("*.whl")
     return made
+
+
+@pytest.fixture(scope="module")
+def archive(wheel):
+    """Return the names in the source archive, below its one folder."""
+    (made,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(made) as packed:
+        return {name.split("/", 1)[1] for name in packed.getnames()}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +103,38 @@ def test_wheel_holds_every_module(wheel):
         names = set(archive.namelist())
     source = {p.relative_to(ROOT).as_posix() for p in (ROOT / "scaling").rglob("*.py")}
     assert source <= names
+
+
+def test_the_archive_carries_what_its_tests_read(archive):
+    command = ["git", "ls-files", "-z"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a checkout")
+    kept = {n for n in done.stdout.split("\0") if n and (ROOT / n).is_file()}
+    missing = {name for name in kept - archive if name.split("/")[0] not in LEFT_OUT}
+    assert missing == {n for n in kept if re.fullmatch(r"reports/[^/]+\.(html|pdf)", n)}
+    assert archive - kept <= {"PKG-INFO", ".gitignore", *untracked()}
+
+
+def untracked():
+    command = ["git", "ls-files", "-z", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.split("\0")
+
+
+def test_the_index_shows_no_link_that_is_dead_there(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
+        told = email.message_from_bytes(archive.read(name))
+    text = told.get_payload(decode=True).decode()
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    assert [link for link in links if not link.startswith("https://")] == []
+    first, *_ = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert text.startswith(first)
+    assert "docs/report.png" not in text
+    assert told["Description-Content-Type"] == "text/markdown"
+    versions = [c.split(" :: ")[-1] for c in told.get_all("Classifier") if ":: Python ::" in c]
+    assert f"{sys.version_info.major}.{sys.version_info.minor}" in versions
 
 
 def test_installing_adds_only_scaling(site):
@@ -110,3 +181,26 @@ def test_writes_pdf(program, small_table):
     done = program("-m", "scaling", "report", "fit.json", *options)
     assert done.returncode == 0, done.stderr
     assert (small_table.parent / "empty" / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_types_reach_whoever_installs_it(site, tmp_path):
+    """As a user's mypy sees it: the package in site-packages, with its py.typed."""
+    pytest.importorskip("mypy")
+    done = run(["-m", "venv", "--without-pip", tmp_path / "env"])
+    assert done.returncode == 0, done.stderr
+    (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    (packages / "scaling").symlink_to(site / "scaling")
+    (tmp_path / "mine.py").write_text(SNIPPET)
+    python = tmp_path / "env" / "bin" / "python"
+    options = ["--strict", "--python-executable", python, "--cache-dir", tmp_path / "cache"]
+    done = run(["-m", "mypy", *options, "mine.py"], cwd=tmp_path)
+    told = re.findall(r'Revealed type is "(.*)"', done.stdout)
+    ends = [re.sub(r"\w+\.(?=\w)", "", each).split(" -> ")[-1] for each in told]
+    assert ends == [
+        "Fit | Fits", "Mapping[str, float]", STATUS, "Any", "Fit | Fits", "Allocation",
+        "Comparison", "Plan", "Preflight", "Suggestions", "Law", "Report",
+    ]  # fmt: skip
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert len(errors) == 2, errors
+    assert '"Fit" has no attribute "parms"' in errors[0]
+    assert 'Module has no attribute "fti"' in errors[1]

@@ -39,7 +39,7 @@ def check(
 
     scaling check results.csv
 
-    scaling check results.csv --strict     exit code 1 if there is any warning
+    scaling check results.csv --strict     exit code 1 if there is a warning
     """
     from dataclasses import replace
 

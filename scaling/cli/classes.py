@@ -19,7 +19,7 @@ SCORES = ("precision", "recall", "f1")
 
 @sweep_app.command()
 def classes(
-    out: Folder,
+    out: Folder = None,
     point: Annotated[
         str | None, typer.Argument(help="Id of a point, or how it begins; the lowest loss if none.")
     ] = None,
@@ -27,7 +27,7 @@ def classes(
 ) -> None:
     """Print precision, recall, F1 and number of validation examples of every class.
 
-    scaling sweep classes out/fashion-mnist
+    scaling sweep classes out/images
     """
     from scaling.runs.records import load_plan
 

@@ -79,6 +79,16 @@ def numbers(option: str, text: str) -> list[float]:
 
 
 def command_line() -> str:
-    """What the user typed, without the path of the program and of input folders."""
-    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
-    return "scaling " + " ".join(shlex.quote(word) for word in words)
+    """What would do the same anywhere: what was typed, and the options that settings gave.
+
+    Without the path of the program and of input folders.
+    """
+    from scaling.cli.settings import typed
+
+    command, options = typed()
+    words, at = sys.argv[1:], 0
+    for word in command:  # options stand behind the command, before what ``--`` may end
+        at = words.index(word, at) + 1 if word in words[at:] else at
+    named = [Path(word).name if Path(word).is_absolute() else word
+             for word in [*words[:at], *options, *words[at:]]]  # fmt: skip
+    return "scaling " + " ".join(shlex.quote(word) for word in named)

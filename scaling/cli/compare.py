@@ -51,7 +51,7 @@ def compare(
 
     scaling compare results.csv --law chinchilla --law coupled
 
-    scaling compare results.csv --group recipe --at 1e21
+    scaling compare recipes.csv --group recipe --at 1e21
 
     scaling compare old/fit.json new/fit.json
     """

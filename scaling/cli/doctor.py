@@ -38,18 +38,20 @@ def doctor(
 
     scaling doctor study.toml --profile cluster
 
-    scaling doctor out/study
+    scaling doctor out/quickstart
 
     Each line begins with ok, with -- for what is not there and not needed, or with FAIL. A FAIL
-    gives exit code 1, and a mend below it.
+    gives exit code 1, and a mend below it. Names of the host, of the user and of the home are left
+    out, so that it can be pasted.
     """
+    from scaling.cli.machine import safe, setting_checks
     from scaling.training.installation import core_checks
 
     core = list(core_checks())
     sound = all(check.ok for check in core)
     rest = _checks(_asked(place, profile)) if sound else iter(())
     said = []
-    for check in _each(core, rest):
+    for check in map(safe, _each([*core, *setting_checks()], rest)):
         said.append(check)
         if not as_json:
             typer.echo("\n".join(_lines(check)))
@@ -111,8 +113,11 @@ def _asked(place: Path | None, profile: str | None) -> _Asked:
 
 
 def _checks(asked: _Asked) -> Iterator[Check]:
+    from scaling.cli import machine
     from scaling.training import installation, place
 
+    installation.begin()
+    yield from installation.figure_checks()
     needed = asked.configured and asked.trains
     for check in installation.torch_checks():
         spared = (check.code == MISSING and not needed) or not asked.trains
@@ -125,6 +130,8 @@ def _checks(asked: _Asked) -> Iterator[Check]:
         yield from place.sweep_checks(sweep, asked.engine["name"])
     if asked.trains:
         yield from _engines(asked, sweep)
+    if not asked.configured:
+        yield from machine.comfort_checks()
 
 
 def _engines(asked: _Asked, sweep: Path | None) -> Iterator[Check]:

@@ -123,11 +123,11 @@ def fit(
 
     scaling fit results.csv
 
-    scaling fit runs.csv --where "loss < 3.4" --holdout "C > 1e21" -o fit.json
+    scaling fit results.csv --where "loss < 4" --holdout "C > 1e19" -o held.json
 
-    scaling fit curve.csv --law auto -o fit.json
+    scaling fit curve.csv --law auto -o auto.json
 
-    scaling fit runs.csv --law power-D --effective multiplier --reference plain
+    scaling fit recipes.csv --group recipe --effective multiplier --reference old
     """
     from dataclasses import replace
 

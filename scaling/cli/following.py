@@ -14,7 +14,10 @@ from scaling.cli.app import sweep_app
 from scaling.cli.common import print_json, talk
 from scaling.cli.sweep import Json, kept_engine
 
-Folder = Annotated[Path, typer.Argument(help="Sweep folder.")]
+Folder = Annotated[
+    Path | None,
+    typer.Argument(help="Sweep folder; this one or ./out if left out.", show_default=False),
+]
 HEADER = f"{'point':16}  {'budget':>9}  {'N':>9}  {'status':9} {'step/steps':^15} loss"
 LOOK_SECONDS = 2.0
 SHARE = 0.1  # of the time, at most, is spent on looking
@@ -24,7 +27,7 @@ LINES = 200  # of what a process printed for a point, from the end
 
 @sweep_app.command()
 def status(
-    out: Folder,
+    out: Folder = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow it while somebody works on it.")
     ] = False,
@@ -62,8 +65,11 @@ def status(
 
 @sweep_app.command()
 def logs(
-    out: Folder,
-    point: Annotated[str, typer.Argument(help="Id of a point, or how it begins.")],
+    out: Folder = None,
+    point: Annotated[
+        str | None,
+        typer.Argument(help="Id of a point, or how it begins; alone if OUT is left out."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Tell what happened to a point: its starts, exceptions, end, and what was printed.
@@ -75,7 +81,12 @@ def logs(
     from scaling.training.engines.journal import story
     from scaling.training.summary import headline
 
+    if point is None and out is not None and not out.exists():
+        out, point = None, str(out)
     out = _folder(out)
+    if point is None:
+        mend = f"scaling sweep status {out} names the points"
+        raise ConfigError(Fault("SC004", "POINT", "is missing", "one point of the sweep", mend))
     found = [p["id"] for p in load_plan(out) if p["id"].startswith(point)]
     first = out / PRETRAIN
     if not found and (first / "plan.jsonl").is_file():
@@ -98,7 +109,7 @@ def logs(
 
 
 @sweep_app.command()
-def cancel(out: Folder) -> None:
+def cancel(out: Folder = None) -> None:
     """Let running points keep a checkpoint, and end the sweep, wherever it runs.
 
     scaling sweep cancel out/quickstart
@@ -125,12 +136,14 @@ def cancel(out: Folder) -> None:
 # ---------------------------------------------------------------------------------------- pieces
 
 
-def _folder(out: Path) -> Path:
+def _folder(given: Path | None) -> Path:
     """The folder of the plan that is at work: stages that come first have their own."""
+    from scaling.cli.places import sweep_folder
     from scaling.cli.stages import due
     from scaling.runs.records import PRETRAIN
     from scaling.training.lock import holder_of
 
+    out = sweep_folder(given)
     small = out / "smoke"
     if not (out / "plan.jsonl").is_file() and small.is_dir():
         talk(f"the sweep of --smoke, in {small}")

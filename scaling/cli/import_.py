@@ -36,11 +36,11 @@ def import_(
 ) -> None:
     """Bring runs from elsewhere into one runs table, with their ids; curves go beside it.
 
-    scaling import results.csv --decimal , -o runs.csv
+    scaling import export.csv --decimal , -o runs.csv
 
-    scaling import wandb/ mlflow.db -o runs.csv     several sources, one table
+    scaling import wandb/ mlflow.db -o tracked.csv     several sources, one table
 
-    scaling import flan.csv --melt D=loss --map N=size --where "D > 0" -o runs.csv
+    scaling import flan.csv --melt D=loss --map N=size --where "D > 0" -o tuned.csv
     """
     from dataclasses import replace
 

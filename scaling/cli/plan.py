@@ -198,7 +198,13 @@ def _outlook(
 
 @sweep_app.command()
 def suggest(
-    out: Annotated[Path, typer.Argument(help="Sweep folder, or a table of runs.")],
+    out: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Sweep folder, or a table of runs; this folder or ./out if left out.",
+            show_default=False,
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option("--budget-flops", help="Compute to add; a quarter of the runs so far."),
@@ -221,7 +227,7 @@ def suggest(
 ) -> None:
     """Say which runs to add, from what the finished ones say.
 
-    scaling sweep suggest out/quickstart --target-flops 1e13
+    scaling sweep suggest out/quickstart --target-flops 1e14
 
     scaling sweep suggest results.csv --budget-flops 1e20 --count 4
     """
@@ -230,8 +236,10 @@ def suggest(
     known = ("all", "size", "loss", "exponent")
     if decision not in known:
         raise ConfigError(Fault("SC004", "--decision", f'"{decision}"', ", ".join(known)))
+    from scaling.cli.places import sweep_folder
     from scaling.planning.suggest import suggest as choose
 
+    out = sweep_folder(None) if out is None else out
     found = choose(
         out,
         law=law,

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from scaling.planning.additions import Addition, Suggestions
     from scaling.planning.costing.cost import Range
     from scaling.planning.plan import Plan
+    from scaling.planning.point import Point
     from scaling.planning.preflight import Preflight
-    from scaling.planning.resolve import Point
     from scaling.planning.sections import Study
 
 SHOWN, LAST = 60, 10
@@ -31,13 +31,14 @@ def study_of(
     file: Path | None, flops: str | None, params: str | None, data: str | None, smoke: bool
 ) -> Study:
     """Return the study of a file, or the one that ``--flops``, ``--params`` and ``--data`` make."""
+    from scaling.cli.places import study_file
     from scaling.errors import ConfigError, Fault
     from scaling.planning.study import check_study, read_study, shrink
 
     given = {"--flops": flops, "--params": params, "--data": data}
     named = [name for name, value in given.items() if value is not None]
     if not named:
-        study = read_study(file or Path("study.toml"))
+        study = read_study(study_file(file))
         return shrink(study) if smoke else study
     if file is not None:
         raise ConfigError(Fault("SC004", named[0], "goes without a study file"))

@@ -32,12 +32,14 @@ class Look:
 @reads_runs
 def report(
     sources: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="SOURCE...",
-            help="fit.json, a CSV of runs, or a study's output folder; several are compared.",
+            help="fit.json, a CSV of runs, or a study's output folder (this one or ./out if left "
+            "out); several are compared.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Target: .html, .pdf, .md, .txt, .json; - for text.")
     ] = Path("report.html"),
@@ -75,9 +77,11 @@ def report(
 
     scaling report old new results.csv --target-flops 1e21 -o comparison.html
     """
+    from scaling.cli.places import fitted_folder
     from scaling.errors import ConfigError, Fault
     from scaling.runs.files import refuse_existing
 
+    sources = sources or [fitted_folder()]
     compares = compare or len(sources) > 1
     source = sources[0]
     inside = not compares and source.is_dir() and stored_fit(source) is not None
@@ -169,7 +173,7 @@ def study_of(source: Path) -> dict[str, Any] | None:
 
     folder = source if source.is_dir() else source.parent
     try:
-        found: dict[str, Any] = json.loads((folder / "study.json").read_text())
+        found: dict[str, Any] = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found

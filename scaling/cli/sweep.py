@@ -45,7 +45,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print machine-readable outpu
 
 @sweep_app.command()
 def run(
-    file: Annotated[Path, typer.Argument(help="Study file, or a folder that holds a plan.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Study file, or a folder that holds a plan; ./study.toml, else ./out if left out.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Sweep folder; for a study file.")
     ] = None,
@@ -75,6 +81,7 @@ def run(
 
     how = How.of(engine, workers, device, profile, track, deadline)
     _check_retry(retry or [])
+    file, out = _asked(file, out)
     if dry_run:
         _rehearse(file, out, smoke, as_json)
         return
@@ -95,6 +102,17 @@ def run(
 
 
 # ---------------------------------------------------------------------------------------- pieces
+
+
+def _asked(file: Path | None, out: Path | None) -> tuple[Path, Path | None]:
+    """The study or the folder that is meant, where none is named too."""
+    from scaling.cli.places import OUT, STUDY, study_file, sweep_folder
+
+    if file is not None:
+        return (sweep_folder(file) if file.is_dir() else file), out
+    if STUDY.is_file() or not (OUT / "plan.jsonl").is_file():
+        return study_file(None), out or OUT
+    return sweep_folder(None), out
 
 
 def _planned_folder(file: Path, out: Path | None, smoke: bool, run: Any) -> Path:
@@ -267,7 +285,7 @@ def train(folder: Path, how: How, retry: Sequence[str] = (), only: Sequence[str]
 def kept_engine(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The engine and the design of the study that a sweep folder keeps; empty if it has none."""
     try:
-        kept = json.loads((folder / "study.json").read_text())
+        kept = json.loads((folder / "study.json").read_text(encoding="utf-8"))
         return kept["engine"], kept["design"] or {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}, {}

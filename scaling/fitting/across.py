@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.fitting.result import Allocation, Check, Fit
+from scaling.fitting.optima import Allocation
+from scaling.fitting.parts import Check
+from scaling.fitting.result import Fit
 
 Array = NDArray[np.float64]
 Bands = dict[tuple[int, tuple[float, float]], Array]

@@ -11,8 +11,9 @@ import numpy as np
 
 from scaling.errors import Message
 from scaling.fitting.allocation import local_exponents
+from scaling.fitting.optima import Allocation
 from scaling.fitting.prediction import cost_of, largest_compute
-from scaling.fitting.result import Allocation, Fit
+from scaling.fitting.result import Fit
 from scaling.laws.cost import SIX_ND, Cost, rounded
 
 LARGE_BIAS_A, LARGE_BIAS_N = 0.01, 0.05

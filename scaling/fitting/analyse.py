@@ -20,8 +20,9 @@ from scaling.fitting.effective import Ask, effective_data
 from scaling.fitting.effective_result import Effective
 from scaling.fitting.fit import fit_group, surface_allocation
 from scaling.fitting.inputs import groups, holdout_rows, measured_cost, place
+from scaling.fitting.optima import Allocation
 from scaling.fitting.options import Options
-from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.result import Fit, Fits
 from scaling.fitting.sensitivity import panel
 from scaling.fitting.settings import joined, resampling, solver_settings
 from scaling.fitting.shared import fit_shared

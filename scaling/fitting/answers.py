@@ -18,9 +18,10 @@ from scipy.special import stdtrit
 from scaling.errors import ConfigError, Fault, FitError, Message, QuestionError
 from scaling.fitting import questions
 from scaling.fitting.allocation import allocates
+from scaling.fitting.optima import Allocation
 from scaling.fitting.options import check_level
 from scaling.fitting.prediction import cost_of, predict
-from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.result import Fit, Fits
 from scaling.fitting.setting import amounts, refuse_allocation
 
 Array = NDArray[np.float64]

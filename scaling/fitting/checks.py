@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import Message
-from scaling.fitting.result import Check, Interval
+from scaling.fitting.parts import Check, Interval
 
 Array = NDArray[np.float64]
 MIN_RATIO_SPAN = 2.0  # of D/N, below which a ray is all there is

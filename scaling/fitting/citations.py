@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.optima import Allocation
+from scaling.fitting.result import Fit, Fits
 from scaling.laws import get
 from scaling.laws.references import METHODS, TOOLKIT, of_law, of_methods
 

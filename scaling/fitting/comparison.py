@@ -33,6 +33,7 @@ class Side:
     Attributes
     ----------
     name : str
+        Group or file.
     fits : tuple of Fit
         Every fit of them.
     surface : Fit
@@ -44,15 +45,15 @@ class Side:
     surface: Fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What was compared.
 
     Attributes
     ----------
     laws : tuple of mapping
-        One a fit, best first within a group; see `scaling.fitting.backtest.compare_laws`. ``name``
-        is that of the runs.
+        One a fit, best first within a group: error on larger runs than were fitted, AICc and BIC.
+        ``name`` is that of the runs.
     rows : tuple of mapping
         One a pair of recipes and scale: ``pair, C, difference`` (of the lowest loss), ``multiplier,
         interval, pairing, extrapolation``.
@@ -142,6 +143,10 @@ class Comparison:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def __repr__(self) -> str:
+        names = ", ".join(side.name for side in self.sides)
+        return f"Comparison({names}: {len(self.laws)} laws, {len(self.rows)} rows of recipes)"
 
 
 def compare_fits(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.fitting.result import Check
+from scaling.fitting.parts import Check
 from scaling.runs.columns import COLUMNS
 from scaling.runs.findings.kinds import EVALUATIONS, SCALES
 from scaling.runs.words import split_words

@@ -71,7 +71,7 @@ class Treatment:
         return out if full else {k: v for k, v in out.items() if k != "runs"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Effective:
     """Groups compared with a reference by the data that it would need.
 
@@ -165,6 +165,10 @@ class Effective:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{item.group} {item.verdict}" for item in self.treatments)
+        return f"Effective({self.form}, against {self.reference}: {groups})"
 
 
 def _messages(data: Mapping[str, Any]) -> tuple[Message, ...]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scaling.errors import ConfigError, Fault, Message
 from scaling.fitting.inputs import require_columns
 from scaling.fitting.lines import Draws, Line, interval_from, line_through
+from scaling.fitting.optima import Allocation, Minimum
 from scaling.fitting.options import check_level
-from scaling.fitting.result import Allocation, Minimum
 from scaling.runs.table import RunsTable, clusters, curves_of
 
 Array = NDArray[np.float64]

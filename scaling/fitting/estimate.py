@@ -13,7 +13,7 @@ from scaling.errors import ConfigError, Fault
 from scaling.fitting.data import Data
 from scaling.fitting.intervals import Draws, Labels, draw, spread
 from scaling.fitting.options import Options
-from scaling.fitting.result import Check
+from scaling.fitting.parts import Check
 from scaling.fitting.seeds import Seeds
 from scaling.fitting.solve import MAX_ITERATIONS, Solution, refine
 from scaling.fitting.verdict import best_of, certify, rival

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.fitting.data import Data
-from scaling.fitting.result import Check, Holdout, Interval
+from scaling.fitting.parts import Check, Holdout, Interval
 from scaling.laws import Law
 
 Array = NDArray[np.float64]

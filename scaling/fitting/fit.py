@@ -25,9 +25,11 @@ from scaling.fitting.evidence import (
 )
 from scaling.fitting.inputs import cost_for, data_of, holdout_rows, place, require, weights_of
 from scaling.fitting.intervals import spread
+from scaling.fitting.optima import Allocation
 from scaling.fitting.options import Options, check_options
+from scaling.fitting.parts import Check, Holdout, Interval, Objective
 from scaling.fitting.prediction import Bands, cost_of, largest_compute
-from scaling.fitting.result import Allocation, Check, Fit, Holdout, Interval, Objective
+from scaling.fitting.result import Fit
 from scaling.fitting.verdict import (
     covariance_of,
     frontier_exponents,

@@ -31,8 +31,9 @@ from scaling.fitting.bowls import (
 )
 from scaling.fitting.inputs import require_columns
 from scaling.fitting.lines import Draws, Line, interval_of, line_through
+from scaling.fitting.optima import Allocation, Minimum
 from scaling.fitting.options import check_level
-from scaling.fitting.result import Allocation, Fit, Minimum
+from scaling.fitting.result import Fit
 from scaling.runs.table import RunsTable, clusters
 
 CLUSTER_GAP = 0.1  # decades of C that part two budgets where none are given

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import ConfigError, Fault, FitError, QuestionError, clip, listed
-from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.optima import Allocation
+from scaling.fitting.result import Fit, Fits
 
 Array = NDArray[np.float64]
 Found = TypeVar("Found", Fit, Allocation)

@@ -54,7 +54,7 @@ class Recipes:
     pairing : mapping
         ``kind`` (paired or unpaired), ``by, n, alone`` and the ``law`` of the reference.
     rows : tuple of mapping
-        One a scale; see `scaling.fitting.comparison`.
+        One a scale, as in `Comparison.rows`.
     tests : tuple of mapping
         ``quantity`` (offset, exponent), ``estimate, interval, p``.
     crossing : mapping or None

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from scaling.errors import Message
 from scaling.fitting.effective_result import Effective
+from scaling.fitting.optima import COST_6ND, Allocation
+from scaling.fitting.parts import Check, Holdout, Interval, Objective
 from scaling.laws import Law
 
 if TYPE_CHECKING:
@@ -27,80 +29,10 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Status = Literal["converged", "at-bound", "max-iterations", "not-identified", "failed"]
-Approach = Literal["surface", "isoflop", "envelope"]
 SCHEMA = "scaling/fit@1"
-COST_6ND = {"name": "6nd", "formula": "6*N*D"}
 
 
-@dataclass(frozen=True)
-class Objective:
-    """The minimised function: ``name`` of the loss, Huber ``delta``, ``reduction``, ``value``."""
-
-    name: str
-    delta: float | None
-    reduction: str
-    value: float
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Intervals of the parameters, with what a reader needs to judge them.
-
-    Attributes
-    ----------
-    level : float
-        Nominal coverage.
-    kind : str
-        How they were made, for example ``"pairs bootstrap, percentile"``.
-    draws, failed : int
-        Replicates that converged, and those that did not.
-    cluster : str
-        What was resampled: ``"row"`` or ``"trunk"``.
-    clusters : int
-        How many of them there are.
-    params : mapping of str to (float, float)
-        Interval of each parameter, ``a`` and ``b`` included.
-    se : mapping of str to float
-        Standard deviation over the draws.
-    factor : float
-        Small-sample factor by which what follows from the draws is spread about its estimate.
-    """
-
-    level: float
-    kind: str
-    draws: int
-    failed: int
-    cluster: str
-    clusters: int
-    params: Mapping[str, tuple[float, float]]
-    se: Mapping[str, float]
-    factor: float = 1.0
-
-
-@dataclass(frozen=True)
-class Holdout:
-    """Error on rows that were kept out of the fit, in logs of the loss."""
-
-    where: str
-    n: int
-    rmse_log: float
-    bias_log: float
-    coverage: float | None
-    factor: float | None
-
-
-@dataclass(frozen=True)
-class Check:
-    """An automatic check: ``name``, ``verdict``, what was ``found`` and what passing ``wanted``."""
-
-    name: str
-    verdict: Literal["pass", "warn", "fail"]
-    found: str
-    code: str | None = None
-    wanted: str = ""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fit:
     """A law fitted to the rows of one group.
 
@@ -113,13 +45,21 @@ class Fit:
     params : mapping of str to float
         Estimates at full precision; with ``a`` and ``b`` where the law has a frontier.
     objective : Objective
-    status : str
-        ``converged``, ``at-bound``, ``max-iterations``, ``not-identified`` or ``failed``.
-    messages : tuple of Message
-    interval : Interval or None
-        None without bootstrap.
+        What was minimised, and its value.
+    status : {"converged", "at-bound", "max-iterations", "not-identified", "failed"}
+        Headline numbers may be quoted of the first two alone.
     n : int
         Rows that were fitted.
+    messages : tuple of Message
+        What limits the fit, and choices that were made.
+    interval : Interval or None
+        None without bootstrap.
+    holdout : Holdout or None
+        Error on the rows that were kept out, if any were.
+    cost : mapping
+        ``name`` and ``formula`` of the compute that a, b and allocations count.
+    checks : tuple of Check
+        What was looked at by itself.
     rows : mapping of str to list
         Columnar: every row of the group with ``row, run, N, D, C, loss, budget, seed, status,
         used, why, predicted, residual`` (log loss minus log prediction); missing is None.
@@ -130,14 +70,25 @@ class Fit:
     certificate : mapping
         How the optimum was found: starts, agreement, gradient, condition, bounds.
     profiles : tuple of mapping
-        Deviance along a parameter; see `scaling.fitting.estimate.profiles`.
+        Of each parameter that was asked for: its values, the deviance there, and where it crosses
+        its limit.
     response : str
         Column that was fitted.
+    table : mapping
+        File, sha256, rows, convention, how each column was read, and rows that were dropped.
     sensitivity : mapping
-        Columns of `scaling.fitting.sensitivity.panel`; empty if it was not asked for.
+        Columns, one row a choice of method; empty if it was not asked for.
     backtest : mapping
-        Own row of `scaling.fitting.backtest.compare_laws`; empty if there is none. In ``fit.json``
+        Errors on larger runs than were fitted, by origin; empty if there is none. In ``fit.json``
         it stands among the ``laws``.
+
+    Examples
+    --------
+    >>> fit.identified, sorted(fit.params)
+    (True, ['A', 'B', 'E', 'a', 'alpha', 'b', 'beta'])
+    >>> lo, hi = fit.intervals["alpha"]
+    >>> lo < fit.params["alpha"] < hi
+    True
     """
 
     group: str | None
@@ -160,6 +111,12 @@ class Fit:
     table: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sensitivity: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
     backtest: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    if TYPE_CHECKING:  # what is drawn lies beyond this package: `scaling` attaches it
+
+        @property
+        def plot(self) -> Any:
+            """Figures, drawn with matplotlib: ``fit.plot.frontier()``; see `Plots`."""
 
     @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
@@ -194,25 +151,134 @@ class Fit:
         }
 
     def predict(self, *, interval: float | None = None, **x: Any) -> pd.DataFrame:
-        """Predict runs at values of the law's variables; see `fitting.prediction.predict`."""
+        """Predict the loss at values of the law's variables.
+
+        Parameters
+        ----------
+        interval : float, optional
+            Level of the intervals; the fit's own if None.
+        **x : float or array_like
+            Value of each variable of the law, such as ``N=1e9, D=2e10``; they broadcast.
+
+        Returns
+        -------
+        DataFrame
+            A row a point: the inputs; ``loss``; ``lo, hi``, the interval of the curve; ``run_lo,
+            run_hi``, that of one new run; ``factor``, compute over the largest that was fitted;
+            ``inside_hull``, whether the point lies among the runs. Bounds are NaN without draws.
+
+        Raises
+        ------
+        QuestionError
+            SC430 if a variable of the law is missing.
+        ConfigError
+            SC004 for values that are not finite, or not above 0 for N, D or C.
+
+        Examples
+        --------
+        >>> list(fit.predict(N=1e9, D=[2e10, 4e10])["inside_hull"])
+        [False, False]
+        """
         from scaling.fitting.prediction import predict
 
         return predict(self, level=interval, **x)
 
     def optimal(self, *, C: Any, interval: float | None = None, **more: Any) -> pd.DataFrame:
-        """Compute-optimal N and D; see `scaling.fitting.questions.optimal`."""
+        """Say how large a model, on how much data, is best for a compute, and its loss.
+
+        Parameters
+        ----------
+        C : float or array_like
+            Compute [FLOP]; with `inference_tokens`, training and inference together.
+        interval : float, optional
+            Level of the intervals; the fit's own if None.
+        **more : float or str
+            ``cost``, a formula of N and D for C; ``inference_tokens``, served at 2N FLOP each;
+            ``unique_data``, distinct data [count]: read by a law of repeated data, else a cap on
+            D; and values of the law's variables beside N and D.
+
+        Returns
+        -------
+        DataFrame
+            ``C, N, N_lo, N_hi, D, D_lo, D_hi, ratio`` (D/N) ``, ratio_lo, ratio_hi, loss, lo, hi,
+            run_lo, run_hi, factor, inside_hull``; ``C_train`` with inference and ``capped`` with
+            a cap.
+
+        Raises
+        ------
+        QuestionError
+            SC430 if the law has no such optimum; SC432 if the data cannot be spent.
+
+        Examples
+        --------
+        >>> best = fit.optimal(C=[1e21, 1e22])
+        >>> [f"{size:.1e}" for size in best["N"]]
+        ['1.8e+09', '5.0e+09']
+        """
         from scaling.fitting.questions import optimal
 
         return optimal(self, C=C, level=interval, **more)
 
     def cheapest(self, *, loss: Any, interval: float | None = None, **more: Any) -> pd.DataFrame:
-        """Least compute for a loss; see `scaling.fitting.questions.cheapest`."""
+        """Say the least compute that reaches a loss, and how to spend it.
+
+        Parameters
+        ----------
+        loss : float or array_like
+            Loss to reach, in the unit of the runs.
+        interval : float, optional
+            Level of the intervals; the fit's own if None.
+        **more : float or str
+            As for `optimal`.
+
+        Returns
+        -------
+        DataFrame
+            ``loss, C, C_lo, C_hi, N, …, D, …, factor, inside_hull``; a bound is infinite where
+            some draws never reach the loss.
+
+        Raises
+        ------
+        QuestionError
+            SC431 for a loss below what the law reaches with any compute.
+
+        Examples
+        --------
+        >>> fit.cheapest(loss=1.0)
+        Traceback (most recent call last):
+        scaling.errors.QuestionError: error[SC431] ...
+        """
         from scaling.fitting.questions import cheapest
 
         return cheapest(self, loss=loss, level=interval, **more)
 
     def needed(self, *, loss: Any, interval: float | None = None, **more: Any) -> pd.DataFrame:
-        """Return D for a loss at N, or N at D; see `scaling.fitting.questions.needed`."""
+        """Return the data that a model of N needs for a loss, or the size that D needs.
+
+        Parameters
+        ----------
+        loss : float or array_like
+            Loss to reach.
+        interval : float, optional
+            Level of the intervals; the fit's own if None.
+        **more : float or str
+            ``N`` or ``D`` [count], one of them; else as for `optimal`.
+
+        Returns
+        -------
+        DataFrame
+            ``loss, N, D, C`` with bounds of what was asked, ``factor, inside_hull``.
+
+        Raises
+        ------
+        QuestionError
+            SC431 for a loss that no amount reaches; SC432 for data beyond the cap.
+
+        Examples
+        --------
+        >>> bool(fit.needed(loss=2.5, N=1e9)["D"][0] < fit.needed(loss=2.5, N=5e8)["D"][0])
+        True
+        """
         from scaling.fitting.questions import needed
 
         return needed(self, loss=loss, level=interval, **more)
@@ -220,7 +286,35 @@ class Fit:
     def price(
         self, *, C: Any, off: Any, interval: float | None = None, **more: Any
     ) -> pd.DataFrame:
-        """Price of `off` times N*; see `scaling.fitting.questions.price`."""
+        """Return the price of a model `off` times as large as the best at the same compute.
+
+        Parameters
+        ----------
+        C : float or array_like
+            Compute [FLOP].
+        off : float or array_like
+            Multiples of N*, each asked at every compute.
+        interval : float, optional
+            Level of the intervals; the fit's own if None.
+        **more : float or str
+            As for `optimal`.
+
+        Returns
+        -------
+        DataFrame
+            ``C, off, N, D, loss, lo, hi``; ``excess``, the loss above the best; ``compute_factor``,
+            C over the compute at which the best model has this loss; both with bounds.
+
+        Raises
+        ------
+        QuestionError
+            SC430 where such a model leaves nothing for data; SC432 for data beyond the cap.
+
+        Examples
+        --------
+        >>> bool(fit.price(C=1e21, off=0.5)["compute_factor"][0] > 1)
+        True
+        """
         from scaling.fitting.questions import price
 
         return price(self, C=C, off=off, level=interval, **more)
@@ -234,8 +328,14 @@ class Fit:
     def __str__(self) -> str:
         return self.summary()
 
+    def __repr__(self) -> str:
+        group = "" if self.group is None else f", group {self.group}"
+        values = ", ".join(f"{name} {value:.4g}" for name, value in self.params.items())
+        shown = f": {values}" if self.identified and values else ""
+        return f"Fit({self.law.name}{group}, {self.n} rows, {self.status}{shown})"
+
     def save(self, path: str | Path) -> None:
-        """Write a ``fit.json`` with this fit alone."""
+        """Write a ``fit.json`` with this fit alone; `scaling.load` reads it back."""
         laws = (self.backtest,) if self.backtest else ()
         Fits((self,), table=self.table, laws=laws).save(path)
 
@@ -249,7 +349,7 @@ class Fit:
             "objective": vars(self.objective),
             "params": dict(self.params),
             "cost": dict(self.cost),
-            "interval": None if self.interval is None else _interval_dict(self.interval),
+            "interval": None if self.interval is None else self.interval.as_dict(),
             "holdout": None if self.holdout is None else vars(self.holdout),
             "members": [dict(m) for m in self.members],
             "evidence_factor": self.evidence_factor,
@@ -271,103 +371,7 @@ class Fit:
         return out
 
 
-@dataclass(frozen=True)
-class Minimum:
-    """The lowest loss of one budget.
-
-    ``why`` says why it was refused, if it was; ``offset`` is ln of the centre of the sizes over N.
-    """
-
-    budget: float
-    N: float | None
-    D: float | None
-    loss: float | None
-    bracketed: bool
-    why: str | None = None
-    offset: float | None = None
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """N*(C) ∝ C^a and D*(C) ∝ C^b by one approach.
-
-    Attributes
-    ----------
-    group : str or None
-    approach : {"surface", "isoflop", "envelope"}
-    a, b : float or None
-        None where there is no honest exponent.
-    interval : mapping or None
-        ``{"level", "kind", "a": [lo, hi], "b": [lo, hi]}``.
-    minima : tuple of Minimum
-        One a budget, or one a point of an envelope; empty for the surface.
-    line : mapping
-        ``{"N": [level, slope], "D": [...], "loss": [...]}`` of ln N*, ln D*, ln loss on ln C;
-        empty if none.
-    curves : tuple of mapping
-        Fitted curve of each budget for drawing: ``{"budget", "N": [...], "loss": [...]}``.
-    cost : mapping
-        Meaning of C.
-    messages : tuple of Message
-    method : str
-        Curve or law behind it.
-    draws : mapping
-        Replicates of `line`: ``{"N": [levels, slopes], …}``.
-    bias : mapping
-        What the curve misses on the noise-free surface of this grid: ``law``, ``a``, ``budget``,
-        ``N`` (share by which N* is missed at each budget), and ``parabola`` with the ``a`` and
-        ``N`` of a parabola; empty without a surface.
-    left : mapping
-        SD of the optima about each line, in logs: what the lines leave over.
-    """
-
-    group: str | None
-    approach: Approach
-    a: float | None
-    b: float | None
-    interval: Mapping[str, Any] | None = None
-    minima: tuple[Minimum, ...] = ()
-    line: Mapping[str, list[float]] = field(default_factory=dict)
-    curves: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-    cost: Mapping[str, str] = field(default_factory=lambda: dict(COST_6ND))
-    messages: tuple[Message, ...] = ()
-    method: str = ""
-    draws: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    bias: Mapping[str, Any] = field(default_factory=dict)
-    left: Mapping[str, float] = field(default_factory=dict)
-
-    def summary(self) -> str:
-        """Return the text that `scaling fit` prints for this approach."""
-        from scaling.fitting.summary import summarise_allocation
-
-        return summarise_allocation(self)
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def as_dict(self, *, full: bool = True) -> dict[str, Any]:
-        """Return the JSON form; without curves unless `full`."""
-        out: dict[str, Any] = {
-            "group": self.group,
-            "approach": self.approach,
-            "method": self.method,
-            "a": self.a,
-            "b": self.b,
-            "interval": None if self.interval is None else dict(self.interval),
-            "minima": [vars(m) for m in self.minima],
-            "line": dict(self.line),
-            "cost": dict(self.cost),
-            "messages": [m.as_dict() for m in self.messages],
-            "bias": dict(self.bias),
-            "left": dict(self.left),
-        }
-        if full:
-            out["curves"] = [dict(c) for c in self.curves]
-            out["draws"] = dict(self.draws)
-        return out
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fits(Mapping[tuple[str | None, str], Fit]):
     """All fits of one table: a mapping (group, law name) -> Fit, with allocations.
 
@@ -380,17 +384,24 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     provenance : mapping
         Versions, command, seed and settings of the fit.
     agreement : tuple of mapping
-        One a pair of approaches; see `scaling.fitting.agreement.compare_approaches`.
+        One a pair of approaches: how far their exponents differ, and whether by chance.
     effective : tuple of Effective
-        What groups are worth in data of a reference; see `scaling.fitting.effective`.
+        What groups are worth in data of a reference.
     laws : tuple of mapping
         One a law and group that could be scored on larger runs than it was fitted to, best first
-        within a group; see `scaling.fitting.backtest.compare_laws`. The first of a group has the
-        ``messages`` about it, if there are any.
+        within a group. The first of a group has the ``messages`` about it, if there are any.
     curves : mapping of str to list
-        Thinned learning curves of the runs; see `scaling.runs.learning`. Empty if none were read.
+        Thinned learning curves of the runs, columnar. Empty if none were read.
     compared : tuple of Recipes
-        Groups against the first of them; see `scaling.fitting.comparison.compare_groups`.
+        Groups against the first of them.
+
+    Examples
+    --------
+    >>> several = sc.fit(runs, ["chinchilla", "coupled"], bootstrap=0)
+    >>> list(several)
+    [(None, 'chinchilla'), (None, 'coupled')]
+    >>> several[None, "coupled"].status
+    'converged'
     """
 
     fits: tuple[Fit, ...]
@@ -403,6 +414,12 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
     curves: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
     compared: tuple[Recipes, ...] = ()
 
+    if TYPE_CHECKING:  # what is drawn lies beyond this package: `scaling` attaches it
+
+        @property
+        def plot(self) -> Any:
+            """Figures, drawn with matplotlib: ``fits.plot.frontier()``; see `Plots`."""
+
     def __getitem__(self, key: tuple[str | None, str]) -> Fit:
         for fit in self.fits:
             if (fit.group, fit.law.name) == key:
@@ -414,6 +431,9 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
 
     def __len__(self) -> int:
         return len(self.fits)
+
+    def __repr__(self) -> str:
+        return f"Fits({', '.join(map(repr, (*self.fits, *self.allocations, *self.effective)))})"
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -430,7 +450,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
         return tuple(dict.fromkeys(found))
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
-        """Return the JSON form of ``fit.json``."""
+        """Return the JSON form of a ``fit.json``; without rows, draws and curves unless `full`."""
         out = {
             "schema": SCHEMA,
             "table": dict(self.table),
@@ -449,7 +469,7 @@ class Fits(Mapping[tuple[str | None, str], Fit]):
         return json.dumps(plain(self.as_dict(full=full)), indent=1, allow_nan=False) + "\n"
 
     def save(self, path: str | Path) -> None:
-        """Write ``fit.json`` in one step; see `scaling.fitting.packed` for very large ones."""
+        """Write a ``fit.json`` in one step; very large ones have a ``fit.npz`` beside them."""
         from scaling.fitting import packed
 
         packed.save(Path(path), plain(self.as_dict()))
@@ -469,13 +489,6 @@ def _without_rows(row: Mapping[str, Any]) -> dict[str, Any]:
         {k: v for k, v in origin.items() if k not in single} for origin in backtest["origins"]
     ]
     return {**row, "backtest": backtest}
-
-
-def _interval_dict(interval: Interval) -> dict[str, Any]:
-    out = dict(vars(interval))
-    out["params"] = {k: list(v) for k, v in interval.params.items()}
-    out["se"] = dict(interval.se)
-    return out
 
 
 def plain(value: Any) -> Any:

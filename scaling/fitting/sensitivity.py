@@ -20,9 +20,10 @@ from scaling.fitting.allocation import allocates, best_size, local_exponents
 from scaling.fitting.bowls import MINIMA
 from scaling.fitting.fit import fit_group
 from scaling.fitting.inputs import measured_cost
+from scaling.fitting.optima import Allocation
 from scaling.fitting.options import Options
 from scaling.fitting.prediction import cost_of, largest_compute
-from scaling.fitting.result import Allocation, Fit
+from scaling.fitting.result import Fit
 from scaling.laws.cost import Cost
 from scaling.runs.table import RunsTable
 

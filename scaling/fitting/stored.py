@@ -13,20 +13,11 @@ import numpy as np
 from scaling.errors import ConfigError, Fault, Message, clip
 from scaling.fitting.auto.mixture import Mixture
 from scaling.fitting.effective_result import Effective
+from scaling.fitting.optima import Allocation, Minimum
 from scaling.fitting.packed import restore
+from scaling.fitting.parts import Check, Holdout, Interval, Objective
 from scaling.fitting.recipes import Recipes
-from scaling.fitting.result import (
-    SCHEMA,
-    Allocation,
-    Check,
-    Fit,
-    Fits,
-    Holdout,
-    Interval,
-    Minimum,
-    Objective,
-    objective_label,
-)
+from scaling.fitting.result import SCHEMA, Fit, Fits, objective_label
 from scaling.laws import LAWS, Law, Parameter, get
 
 

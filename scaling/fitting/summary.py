@@ -12,7 +12,8 @@ from scaling.laws.cost import rounded
 if TYPE_CHECKING:
     from scaling.errors import Message
     from scaling.fitting.comparison import Comparison
-    from scaling.fitting.result import Allocation, Fit
+    from scaling.fitting.optima import Allocation
+    from scaling.fitting.result import Fit
 
 
 WIDTH = 80

@@ -13,7 +13,8 @@ from scaling.fitting import checks as judge
 from scaling.fitting.allocation import local_exponents
 from scaling.fitting.data import Data
 from scaling.fitting.options import Options
-from scaling.fitting.result import Check, Interval, Status
+from scaling.fitting.parts import Check, Interval
+from scaling.fitting.result import Status
 from scaling.fitting.solve import Solution
 from scaling.fitting.spread import spread_about
 from scaling.laws import Law

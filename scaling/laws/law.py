@@ -119,7 +119,7 @@ class Frontier:
         return np.exp(logs / (alpha + beta))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Law:
     """A scaling law, declared by its formula.
 
@@ -147,6 +147,23 @@ class Law:
     candidates : callable, optional
         Start rule ``(x, y) -> {name: values}`` of equal lengths, for laws whose parameters the
         grids of `Parameter.starts` would not find.
+
+    Examples
+    --------
+    >>> from scaling.laws import Parameter
+    >>> mine = sc.Law(
+    ...     name="floor-and-power",
+    ...     formula="E + K/C**gamma",
+    ...     parameters=(
+    ...         Parameter("E", "linear", 0.0, 10.0, meaning="irreducible loss [nats/token]"),
+    ...         Parameter("K", "scale", 0.0, 1e9, meaning="size of the falling term"),
+    ...         Parameter("gamma", "exponent", 0.01, 1.0, starts=(0.05, 0.1, 0.2)),
+    ...     ),
+    ...     variables=("C",),
+    ...     reference="mine",
+    ... )
+    >>> float(mine.loss({"E": 1.0, "K": 10.0, "gamma": 0.5}, {"C": 100.0}))
+    2.0
     """
 
     name: str
@@ -162,6 +179,9 @@ class Law:
 
     def __post_init__(self) -> None:
         self.check_formula()
+
+    def __repr__(self) -> str:
+        return f"Law({self.name}: {self.formula})"
 
     def check_formula(self) -> None:
         """Refuse a formula that cannot be used or lacks a name.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import Message, counted
-from scaling.planning.resolve import Point
+from scaling.planning.point import Point
 from scaling.planning.sections import Study
 
 Array = NDArray[np.float64]

@@ -14,6 +14,7 @@ from scaling.planning.cautions import cautions
 from scaling.planning.inputs import Inputs
 from scaling.planning.plan import Plan
 from scaling.planning.planner import Planner, Stage
+from scaling.planning.point import Point
 from scaling.planning.pretrain import plan_first, starts
 from scaling.planning.remarks import (
     about_belief,
@@ -27,7 +28,7 @@ from scaling.planning.remarks import (
     rules,
     stages,
 )
-from scaling.planning.resolve import MIN_STEPS, Asked, Laid, Point, dropped, lay, points
+from scaling.planning.resolve import MIN_STEPS, Asked, Laid, dropped, lay, points
 from scaling.planning.sections import Study
 from scaling.runs.files import uncollected
 from scaling.runs.manifest import Manifest

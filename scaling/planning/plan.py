@@ -18,7 +18,7 @@ from scaling.errors import Fault, Message, OutputError
 from scaling.laws.cost import Cost
 from scaling.planning.choosing.prior import Prior
 from scaling.planning.costing.cost import Total
-from scaling.planning.resolve import OPTIONAL, Point
+from scaling.planning.point import OPTIONAL, Point
 from scaling.planning.sections import Study
 from scaling.runs.files import canonical_json, write_atomic
 from scaling.runs.records import PRETRAIN
@@ -47,7 +47,7 @@ CSV_COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """Every point of a study, in the order (group, budget, N, D, seed).
 
@@ -88,6 +88,9 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def __repr__(self) -> str:
+        return f"Plan({len(self)} points, {self.total.flops:.3g} FLOP)"
 
     @property
     def totals(self) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Outlook:
     source : str
         Which law.
     weight : float
+        What is believed of it; the weights add up to 1.
     fitted : str
         Law that is fitted.
     studies, failed : int
@@ -101,6 +102,7 @@ class Preflight:
     target : float
         C at which N* and the loss are wanted [FLOP].
     level : float
+        Of the intervals.
     factor : float
         The target over the compute of the largest run: how far N* and the loss are extrapolated.
     cost : Cost
@@ -151,22 +153,44 @@ class Preflight:
 def preflight(
     plan: Plan, *, target: float | None = None, studies: int = STUDIES, seed: int = 0
 ) -> Preflight:
-    """Simulate a plan.
+    """Say what a plan will tell, by simulating studies of it; nothing is trained.
+
+    Losses of the plan's own points are drawn under each law that may be true and fitted with the
+    study's law, which says what interval the real study may expect.
 
     Parameters
     ----------
     plan : Plan
-        With a prior.
+        With a prior: ``[prior]``, or the ``center`` of its design.
     target : float, optional
         C of the decision [FLOP]; the study's target, else ten times the largest run.
     studies : int
         Drawn under each truth; half as many where there are more than four, of at most twelve.
     seed : int
+        Of the draws.
+
+    Returns
+    -------
+    Preflight
+        Its ``outlooks`` hold the expected interval of a, N* and the loss, law by law.
 
     Raises
     ------
     PlanError
         SC241 if the plan has no prior or no law of N and D is to be fitted.
+
+    Examples
+    --------
+    >>> study = {
+    ...     "schema": 1,
+    ...     "data": {"source": "stdlib"},
+    ...     "model": {"family": "decoder", "context": 32},
+    ...     "design": {"kind": "grid", "params": [4e3, 8e3, 2e4], "data": [2e5, 4e5, 8e5]},
+    ...     "prior": {"laws": [{"published": "besiroglu-2024"}]},
+    ... }
+    >>> found = sc.preflight(sc.plan(study), studies=20)
+    >>> sorted(found.outlooks[0].expected)
+    ['N', 'a', 'loss']
     """
     if plan.prior is None:
         raise PlanError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from scaling.errors import ConfigError, Fault
 from scaling.planning.sections import EngineSection
 from scaling.planning.sections_base import Section
 from scaling.planning.study import faults_of, read_toml
+from scaling.runs.files import config_folder
 
 
 class Profile(Section):
@@ -21,19 +21,13 @@ class Profile(Section):
     engine: EngineSection
 
 
-def profiles_folder() -> Path:
-    """Where profiles are looked for by name."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / "scaling"
-
-
 def read_profile(name: str) -> dict[str, Any]:
     """Read the keys that a profile sets.
 
     Parameters
     ----------
     name : str
-        A path that ends in ``.toml``, or the name of a file in `profiles_folder`.
+        A path that ends in ``.toml``, or the name of a file in `scaling.runs.files.config_folder`.
 
     Returns
     -------
@@ -45,10 +39,11 @@ def read_profile(name: str) -> dict[str, Any]:
     ConfigError
         SC005, SC010, SC011 or SC012.
     """
-    path = Path(name) if name.endswith(".toml") else profiles_folder() / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else config_folder() / f"{name}.toml"
     if not path.is_file():
-        there = ", ".join(sorted(p.stem for p in profiles_folder().glob("*.toml"))) or "none"
-        expected = f"a file, or a name in {profiles_folder()} (there: {there})"
+        names = {p.stem for p in config_folder().glob("*.toml")} - {"config"}
+        there = ", ".join(sorted(names)) or "none"
+        expected = f"a file, or a name in {config_folder()} (there: {there})"
         raise ConfigError(Fault("SC005", str(path), "no such profile", expected))
     data, text = read_toml(path, "a profile", "a TOML file with an [engine] section")
     other = sorted(set(data) - {"engine"})

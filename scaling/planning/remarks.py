@@ -11,7 +11,8 @@ from scaling.count.tasks import EXTERNAL
 from scaling.errors import Fault, Message, PlanError, counted, listed
 from scaling.laws.cost import SIX_ND
 from scaling.planning.planner import Planner, Stage
-from scaling.planning.resolve import Laid, Point
+from scaling.planning.point import Point
+from scaling.planning.resolve import Laid
 from scaling.runs.labels import base_of, labels_of
 from scaling.runs.manifest import arrays
 from scaling.runs.sources.registry import source_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scaling import count
 from scaling.errors import Fault, PlanError
 from scaling.planning.designs import Cells
+from scaling.planning.point import OPTIONAL, Point
 from scaling.planning.recipes.recipe import Recipe, Settings
 from scaling.planning.sizes import Sizes
 from scaling.runs.files import canonical_json, sha256_text
@@ -24,49 +25,7 @@ from scaling.runs.manifest import Manifest
 
 Array = NDArray[np.float64]
 MIN_STEPS = 25  # so that half a step is at most 2% of the compute
-OPTIONAL = ("settings", "machine")  # options of the task; what is asked of the machine
 COOLDOWN = ("decay_steps", "shape", "floor")  # what a branch has and its trunk has not
-
-
-@dataclass(frozen=True)
-class Point:
-    """One planned training run; see the design of ``plan.jsonl`` for the meaning of each field."""
-
-    id: str
-    group: str
-    budget: float | None
-    N: int
-    N_body: int
-    N_embedding: int
-    N_head: int
-    D: int
-    C: float
-    C_6nd: float
-    flops_per_unit: Mapping[str, float]
-    D_unique: int
-    epochs: float
-    family: str
-    shape: Mapping[str, int]
-    task: str
-    data: Mapping[str, Any]
-    recipe: str
-    optimizer: Mapping[str, Any]
-    init: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
-    batch: int
-    sequences: int
-    lr: float
-    steps: int
-    seed: int
-    trunk: str
-    seconds: float | None
-    memory: int | None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    machine: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form: what few points have is absent from the others."""
-        return {k: v for k, v in asdict(self).items() if v or k not in OPTIONAL}
 
 
 @dataclass(frozen=True)

@@ -52,19 +52,35 @@ def suggest(
         Sweep folder, whose study says which models there are and how runs are fitted, or a table.
     law : str, optional
         That is fitted, for a posterior; the study's, else chinchilla.
-    decision, most
-        See `additions`.
+    decision : {"size", "loss", "exponent", "all"}
+        What the additions are chosen for: N*, the loss at the target, the exponent a, or all.
     budget : float, optional
         Compute of the additions [FLOP]; a quarter of the runs so far if None.
     target : float, optional
         C of the decision [FLOP]; the study's, else ten times the largest run.
+    most : int
+        Runs to choose.
+
+    Returns
+    -------
+    Suggestions
+        ``.chosen``, the best set within the budget; ``.menu``, the best single run at each level
+        of cost; standard errors before and after. ``.as_toml()`` goes into a study file.
 
     Raises
     ------
     TableError
         If the runs cannot be read.
     PlanError
-        SC243 if they do not determine the law and no prior is given.
+        SC243 if they do not determine the law and no prior is given; SC210 for a law that is not
+        one of N and D.
+
+    Examples
+    --------
+    >>> runs.to_csv("finished.csv", index=False)
+    >>> found = sc.suggest("finished.csv", budget=1e20, most=3)
+    >>> bool(found.after["a"] < found.before["a"])
+    True
     """
     path = Path(source)
     study, _ = found = _study(path)

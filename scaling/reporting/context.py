@@ -11,7 +11,8 @@ import numpy as np
 
 from scaling.errors import Message
 from scaling.fitting.effective_result import Effective, Treatment
-from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.optima import Allocation
+from scaling.fitting.result import Fit, Fits
 from scaling.reporting.document import Note
 from scaling.reporting.runs import Array, cost_of, runs_of
 from scaling.reporting.wording import key_of

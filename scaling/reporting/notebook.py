@@ -8,7 +8,8 @@ from typing import Any
 
 from scaling.errors import Message
 from scaling.fitting.comparison import Comparison
-from scaling.fitting.result import Allocation, Fit, Fits
+from scaling.fitting.optima import Allocation
+from scaling.fitting.result import Fit, Fits
 from scaling.laws.cost import rounded
 from scaling.reporting import numbers
 from scaling.reporting.document import Verdict, printable
@@ -22,7 +23,10 @@ def html_of(found: Fit | Fits | Allocation | Comparison) -> str:
     if isinstance(found, Fit):
         return _fit(found)
     if isinstance(found, Fits):
-        return "".join(_fit(fit) for fit in found.fits[:3]) + _more(len(found.fits) - 3, "fits")
+        others = [a for a in found.allocations if a.approach != "surface"]
+        shown = "".join(_fit(fit) for fit in found.fits[:3]) + _more(len(found.fits) - 3, "fits")
+        shown += "".join(_allocation(a) for a in others[:3])
+        return shown + _more(len(others) - 3, "allocations")
     if isinstance(found, Allocation):
         return _allocation(found)
     return _comparison(found)

@@ -11,19 +11,32 @@ from scaling.reporting.document import Document
 from scaling.runs.files import write_atomic
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """A laid-out report.
+    """A laid-out report, that every rendering takes its words and numbers from.
 
     Attributes
     ----------
     document : Document
+        Verdicts, sections and footer.
+
+    Examples
+    --------
+    >>> found = sc.report(fit)
+    >>> found.markdown().splitlines()[0][:2]
+    '# '
     """
 
     document: Document
 
     def html(self, template: str | Path | None = None) -> str:
-        """Return one self-contained HTML page; see `scaling.reporting.renderers.html.render`."""
+        """Return one self-contained HTML page.
+
+        Parameters
+        ----------
+        template : str or Path, optional
+            A Jinja template that overrides parts of the page.
+        """
         from scaling.reporting.renderers.html import render
 
         return render(self.document, template)
@@ -84,6 +97,9 @@ class Report:
                 )
             )
         write_atomic(path, renderers[path.suffix]())
+
+    def __repr__(self) -> str:
+        return f"Report({self.document.title!r}, {len(self.document.sections)} sections)"
 
     def _repr_html_(self) -> str:
         """Return the answer alone, as a notebook shows it."""

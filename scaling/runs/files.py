@@ -15,6 +15,12 @@ from typing import IO, Any
 from scaling.errors import Fault, OutputError
 
 
+def config_folder() -> Path:
+    """Folder of the user's configuration and profiles: XDG_CONFIG_HOME or ``~/.config``."""
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(os.path.expanduser(base)) / "scaling"  # noqa: PTH111 - a home may not be there
+
+
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of `value`: sorted keys, no spaces, no NaN.
 
@@ -152,7 +158,9 @@ def commit_once(path: Path, data: bytes | str) -> bool:
     return True
 
 
-def refuse_existing(path: Path, force: bool) -> None:
+def refuse_existing(
+    path: Path, force: bool, mend: str = "another -o, or --force to replace it"
+) -> None:
     """Raise if `path` exists and `force` is not set.
 
     Raises
@@ -161,6 +169,4 @@ def refuse_existing(path: Path, force: bool) -> None:
         SC002.
     """
     if path.exists() and not force:
-        raise OutputError(
-            Fault("SC002", str(path), "exists already", mend="another -o, or --force to replace it")
-        )
+        raise OutputError(Fault("SC002", str(path), "exists already", mend=mend))

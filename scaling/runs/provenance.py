@@ -39,6 +39,16 @@ def platform_of() -> dict[str, Any]:
     return found | {"cpus": os.cpu_count()}
 
 
+@lru_cache
+def gpu_driver() -> str | None:
+    """Version of NVIDIA's driver; None where there is none."""
+    try:
+        words = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").split()
+    except OSError:
+        return None
+    return next((word for word in words if word[:1].isdigit() and "." in word), None)
+
+
 def commit(folder: Path | None = None, seconds: float = 5.0) -> dict[str, Any] | None:
     """Commit of the checkout that holds `folder`, and whether it has changes; None outside one.
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -28,11 +29,6 @@ VERSION = """
 import importlib, json, sys
 importlib.import_module(sys.argv[2])
 print(json.dumps({"version": str(sys.modules[sys.argv[1]].__version__)}))
-"""
-VISION = """
-import json
-from scaling.training.vision import load
-print(json.dumps({"version": str(load().__version__)}))
 """
 TORCH = """
 import json
@@ -55,6 +51,27 @@ try:
     tell(wrong=f"a wrong product on GPU {wrong[0]}" if wrong else "")
 except Exception as error:
     tell(wrong=(str(error).strip() or type(error).__name__).splitlines()[0])
+try:
+    from scaling.training.vision import load
+    tell(vision=str(load().__version__))
+except Exception as error:
+    tell(blind=f"{type(error).__name__}: {error}".splitlines()[0])
+"""
+
+FIGURES = """
+import json, tempfile
+import matplotlib
+from matplotlib import font_manager
+have = {font.name for font in font_manager.fontManager.ttflist}
+missing = [name for name in ("DejaVu Sans", "DejaVu Serif", "STIXGeneral") if name not in have]
+folder = matplotlib.get_configdir()
+print(json.dumps({"version": matplotlib.__version__, "missing": missing,
+                  "lost": folder.startswith(tempfile.gettempdir())}))
+"""
+TYPST = """
+import json
+import pikepdf, typst
+print(json.dumps({"pdf": typst.compile(b"= A page")[:4] == b"%PDF"}))
 """
 
 
@@ -82,6 +99,10 @@ class Torch:
         Names of the GPUs that it sees.
     wrong : str
         Why it cannot use them.
+    vision : str
+        Version of torchvision; empty if it cannot be imported.
+    blind : str
+        Why it cannot.
     why : str
         How its process ended, if it did before the end.
     """
@@ -91,6 +112,8 @@ class Torch:
     multiplies: bool = False
     gpus: tuple[str, ...] = ()
     wrong: str = ""
+    vision: str = ""
+    blind: str = ""
     why: str = ""
 
 
@@ -102,7 +125,22 @@ def torch_seen() -> Torch:
 
 
 def _said(code: str, *words: str) -> tuple[dict[str, Any], str]:
-    """Run Python; return the JSON that it printed, and its last words if it failed."""
+    """Return the JSON that a Python of its own printed, and its last words if it failed."""
+    return _asked(code, *words).result()
+
+
+@lru_cache
+def _asked(code: str, *words: str) -> Future[tuple[dict[str, Any], str]]:
+    """Start a Python of its own, unless it runs already: several at a time take less long."""
+    return _pool().submit(_run, code, *words)
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(8)
+
+
+def _run(code: str, *words: str) -> tuple[dict[str, Any], str]:
     command = [sys.executable, "-c", code, *words]
     try:
         done = subprocess.run(
@@ -133,8 +171,42 @@ def core_checks() -> Iterator[Check]:
     version = package_version()
     yield Check("scaling", "from a checkout" if version == "unknown" else version)
     for name, module in CORE.items():
+        _asked(VERSION, name, module)
+    for name, module in CORE.items():
         said, why = _said(VERSION, name, module)
         yield broken(name, why) if why else Check(name, said["version"])
+
+
+def begin() -> None:
+    """Start what the checks below ask, so that none waits for another."""
+    for package, code in (("torch", TORCH), ("typst", TYPST)):
+        if installed(package):
+            _asked(code)
+    _asked(FIGURES)
+
+
+def figure_checks() -> Iterator[Check]:
+    """Look at what figures and PDFs need: fonts, a folder of settings, a page that compiles."""
+    said, why = _said(FIGURES)
+    if why:
+        yield broken("matplotlib", why)
+    elif said["missing"]:
+        mend = "pip install --force-reinstall matplotlib"
+        yield Check("fonts", f"{', '.join(said['missing'])} not found", "SC014", mend, True)
+    elif said["lost"]:
+        found = f"matplotlib {said['version']} cannot write its folder, and starts slowly"
+        yield Check("fonts", found, "SC014", "export MPLCONFIGDIR=FOLDER, one to write", True)
+    else:
+        yield Check("fonts", f"DejaVu and STIX, by matplotlib {said['version']}")
+    absent = _extra("typst", ["typst", "pikepdf"], "pdf")
+    if not absent.ok:
+        yield absent
+        return
+    said, why = _said(TYPST)
+    if why or not said["pdf"]:
+        yield broken("typst", why or "no PDF came out", "does not compile a page", optional=True)
+    else:
+        yield Check("typst", f"{absent.found}, compiles a page")
 
 
 def torch_checks() -> Iterator[Check]:
@@ -153,18 +225,17 @@ def torch_checks() -> Iterator[Check]:
     if not installed("torchvision"):
         yield _absent("torchvision", "train")
         return
-    said, why = _said(VISION)
-    if why:
-        yield broken("torchvision", why, optional=True)
+    if seen.vision:
+        yield Check("torchvision", seen.vision)
     else:
-        yield Check("torchvision", said["version"])
+        yield broken("torchvision", seen.blind or seen.why, optional=True)
 
 
 def extra_checks(track: Collection[str] = ()) -> Iterator[Check]:
     """Look at what is optional, but for the trackers that are asked for."""
     from scaling.training.trackers.base import NEEDS
 
-    yield _extra("typst", ["typst"], "pdf")
+    yield _extra("pyarrow", ["pyarrow"], "parquet")
     yield _extra("transformers", ["transformers", "datasets", "tokenizers"], "hf")
     for name, needs in NEEDS.items():
         yield _extra(name, needs, "trackers", name not in track)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,7 +112,8 @@ def _driver(out: Path) -> str:
     holder = holder_of(out)
     if holder is None:
         return "none works on this sweep"
-    named = f"process {holder['pid']} on {holder.get('host')}"
+    here = holder.get("host") == socket.gethostname()
+    named = f"process {holder['pid']} on {'this' if here else 'another'} machine"
     if gone(holder):
         return f"{named} has ended without releasing this sweep; the next run clears that"
     return f"{named} works on this sweep since {holder.get('since')}"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from scaling.runs.files import write_atomic
-from scaling.runs.provenance import commit, versions
+from scaling.runs.provenance import commit, gpu_driver, versions
 from scaling.runs.records import PointFiles, commit_record, read_record
 from scaling.training.checkpoint import Checkpoints
 from scaling.training.device import peak_flops
@@ -157,7 +157,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         return found | {"cpu": torch.backends.cpu.get_cpu_capability()}
     return found | {
         "device": torch.cuda.get_device_name(device),
-        "driver": _driver(),
+        "driver": gpu_driver(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "tf32": torch.backends.cuda.matmul.allow_tf32,
@@ -168,15 +168,6 @@ def provenance(device: torch.device) -> dict[str, Any]:
 def _commit() -> dict[str, Any] | None:
     """Commit of the checkout that this code runs from; None where it was installed."""
     return commit(Path(__file__).parent)
-
-
-@lru_cache
-def _driver() -> str | None:
-    try:
-        words = Path("/proc/driver/nvidia/version").read_text().split()
-    except OSError:
-        return None
-    return next((word for word in words if word[:1].isdigit() and "." in word), None)
 
 
 def _curve_csv(outcome: Outcome) -> str:

@@ -6,14 +6,32 @@ import shutil
 import numpy as np
 
 from tests.docs.blocks import ROOT
-from tests.docs.program import scaling
+from tests.docs.program import scaling, separately
 
 QUICKSTART = ROOT / "sweeps" / "quickstart.toml"
+PRIOR = """[prior]
+noise = 0.002
+laws = [{ law = "chinchilla", params = { E = 0.6, A = 0.8, alpha = 0.5, B = 1.2, beta = 0.45 } }]
+"""
+IMAGES = """
+schema = 1
+[data]
+task = "images"
+source = "shapes"
+[model]
+family = "vit"
+options = { patch = 7 }
+[design]
+kind = "points"
+points = [[1.1e4, 4e3], [1.1e4, 8e3]]
+[recipe]
+name = "images-small"
+"""
 TRUTH = {"E": 1.7, "A": 400.0, "B": 410.0, "alpha": 0.34, "beta": 0.28}
 
 
 def loss(n, d, seed, compute=1.0):
-    """Return losses of the law of `TRUTH` at `compute` times the FLOP, with seeded noise of 0.1%."""
+    """Return losses of the law of `TRUTH` at `compute` times the FLOP, with noise of 0.1%."""
     n, d = np.asarray(n) * compute**0.5, np.asarray(d) * compute**0.5
     clean = TRUTH["E"] + TRUTH["A"] / n ** TRUTH["alpha"] + TRUTH["B"] / d ** TRUTH["beta"]
     return clean * np.exp(0.001 * np.random.default_rng(seed).standard_normal(np.shape(clean)))
@@ -39,14 +57,13 @@ class Prepared:
 
     def lay(self, name, into):
         """Copy the thing called `name`; a folder may be asked for under another folder's name."""
-        made = self.folder / name
+        made = self.folder / name.replace("/", "-")
         if not made.exists():
-            made.parent.mkdir(parents=True, exist_ok=True)
-            getattr(self, "make_" + name.replace(".", "_").replace("/", "_"))(made)
+            getattr(self, "make_" + made.name.replace(".", "_").replace("-", "_"))(made)
         target = into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if made.is_dir():
-            shutil.copytree(made, target)
+            shutil.copytree(made, target, symlinks=True)
         else:
             shutil.copy(made, target)
 
@@ -94,31 +111,92 @@ class Prepared:
             rows += [(f"run-{i}", n, x, y) for x, y in zip(d, loss(n, d, i), strict=True)]
         path.write_text(table("run,params,tokens,loss", rows))
 
-    def make_study_toml(self, path):
-        shutil.copy(QUICKSTART, path)
+    def make_curve_csv(self, path):
+        """One size, twelve lengths."""
+        d = 1e8 * 2.0 ** np.arange(12)
+        path.write_text(table("tokens,loss", zip(d, loss(1e8, d, 3), strict=True)))
 
-    def make_tiny_toml(self, path):
-        """The quickstart with so few and so short runs that it trains in seconds."""
-        text = QUICKSTART.read_text(encoding="utf-8")
-        budgets = "budgets = [1e9, 2e9]\nsizes = [1.5e3, 3e3, 6e3]\n"
-        design = '[design]\nkind = "isoflop"\n' + budgets
-        path.write_text(text[: text.index("[design]")] + design + _after(text, "[design]"))
+    def make_export_csv(self, path):
+        """Results as a spreadsheet of another country writes them, sizes in billions."""
+        n, d = grid()
+        rows = zip(n / 1e9, d, loss(n, d, 1), strict=True)
+        text = table("Model Size|tokens|loss", rows)
+        path.write_text(text.replace(",", ";").replace("|", ";").replace(".", ","))
+
+    def make_nanochat_csv(self, path):
+        """Two parameter counts."""
+        n, d = grid()
+        rows = zip(0.9 * n, 0.1 * n, d, loss(n, d, 1), strict=True)
+        path.write_text(table("params_transformer,params_lm_head,tokens,val_loss", rows))
+
+    def make_zeroshot_csv(self, path):
+        """An accuracy on two data sets."""
+        n, d = grid()
+        found = loss(n, d, 1) / 10
+        rows = [
+            (task, *row)
+            for task in ("imagenet1k", "cifar10")
+            for row in zip(n, d, 1 - found, strict=True)
+        ]
+        path.write_text(table("downstream_dataset,params,samples_seen,acc1", rows))
+
+    def make_benchmark_csv(self, path):
+        """Groups named by two columns."""
+        n, d = grid()
+        rows = [("code", "a", *row) for row in zip(n, d, loss(n, d, 1), strict=True)]
+        path.write_text(table("Domain,Model,params,tokens,loss", rows))
+
+    def make_flan_csv(self, path):
+        """A size a row, an amount of data a column."""
+        d = np.array([0.0, *(200 * 2.0 ** np.arange(12))])
+        rows = [
+            (name, n, *loss(1e8 * n, 1e5 + 1e5 * d, 4))
+            for name, n in (("small", 1.0), ("base", 3.0))
+        ]
+        path.write_text(table("config name,size," + ",".join(f"{x:.0f}" for x in d), rows))
+
+    def make_wandb(self, path):
+        self._tracked()
+        shutil.copytree(self.folder / "tracked" / "track" / "wandb", path, symlinks=True)
+
+    def make_mlflow_db(self, path):
+        self._tracked()
+        shutil.copy(self.folder / "tracked" / "track" / "mlflow" / "mlflow.db", path)
+
+    def _tracked(self):
+        if not (self.folder / "tracked").exists():
+            (self.folder / "of-tracked.toml").write_text(IMAGES)
+            track = "--track wandb --track mlflow"
+            command = f"scaling sweep run of-tracked.toml -o tracked {track}"
+            done = separately(command, self.folder, {"WANDB_MODE": "offline"})
+            assert done.code == 0, done.text
+
+    def make_study_toml(self, path):
+        """Write a study whose losses are known and computed, so that it is done in seconds."""
+        text = (ROOT / "sweeps" / "additive-truth.toml").read_text(encoding="utf-8")
+        text = text.replace("[200, 640, 2e3, 6.4e3, 2e4, 6.4e4, 2e5]", "[640, 2e3, 6.4e3, 2e4]")
+        text = text.replace("[1e5, 3.2e5, 1e6, 3.2e6, 1e7, 3.2e7]", "[1e5, 3.2e5, 1e6, 3.2e6]")
+        path.write_text(text[: text.rindex("[[fit]]")] + PRIOR)
 
     def make_sweeps(self, path):
         path.mkdir()
-        self.make_tiny_toml(path / "quickstart.toml")
+        self.make_study_toml(path / "quickstart.toml")
 
     def make_out(self, path):
-        self.make_tiny_toml(self.folder / "tiny-study.toml")
-        self.run("study", "tiny-study.toml", "-o", path.name)
+        self.make_study_toml(self.folder / "of-out.toml")
+        self.run("study", "of-out.toml", "-o", path.name)
+
+    def make_out_quickstart(self, path):
+        self.lay("out", self.folder / "of-quickstart")
+        (self.folder / "of-quickstart" / "out").rename(path)
+
+    def make_out_images(self, path):
+        """Train two small classifiers of drawn shapes."""
+        (self.folder / "of-images.toml").write_text(IMAGES)
+        self.run("sweep", "run", "of-images.toml", "-o", path.name)
 
     def stand_ins(self):
         """Return what pages call by a name that only a run can give, and its name here."""
-        plan = (self.folder / "out" / "plan.jsonl").read_text().splitlines()
+        made = (self.folder / name / "plan.jsonl" for name in ("out", "out-quickstart"))
+        plan = next(path for path in made if path.exists()).read_text().splitlines()
         return {"3b78247": json.loads(plan[0])["id"][:7]}
-
-
-def _after(text, section):
-    """Return the sections of a study that follow one."""
-    rest = text[text.index(section) + len(section) :]
-    return "\n" + rest[rest.index("\n[") + 1 :]

@@ -72,11 +72,17 @@ def run(command, folder, stand_ins):
         return Done(0, "")
     if found[0] == "scaling" and not {"|", ">", "&&", ";", "&"} & set(found):
         return scaling(found[1:], folder, env)
+    return separately(command, folder)
+
+
+def separately(command, folder, env=None):
+    """Run a command by bash, with the program of this environment first on the path."""
     own = os.path.dirname(sys.executable)  # noqa: PTH120 - as PATH has it
+    path = {"COLUMNS": "80", "PATH": own + os.pathsep + os.environ["PATH"]}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-        env={**os.environ, "COLUMNS": "80", "PATH": own + os.pathsep + os.environ["PATH"]},
+        env={**os.environ, **path, **(env or {})},
     )  # fmt: skip
     return Done(done.returncode, done.stdout + done.stderr)
 

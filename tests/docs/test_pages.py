@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("torch", reason="pages train")
 
-from scaling.planning.study import changed, check_study  # noqa: E402
-from tests.docs import blocks, figures, program  # noqa: E402
-from tests.docs.blocks import DOCS, PART, ROOT  # noqa: E402
-from tests.docs.prepared import QUICKSTART, Prepared  # noqa: E402
+from scaling.planning.study import changed, check_study
+from tests.docs import blocks, figures, program
+from tests.docs.blocks import DOCS, PART, ROOT
+from tests.docs.prepared import QUICKSTART, Prepared
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 SHOWN = {"", "text", "bibtex", "dockerfile", "jinja", "csv"}  # displays: nothing to run
@@ -71,7 +71,7 @@ class Reader:
                 contextlib.redirect_stdout(out),
                 contextlib.redirect_stderr(out),
             ):
-                exec(code, self.names)  # noqa: S102 - the page's own snippet
+                exec(code, self.names)
         finally:
             sys.path.remove(str(self.folder))
         return out.getvalue()
@@ -84,6 +84,8 @@ class Reader:
         study = self.folder / "study.toml"
         below = (study if study.exists() else QUICKSTART).read_text(encoding="utf-8")
         whole = fragment if "schema" in fragment else changed(tomllib.loads(below), fragment)
+        if "kind" in fragment.get("design", {}):
+            whole["design"] = fragment["design"]
         check_study(whole, name=self.page.name, text=block.code)
         return ""
 
@@ -125,7 +127,7 @@ def test_a_page_does_what_it_shows(path, prepared, tmp_path, monkeypatch):
     folder.mkdir()
     for name in page.here:
         prepared.lay(name, folder)
-    stand_ins = prepared.stand_ins() if "out" in page.here else {}
+    stand_ins = prepared.stand_ins() if {"out", "out/quickstart"} & set(page.here) else {}
     reader = Reader(path, folder, stand_ins)
     for block in page.blocks:
         try:
@@ -143,9 +145,14 @@ def test_a_page_does_what_it_shows(path, prepared, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("shown", "printed"),
-    [("a\n", "a\n"), ("a\n…\n", "a\nb\nc\n"), ("…\nc", "a\nb\nc\n"), ("N* 3…", "N* 3.14 (2 to 4)\n"),
-     ("a\n…\nc\n", "a\nc\n")],
-)  # fmt: skip
+    [
+        ("a\n", "a\n"),
+        ("a\n…\n", "a\nb\nc\n"),
+        ("…\nc", "a\nb\nc\n"),
+        ("N* 3…", "N* 3.14 (2 to 4)\n"),
+        ("a\n…\nc\n", "a\nc\n"),
+    ],
+)
 def test_what_is_shown_is_recognised(shown, printed):
     compare(shown, printed)
 
@@ -189,6 +196,6 @@ def test_a_page_is_taken_apart():
 
 @pytest.mark.parametrize("command", ["scaling ftt", "scaling fit x.csv --lw chinchilla"])
 def test_a_misspelt_command_is_seen_without_running_it(command):
-    with pytest.raises(Exception, match="[Nn]o such"):
+    with pytest.raises(Exception, match=r"[Nn]o such"):
         program.parse(command)
     program.parse("scaling sweep run study.toml -o out --engine ray")

@@ -6,7 +6,8 @@ import pytest
 
 import scaling as sc
 from scaling.fitting.citations import citations, methods_of
-from scaling.fitting.result import Allocation, Fits
+from scaling.fitting.optima import Allocation
+from scaling.fitting.result import Fits
 from scaling.laws.references import bibtex
 
 

@@ -11,8 +11,9 @@ import pytest
 import scaling as sc
 from scaling.errors import ConfigError, Message
 from scaling.fitting.parties import compare_parts, parted
+from scaling.fitting.parts import Check
 from scaling.fitting.recipes import Recipes
-from scaling.fitting.result import Check, Fits
+from scaling.fitting.result import Fits
 from scaling.fitting.stored import from_dict
 from scaling.reporting import Report, build
 from scaling.reporting.comparison import build_comparison

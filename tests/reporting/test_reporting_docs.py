@@ -27,7 +27,7 @@ def test_every_rendering_is_described(ending):
 
 
 def test_the_template_of_the_page_works(tmp_path):
-    (text,) = re.findall(r"^```jinja\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (text,) = re.findall(r"^```jinja[^\n]*\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     template = tmp_path / "lab.html.j2"
     template.write_text(text, encoding="utf-8")
     fits = load(ROOT / "reports" / "quickstart.fit.json")

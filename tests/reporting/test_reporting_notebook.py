@@ -39,6 +39,35 @@ def test_a_fit(fit):
     assert page.count("<tr>") == 1 + len(fit.params)
 
 
+def test_a_terminal_shows_a_line(fit):
+    """A shell shows what a value is in a line; `print` says more."""
+    alone = replace(fit, law=sc.law("chinchilla"), group=None)
+    assert repr(alone).startswith("Fit(chinchilla, 28 rows, converged: E 1.")
+    assert (
+        repr(replace(fit, status="not-identified"))
+        == "Fit(chinchilla, group A, 28 rows, not-identified)"
+    )
+    minima = sc.isoflop(grid(), bootstrap=0)
+    study = {"schema": 1, "data": {"source": "stdlib"}, "model": {"family": "decoder"},
+             "design": {"kind": "grid", "params": [1e4], "data": [1e6, 2e6]}}  # fmt: skip
+    shown = (sc.fit(grid(), bootstrap=0, approach=["surface", "isoflop"]), minima, fit.law,
+             sc.report(fit), sc.compare(fit), sc.plan(study))  # fmt: skip
+    for value in shown:
+        assert repr(value).startswith(f"{type(value).__name__}(")
+        assert len(repr(value)) < 300
+        assert "\n" not in repr(value)
+
+
+def test_other_approaches_are_shown_beside_the_fits():
+    found = sc.fit(grid(), bootstrap=0, approach=["surface", "isoflop", "envelope"])
+    page = found._repr_html_()
+    assert [a.approach for a in found.allocations] == ["surface", "isoflop", "envelope"]
+    assert "<b>isoflop: a = " in page
+    assert "<b>envelope: a = " in page
+    assert len(page) < 10_000
+    assert "isoflop" in dir(found.plot)
+
+
 def test_what_is_not_identified_is_not_shown(fit):
     page = replace(fit, status="not-identified")._repr_html_()
     assert "No headline numbers" in page

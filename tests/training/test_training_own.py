@@ -22,9 +22,11 @@ from scaling.training.tasks.start import WEIGHTS  # noqa: E402
 from scaling.training.trainer import Trainer  # noqa: E402
 from tests.training.conftest import TINY  # noqa: E402
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "tasks.md").read_text(encoding="utf-8")
-CODE = next(re.finditer(r"```python\n(.*?)```", PAGE, re.S))[1]
-STUDY = next(m[1] for m in re.finditer(r"```toml\n(.*?)```", PAGE, re.S) if "sines" in m[1])
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "own-task.md").read_text(encoding="utf-8")
+CODE, STUDY = (
+    re.search(f'```\\w+ title="{name}"\n(.*?)```', PAGE, re.S)[1]
+    for name in ("sines.py", "study.toml")
+)
 COMPUTED = '''
 """A loss that is computed."""
 
@@ -71,7 +73,7 @@ def test_the_task_of_the_page_is_a_stranger_s_thirty_lines(own):
 def test_a_task_of_ones_own_goes_through_the_whole_chain(own):
     import tomllib
 
-    text = STUDY.replace("[2e4, 4e4, 8e4, 1.6e5]", "[4e3, 8e3, 1.6e4]")
+    text = STUDY.replace("[1e4, 2e4, 4e4, 8e4]", "[4e3, 8e3, 1.6e4]")
     assert tomllib.loads(text)["design"]["data"] == [4e3, 8e3, 1.6e4]
     (own / "study.toml").write_text(text + "\n[[fit]]\nbootstrap = 20\n")
     found = cli("study", own / "study.toml", "-o", own / "out", "--no-pdf", "--workers", 1)

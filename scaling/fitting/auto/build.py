@@ -24,7 +24,8 @@ from scaling.fitting.conduct import conduct_checks
 from scaling.fitting.evidence import monotone_checks, seed_checks
 from scaling.fitting.inputs import column_of, cost_for, holdout_rows, place, weights_of
 from scaling.fitting.options import Options
-from scaling.fitting.result import Check, Fit, Interval, Objective
+from scaling.fitting.parts import Check, Interval, Objective
+from scaling.fitting.result import Fit
 from scaling.laws import PROCEDURES
 from scaling.laws.cost import Cost
 from scaling.runs.table import RunsTable

@@ -101,7 +101,12 @@ def shared_compute(
 
 @dataclass(frozen=True)
 class Range:
-    """An estimate with its optimistic and its pessimistic end."""
+    """An estimate with its optimistic and its pessimistic end.
+
+    Attributes
+    ----------
+    value, low, high : float
+    """
 
     value: float
     low: float

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.fitting.result import Allocation, Fit
+from scaling.fitting.optima import Allocation
+from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import level_of
 from scaling.reporting.figures.axes import is_column, log_axis, over, padded

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.fitting.result import Allocation, Fit, Minimum
+from scaling.fitting.optima import Allocation, Minimum
+from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.document import Tip
 from scaling.reporting.figures.axes import above, log_axis, padded

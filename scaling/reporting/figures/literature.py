@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.fitting.result import Allocation, Fit
+from scaling.fitting.optima import Allocation
+from scaling.fitting.result import Fit
 from scaling.laws import Law
 from scaling.laws.literature import LITERATURE as PRINTED
 from scaling.reporting import numbers

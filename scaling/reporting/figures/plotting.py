@@ -38,7 +38,64 @@ def plots_of(context: Context, kind: Kind | None = None) -> list[Plot]:
 
 
 class Plots:
-    """Figures of a fit: ``fit.plot.frontier()``, ``fit.plot.isoflop(ax)``; ``dir`` lists them."""
+    """Figures of a fit: ``fit.plot.frontier()``, ``fit.plot.isoflop(ax)``.
+
+    Each draws on new axes, or on those given (one a panel), and returns the axes, or a list of
+    them where there are several panels. ``target_flops`` marks a compute of interest [FLOP]. A
+    figure that the fit has no data for raises `ConfigError` with SC004; ``dir(fit.plot)`` lists
+    those that it has.
+
+    Parameters
+    ----------
+    of : Fit or Fits
+
+    Notes
+    -----
+    ``frontier``
+        Loss against compute.
+    ``forecast``
+        What each law forecasts.
+    ``surface``
+        The fitted law over size and data.
+    ``excess``
+        Loss above the irreducible part.
+    ``isoflop``
+        Loss against size at each budget.
+    ``allocation``
+        Optimal size and data against compute.
+    ``overtraining``
+        The price of a smaller model.
+    ``holdout``
+        Error of held-out larger runs.
+    ``residuals``
+        Residuals.
+    ``curves``
+        Learning curves.
+    ``noise``
+        Noise between seeds.
+    ``bootstrap``
+        Bootstrap replicates of the parameters.
+    ``profiles``
+        Profiles of the parameters.
+    ``effective``
+        Effective data.
+    ``laws``
+        Laws compared by held-out error.
+    ``sensitivity``
+        Choices of method beside the interval.
+    ``literature``
+        Exponents beside published ones.
+    ``frontiers``
+        Frontiers overlaid.
+    ``multiplier``
+        Difference against compute.
+
+    Examples
+    --------
+    >>> axes = fit.plot.frontier(target_flops=1e21)
+    >>> axes.get_xscale()
+    'log'
+    """
 
     def __init__(self, of: Fit | Fits) -> None:
         self._fits = of if isinstance(of, Fits) else Fits((of,), table=of.table)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scaling.fitting.result import Allocation
+from scaling.fitting.optima import Allocation
 from scaling.reporting import numbers
 from scaling.reporting.context import Context
 from scaling.reporting.document import Align, Block, Table

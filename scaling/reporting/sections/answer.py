@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import Message, ScalingError
-from scaling.fitting.result import Allocation, Fit
+from scaling.fitting.optima import Allocation
+from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context, compute_of, level_of, note_of, ranked
 from scaling.reporting.document import Block, Level, Note, Paragraph, Table, Verdict

@@ -17,6 +17,7 @@ from scaling.runs.numbers import looks_suffixed
 from scaling.runs.words import split_words
 
 _LOG_1000 = math.log(1000.0)
+_USUAL_RATIO = 30.0  # of D to N, between compute-optimal runs and long ones
 _SLIPS = {
     1.0: "multiply-accumulates of the forward pass (N D)",
     2.0: "the forward pass only (2 N D)",
@@ -114,7 +115,7 @@ def _far_from_6(view: View, median: float) -> Message:
     if thousands:
         factor = f"1e{3 * abs(thousands)}"
         causes.append(f"{'C is' if thousands < 0 else 'N or D is'} short of a factor {factor}")
-        column = "C" if thousands < 0 else "D"
+        column = "C" if thousands < 0 else _short(view)
         mend = view.map(column, "{}*" + factor)
     if slip != 6.0:
         cause = f"C is {_SLIPS[slip]}"
@@ -124,6 +125,12 @@ def _far_from_6(view: View, median: float) -> Message:
         factor = f"{6.0 / slip:g}" + (f"*1e{3 * -thousands}" if thousands < 0 else "")
         mend = mend if thousands > 0 else "if C is so: " + view.map("C", "{}*" + factor)
     return view.say("SC113", text + "; likely " + " and ".join(causes), None, mend)
+
+
+def _short(view: View) -> str:
+    """Whether N or D needs a factor, so that D/N comes nearer to what is usual."""
+    ratio = float(np.nanmedian(view.numbers("D") / view.numbers("N")))
+    return "D" if ratio < _USUAL_RATIO else "N"
 
 
 def _likely_slip(ratio: float) -> tuple[float | None, int]:

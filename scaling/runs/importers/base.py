@@ -82,6 +82,11 @@ class Importer(Protocol):
 
     Others add theirs under the entry-point group ``scaling.importers``; the entry's object has
     these three members, a module with two functions and a name being enough.
+
+    Attributes
+    ----------
+    name : str
+        As ``kind`` or ``--from`` says it.
     """
 
     name: str

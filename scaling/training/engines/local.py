@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import Fault, TrainingError
+from scaling.runs.provenance import gpu_driver
 from scaling.training import installation
 from scaling.training.engines.attempts import MAX_STARTS, Attempts, End
 from scaling.training.engines.base import Check, Event, Job, error_of
@@ -73,7 +74,13 @@ def checks(settings: Mapping[str, Any]) -> Iterator[Check]:
         yield Check("devices", found, "SC312", f"set devices = {gpus} in [engine]")
     else:
         names = sorted(set(seen.gpus))
-        yield Check("GPU", f"{gpus} of {', '.join(names)}, each multiplies")
+        driver = gpu_driver()
+        suits = (
+            f"torch built for {seen.built}"
+            if driver is None
+            else (f"driver {driver}, torch built for CUDA {seen.built}")
+        )
+        yield Check("GPU", f"{gpus} of {', '.join(names)}, each multiplies; {suits}")
 
 
 def _signs() -> list[str]:

@@ -26,6 +26,13 @@ class Examples(Task):
 
     A task of one's own gives `data`, `network` and `each`; a study names it as
     ``[data] task = "module:class"`` and its sizes as ``[model.options] dials``.
+
+    Attributes
+    ----------
+    rows, held_out : tuple of Tensor
+        Training and validation part, on the device.
+    order : callable
+        ``(first, count) -> ndarray``: which examples are seen, in order; the same for every length.
     """
 
     def __init__(self, point: Point, device: torch.device, folder: Path | None = None) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from scaling.errors import ConfigError
+from scaling.reporting import figures
 from scaling.reporting.figures.kinds import KINDS, kind_of
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -78,6 +77,6 @@ def test_names_are_unique_and_an_unknown_one_is_told():
 
 
 def test_drawing_is_what_imports_matplotlib():
-    for path in (ROOT / "scaling" / "reporting" / "figures").glob("*.py"):
+    for path in Path(figures.__file__).parent.glob("*.py"):
         source = path.read_text()
         assert not re.search(r"^(import|from) matplotlib", source, re.MULTILINE), path.name

@@ -1,0 +1,64 @@
+"""Where a study and its sweep are when nobody says: ``./study.toml``, this folder, ``out``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scaling.errors import ConfigError, Fault
+
+STUDY = Path("study.toml")
+OUT = Path("out")  # where `scaling study` writes if it is not told
+STAGES = ("", "smoke", "tuning")  # a sweep may be in its beginnings
+
+
+def study_file(given: Path | None) -> Path:
+    """Return the study file that is named, else the one of this folder.
+
+    Raises
+    ------
+    ConfigError
+        SC005 if this folder has none.
+    """
+    if given is None and not STUDY.is_file():
+        raise _missing(".", f"no study here: there is no {STUDY}", "file")
+    return given or STUDY
+
+
+def sweep_folder(given: Path | None) -> Path:
+    """Return the sweep folder that is named, else this one or ``out``, whichever holds a sweep.
+
+    Raises
+    ------
+    ConfigError
+        SC005 if there is no sweep.
+    """
+    return _folder(given, "plan.jsonl", "sweep")
+
+
+def fitted_folder() -> Path:
+    """Return this folder or ``out``, whichever holds a fit.
+
+    Raises
+    ------
+    ConfigError
+        SC005 if neither does.
+    """
+    return _folder(None, "fit.json", "fit")
+
+
+def _folder(given: Path | None, file: str, what: str) -> Path:
+    looked = [Path(), OUT] if given is None else [given]
+    for folder in looked:
+        if any((folder / stage / file).is_file() for stage in STAGES):
+            return folder
+    if given is None:
+        found = f"no {what} here: there is no {file}, and no {OUT / file}"
+        raise _missing(".", found, "folder")
+    there = f"no {what} in it: there is no {file}" if given.is_dir() else "there is no such folder"
+    raise _missing(str(given), there, "folder of one")
+
+
+def _missing(where: str, found: str, what: str) -> ConfigError:
+    first = "" if STUDY.is_file() else "scaling init, then "
+    mend = f"{first}scaling study {STUDY} -o {OUT}; or name the {what}"
+    return ConfigError(Fault("SC005", where, found, mend=mend))

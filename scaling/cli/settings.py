@@ -1,0 +1,320 @@
+"""Defaults of options from files and the environment, with where each came from.
+
+The command line goes before the environment, this before ``./scaling.toml``, this before the user's
+file; what none of them says is built in. A setting that cannot be used is told by the command that
+would use it, so that ``--help``, ``scaling config`` and ``scaling doctor`` go on working.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperCommand
+
+from scaling.cli.usage import words_of
+from scaling.errors import ConfigError, Fault, clip, listed, printable
+from scaling.runs.files import config_folder
+
+LOCAL = "scaling.toml"
+FREE = ("config", "doctor", "explain")  # commands that work with settings that cannot be used
+SWITCH = {"1": True, "true": True, "yes": True, "on": True,
+          "0": False, "false": False, "no": False, "off": False}  # fmt: skip
+WORDS = {"boolean": "true or false", "integer": "an integer", "float": "a number"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The default of one option, as a file or a variable gives it.
+
+    Attributes
+    ----------
+    command : str
+        Words of the command: ``sweep run``.
+    option : str
+        As files spell it: ``interval-method``.
+    name : str
+        Of the parser's parameter.
+    value : Any
+    origin : str
+        The file or the variable.
+    """
+
+    command: str
+    option: str
+    name: str
+    value: Any
+    origin: str
+
+    @property
+    def text(self) -> str:
+        """The value as a file would have it."""
+        value = str(self.value) if isinstance(self.value, Path) else self.value
+        return json.dumps(value, ensure_ascii=False, default=str)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A configuration file that was looked for."""
+
+    path: str
+    there: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, the weaker ones first; the files looked at; what cannot be used."""
+
+    found: tuple[Setting, ...] = ()
+    files: tuple[Looked, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    def of(self, command: str) -> dict[str, Setting]:
+        """Settings of a command by the name of their parameter; the strongest of each."""
+        return {setting.name: setting for setting in self.found if setting.command == command}
+
+
+@dataclass
+class _State:
+    """Settings of the command that runs, and those that it took."""
+
+    settings: Settings = field(default_factory=Settings)
+    used: list[tuple[Any, Setting]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+
+_STATE = _State()
+
+
+def take(ctx: Any) -> None:
+    """Look for settings, and lay them under the commands of a context as their defaults."""
+    _STATE.settings = read(ctx.command)
+    _STATE.used, _STATE.words = [], []
+    defaults: dict[str, Any] = {}
+    for setting in _STATE.settings.found:
+        place = defaults
+        for word in setting.command.split():
+            place = place.setdefault(word, {})
+        place[setting.name] = setting.value
+    ctx.default_map = defaults
+
+
+class Command(TyperCommand):
+    """A command that says which of its options came from a file or the environment."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Refuse settings that cannot be used, tell those that are, and run."""
+        words = words_of(ctx)
+        if _STATE.settings.faults and words[:1] not in [[name] for name in FREE]:
+            raise ConfigError(_STATE.settings.faults)
+        known = _STATE.settings.of(" ".join(words))
+        _STATE.words = words
+        for parameter in self.params:
+            source = ctx.get_parameter_source(parameter.name)
+            setting = known.get(str(parameter.name))
+            if setting is not None and getattr(source, "name", "") == "DEFAULT_MAP":
+                _STATE.used.append((parameter, setting))
+        from scaling.cli.common import talk
+
+        for _, setting in _STATE.used:
+            talk(f"{setting.option} = {printable(setting.text)} from {setting.origin}")
+        return super().invoke(ctx)
+
+
+def typed() -> tuple[list[str], list[str]]:
+    """Words of the command that runs, and options that would say what its settings say."""
+    words: list[str] = []
+    for parameter, setting in _STATE.used:
+        flag = next(name for name in parameter.opts if name.startswith("--"))
+        if isinstance(setting.value, bool):
+            chosen = [flag] if setting.value else list(parameter.secondary_opts[:1])
+            words += chosen
+            continue
+        values = setting.value if isinstance(setting.value, list) else [setting.value]
+        for value in values:
+            words += [flag, str(value)]
+    return _STATE.words, words
+
+
+# -------------------------------------------------------------------------------------- reading
+
+
+def current() -> Settings:
+    """The settings that `take` found for the command that runs."""
+    return _STATE.settings
+
+
+def read(root: Any) -> Settings:
+    """Read the files and the environment for the commands of a program."""
+    leaves = dict(commands(root))
+    found: list[Setting] = []
+    faults: list[Fault] = []
+    files = []
+    for path, shown, needed in _places():
+        data = None
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            if needed:
+                faults.append(Fault("SC013", "SCALING_CONFIG", f"names no file: {shown}",
+                                    mend="unset SCALING_CONFIG, or name a file"))  # fmt: skip
+        except (OSError, ValueError) as error:  # TOML and UTF-8 errors are ValueErrors
+            why = error.strerror if isinstance(error, OSError) else f"not TOML: {error}"
+            faults.append(Fault("SC013", shown, clip(str(why), 200), mend="mend it, or move it"))
+            data = {}
+        files.append(Looked(shown, data is not None))
+        for item in _of_table(data or {}, root, (), shown):
+            (faults if isinstance(item, Fault) else found).append(item)  # type: ignore[arg-type]
+    for item in _of_environment(leaves):
+        (faults if isinstance(item, Fault) else found).append(item)  # type: ignore[arg-type]
+    return Settings(tuple(found), tuple(files), tuple(faults))
+
+
+def commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield the words and the command of every leaf."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*before, name))
+        else:
+            yield " ".join((*before, name)), command
+
+
+def options(command: Any) -> dict[str, Any]:
+    """Options of a command that can be set, by the name that files have for them."""
+    out = {}
+    for parameter in command.params:
+        long = [name for name in parameter.opts if name.startswith("--")]
+        if parameter.param_type_name == "option" and long and parameter.name != "help":
+            out[long[0].removeprefix("--")] = parameter
+    return out
+
+
+def variable(command: str, option: str) -> str:
+    """Name of the variable of an option."""
+    return f"SCALING_{command}_{option}".upper().replace(" ", "_").replace("-", "_")
+
+
+def _places() -> Iterator[tuple[Path, str, bool]]:
+    """Configuration files, the weaker one first, as they are shown; whether one must be there."""
+    named = os.environ.get("SCALING_CONFIG")
+    path = Path(named).expanduser() if named else config_folder() / "config.toml"
+    home = os.path.expanduser("~")  # noqa: PTH111 - there may be no home at all
+    shown = str(path)
+    if len(home) > 1 and shown.startswith(home + os.sep):
+        shown = "~" + shown[len(home) :]
+    yield path, printable(shown), bool(named)
+    yield Path(LOCAL), f"./{LOCAL}", False
+
+
+def _of_table(
+    table: Mapping[str, Any], command: Any, words: tuple[str, ...], origin: str
+) -> Iterator[Setting | Fault]:
+    """Settings of a section, whose keys are commands or options."""
+    group = getattr(command, "commands", None)
+    known = options(command) if group is None else group
+    for key, value in table.items():
+        name = key if key in known else key.replace("_", "-")
+        where = f"{origin} [{'.'.join(words)}] {clip(key, 40)}" if words else f"{origin} [{key}]"
+        if name not in known:
+            yield _unknown(key, known, where, words, group is not None)
+        elif group is None:
+            yield _setting(known[name], value, " ".join(words), name, origin, where)
+        elif isinstance(value, Mapping):
+            yield from _of_table(value, known[name], (*words, name), origin)
+        else:
+            section = ".".join((*words, name))
+            yield Fault("SC013", where, clip(repr(value)), f"a section [{section}] of options")
+
+
+def _unknown(
+    key: str, known: Mapping[str, Any], where: str, words: tuple[str, ...], group: bool
+) -> Fault:
+    near = difflib.get_close_matches(key.replace("_", "-"), known, 1)
+    mend = f'did you mean "{near[0]}"?' if near else ""
+    name = " ".join(("scaling", *words))
+    found = f"{name} has no such {'command' if group else 'option'}"
+    return Fault("SC013", where, found, "" if near else listed(known, 30), mend)
+
+
+def _of_environment(leaves: Mapping[str, Any]) -> Iterator[Setting | Fault]:
+    """Settings of variables such as ``SCALING_SWEEP_RUN_WORKERS``."""
+    for command, leaf in leaves.items():
+        known = {variable(command, option): (option, p) for option, p in options(leaf).items()}
+        start = variable(command, "")
+        for name in sorted(name for name in os.environ if name.startswith(start)):
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                mend = f"did you mean {near[0]}?" if near else f"unset {name}"
+                yield Fault("SC013", name, f"scaling {command} has no such option", mend=mend)
+                continue
+            option, parameter = known[name]
+            yield _of_text(parameter, os.environ[name], command, option, name)
+
+
+def _of_text(parameter: Any, text: str, command: str, option: str, name: str) -> Setting | Fault:
+    """Read a variable: words of a shell where an option may be repeated."""
+    value: Any = text
+    if parameter.multiple:
+        try:
+            value = shlex.split(text)
+        except ValueError:
+            return Fault("SC013", name, f'"{clip(text)}"', "words as a shell has them")
+    elif parameter.type.name == "boolean":
+        value = SWITCH.get(text.strip().lower(), text)
+    elif parameter.type.name.startswith(("integer", "float")):
+        value = _number(text)
+    return _setting(parameter, value, command, option, name, name)
+
+
+def _number(text: str) -> Any:
+    """Read a number; other text stays as it is, to be refused."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _setting(
+    parameter: Any, value: Any, command: str, option: str, origin: str, where: str
+) -> Setting | Fault:
+    """Check a value as the option itself would be."""
+    values = value if isinstance(value, list) and parameter.multiple else [value]
+    read = [_checked(parameter, one) for one in values]
+    wrong = next((one for one in read if isinstance(one, _Wrong)), None)
+    if wrong is not None:
+        return Fault("SC013", where, clip(repr(wrong.value)), wrong.expected)
+    kept = read if parameter.multiple else read[0]
+    return Setting(command, option, str(parameter.name), kept, origin)
+
+
+@dataclass(frozen=True)
+class _Wrong:
+    value: Any
+    expected: str
+
+
+def _checked(parameter: Any, value: Any) -> Any:
+    kind = str(parameter.type.name).split()[0]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    sound = {
+        "boolean": isinstance(value, bool),
+        "integer": isinstance(value, int) and number,
+        "float": number,
+    }.get(kind, isinstance(value, str) or (kind == "text" and number))
+    if not sound:
+        return _Wrong(value, WORDS.get(kind, "text"))
+    try:
+        return parameter.type.convert(str(value) if kind == "text" else value, parameter, None)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        return _Wrong(value, str(getattr(error, "message", error)).rstrip("."))
