@@ -102,7 +102,7 @@ def refusal(error: Any) -> ConfigError | None:
         mend = example or _help(words)
     elif kind == "BadParameter" and error.param is not None:
         where = " ".join([where, error.param.opts[0]])
-        found = clip(error.message, 200)
+        found = clip(error.message.removeprefix("Input should be "), 200)
     return ConfigError(Fault("SC004", where, found.rstrip("."), expected, mend))
 
 
