@@ -13,10 +13,12 @@ from types import SimpleNamespace
 import pytest
 import typer
 
-import scaling
+from scaling import codes
 from scaling.cli.app import app, main
+from scaling.cli.doctor import _lines as doctor_lines
 from scaling.codes import CODES, RANGES, in_ranges
 from scaling.errors import Fault, Message
+from scaling.training.engines.base import Check
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "codes.md"
@@ -28,7 +30,7 @@ GLUE = set("a and as at by in is its not of on or row the to".split())
 
 def sources():
     """Yield the files of the package and their text; the catalogue itself is left out."""
-    for path in sorted((ROOT / "scaling").rglob("*.py")):
+    for path in sorted(Path(codes.__file__).parent.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         if path.name == "errors.py":
             text = re.sub(r'"""Errors and messages:.*?"""', "", text, flags=re.S)
@@ -143,6 +145,9 @@ def taken_apart(example):
         return Fault(
             error[1], where, found, expected, mend, excerpt, mark, first, "\n".join(detail)
         )
+    looked = re.fullmatch(r"--    (\w+) +(.*)", head)  # what the doctor finds of no consequence
+    if looked:
+        return Check(looked[1], looked[2], "SC014", mend, optional=True)
     said = re.fullmatch(r"(! )?(.*) \[(SC\d{3})\]", head)
     if said is None or example[0] not in "! ":
         return None
@@ -150,7 +155,9 @@ def taken_apart(example):
 
 
 def printed(item):
-    """What the program prints of an error or message."""
+    """What the program prints of an error, a message or a finding of the doctor."""
+    if isinstance(item, Check):
+        return "\n".join(doctor_lines(item))
     return item.render() if isinstance(item, Fault) else "\n".join(item.lines())
 
 
@@ -224,7 +231,8 @@ def test_words_that_the_source_does_not_have_are_seen():
 def test_examples_say_what_the_source_says(code):
     """A message that is changed makes its example wrong."""
     item = taken_apart(CODES[code].example)
-    said = [item.text] if isinstance(item, Message) else [item.found, item.expected]
+    said = [item.text] if isinstance(item, Message) else [item.found]
+    said += [item.expected] if isinstance(item, Fault) else []
     assert [word for text in (*said, item.mend) for word in unwritten(code, text)] == []
     assert max(map(len, CODES[code].example.splitlines())) <= COLUMNS
     assert len(CODES[code].example.splitlines()) <= LINES
