@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import typer
 
-from scaling import codes
+from scaling import codes as catalogue
 from scaling.cli.app import app, main
 from scaling.cli.doctor import _lines as doctor_lines
 from scaling.codes import CODES, RANGES, in_ranges
@@ -30,7 +30,7 @@ GLUE = set("a and as at by in is its not of on or row the to".split())
 
 def sources():
     """Yield the files of the package and their text; the catalogue itself is left out."""
-    for path in sorted(Path(codes.__file__).parent.rglob("*.py")):
+    for path in sorted(Path(catalogue.__file__).parent.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         if path.name == "errors.py":
             text = re.sub(r'"""Errors and messages:.*?"""', "", text, flags=re.S)
@@ -128,7 +128,7 @@ def taken_apart(example):
             excerpt, at = line[5:], "excerpt"
         elif at == "excerpt" and set(line) <= set(" ^"):
             marks = line[5:]
-        elif line.startswith(("  expected: ", "  mend: ")):
+        elif re.match(r" +(expected|mend): ", line):
             at, _, rest = line.strip().partition(": ")
             parts[at].append(rest)
         elif at == "detail" or line.startswith("  Traceback"):
