@@ -24,10 +24,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ["pdf", "parquet", "test"]
-# Versions, Pythons (the first that is there), extras, and tests beside PART.
+# A study from its plan to its report, and the loop.
+TRAINING = [
+    "tests/training/test_training_loop.py",
+    "tests/test_sweeps.py::test_a_study_runs_in_small[quickstart]",
+]
+# Old releases warn of newer ones of what they use: whether they work is asked, not what they say.
+QUIET = ["-W", "ignore::DeprecationWarning"]
+# Versions, Pythons (the first that is there), extras, and what else pytest is told.
 JOBS = {
-    "wheel": ("pinned", ["3.11"], [*EXTRAS, "train"], ["tests/training/test_training_loop.py"]),
-    "minimum": ("lowest", ["3.11"], EXTRAS, []),
+    "wheel": ("pinned", ["3.11"], [*EXTRAS, "train"], TRAINING),
+    "minimum": ("lowest", ["3.11"], EXTRAS, QUIET),
     "newest": ("newest", ["3.14", "3.13", "3.12", "3.11"], EXTRAS, []),
 }
 # About three minutes on two cores, out of twenty: what touches NumPy, SciPy, pandas, SymPy, Typer,
@@ -56,7 +63,7 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"scaling-{asked.job}-") as place:
         python, folder = install(Path(place), interpreter, versions, extras)
-        tests = ["tests"] if asked.tests == "all" else [*PART, *more]
+        tests = [*(["tests"] if asked.tests == "all" else PART), *more]
         say(f"{asked.job}: installed after {time.monotonic() - started:.0f} s")
         status = run_tests(python, folder, tests)
     how = "FAILED" if status else "passed"
@@ -111,6 +118,7 @@ def lowest(extras: list[str]) -> str:
                    for line in needed)  # fmt: skip
 
 
+CHOSEN = "-m|not slow and not gpu|-n|2|--dist|loadfile|-p|no:cacheprovider".split("|")
 BOUND = r"([\w.-]+)>=([\d.]+)"  # as every dependency is written
 
 
@@ -121,19 +129,8 @@ def run_tests(python: Path, folder: Path, tests: list[str]) -> int:
     found = subprocess.run(where, cwd=folder, env=env, check=True, capture_output=True, text=True)
     if python.parents[1] not in Path(found.stdout).parents:
         sys.exit(f"error: not the installed package: {found.stdout}")
-    chosen = [
-        "-m",
-        "not slow and not gpu",
-        "-n",
-        "2",
-        "--dist",
-        "loadfile",
-        "-p",
-        "no:cacheprovider",
-    ]
-    return subprocess.run(
-        [python, "-m", "pytest", "-q", *chosen, *tests], cwd=folder, env=env
-    ).returncode
+    command = [python, "-m", "pytest", "-q", *CHOSEN, *tests]
+    return subprocess.run(command, cwd=folder, env=env).returncode
 
 
 def say(text: str) -> None:

@@ -30,9 +30,8 @@ OPTIONS = {"vocabulary": 256, "context": 32, "layers": 2, "ffn_ratio": 4}
 
 
 def build(shape):
-    from scaling.training.tasks.decoder import Decoder
-
-    return Decoder(shape, embedding_sd=0.5)
+    decoder = pytest.importorskip("scaling.training.tasks.decoder", reason="torch is needed")
+    return decoder.Decoder(shape, embedding_sd=0.5)
 
 
 @pytest.mark.parametrize(("dial", "options"), SHAPES + MANY)
@@ -53,7 +52,7 @@ def test_parameters_by_group_are_those_of_the_model(dial, options):
 @pytest.mark.parametrize(("dial", "options"), SHAPES + MANY)
 def test_flops_are_those_of_the_counter(dial, options):
     """Forward and backward, under the math attention that the counter can see."""
-    import torch
+    torch = pytest.importorskip("torch")
 
     from tests.count.torch_models import counted
 

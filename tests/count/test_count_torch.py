@@ -7,11 +7,12 @@ nothing is computed. Equality is exact throughout.
 import random
 
 import pytest
-import torch
 
-from scaling.count import DECODER, ENCODER, MLP, MOBILENET, RECOMMENDER, RESNET, VGG, VIT
-from tests.count import torch_models, torchvision_models
-from tests.count.torch_models import counted, grouped
+torch = pytest.importorskip("torch")
+
+from scaling.count import DECODER, ENCODER, MLP, MOBILENET, RECOMMENDER, RESNET, VGG, VIT  # noqa: E402
+from tests.count import torch_models, torchvision_models  # noqa: E402
+from tests.count.torch_models import counted, grouped  # noqa: E402
 
 BATCH = 3
 HEAVY = 1e8  # FLOP of a sequence; above, nothing is computed

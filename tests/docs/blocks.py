@@ -13,6 +13,7 @@ ELSEWHERE = {
     "gpu": "needs a GPU: tests marked gpu",
     "kubernetes": "Kubernetes is not at hand: the YAML and the program's own lines are parsed",
     "make": "CI runs the targets themselves",
+    "newcomer": "tests/docs/newcomer.py types it on a clean machine",
     "network": "fetches from the network: tests/cli/test_cli_data.py, with the files at hand",
     "pip": "CI's jobs install the package",
     "ray": "tests/training/test_training_ray.py, on a Ray of three nodes",

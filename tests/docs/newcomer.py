@@ -64,7 +64,9 @@ class Newcomer:
             elif block.lang == "python":
                 (folder / "snippet.py").write_text(block.code, encoding="utf-8")
                 self.types("python snippet.py", folder)
-            elif block.lang == "sh" and (not block.elsewhere or (pip and block.elsewhere == "pip")):
+            elif block.lang == "sh" and (
+                not block.elsewhere or block.elsewhere in ("newcomer", "pip" * pip)
+            ):
                 for command in commands(block.code):
                     self.types(command, folder)
                     typed.append(command)
