@@ -138,7 +138,8 @@ def test_broken_settings_fail_with_their_mend(doctor, tmp_path):
     assert said.startswith("FAIL settings ./scaling.toml [fit] bootstrp")
     assert mend == 'did you mean "bootstrap"?'
     (tmp_path / "scaling.toml").write_text("[fit]\nbootstrap = 1\n")
-    assert line_of(doctor(), "settings")[0] == "ok settings 1 option set; ./scaling.toml"
+    done = doctor(SCALING_CONFIG=None, XDG_CONFIG_HOME=str(tmp_path))
+    assert line_of(done, "settings")[0] == "ok settings 1 option set; ./scaling.toml"
 
 
 def test_what_could_be_better(doctor, tmp_path):

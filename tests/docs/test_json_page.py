@@ -138,6 +138,7 @@ PRINTED = [
     ("law@1", "laws show chinchilla --json"),
     ("procedure@1", "laws show auto --json"),
     ("code@1", "explain SC102 --json"),
+    ("codes@1", "explain SC102 SC103 --json"),
     ("config@1", "config show fit --all --json"),
     ("init@1", "init new --json"),
     ("templates@1", "init --list --json"),
