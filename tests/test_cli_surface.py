@@ -73,7 +73,11 @@ def section(name):
     parts = [f"\n## scaling {name}\n", prose + "\n"]
     if examples:
         parts += ["<!-- elsewhere: network -->"] * (name in NETWORK)
+        if name == "init":  # the page's folder has a study, which the other commands read
+            parts.append("<!-- before: mv study.toml kept.toml -->")
         parts.append("```sh\n" + "\n".join(map(commented, examples)) + "\n```\n")
+        if name == "init":
+            parts.append("<!-- before: mv kept.toml study.toml -->\n")
     rows = [(spelling(p), describe(p)) for p in command.params if p.name != "help"]
     parts.append("| Argument or option | Meaning |\n|---|---|")
     parts += [f"| `{spelled}` | {meaning} |" for spelled, meaning in rows]

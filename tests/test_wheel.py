@@ -1,6 +1,7 @@
 """Wheel and archive: the one installs ``scaling`` alone and works from an empty folder."""
 
 import email
+import json
 import os
 import re
 import subprocess
@@ -95,6 +96,7 @@ def test_wheel_holds_only_scaling(wheel):
     assert "scaling/py.typed" in names
     assert any(n.startswith("scaling/reporting/renderers/templates/") for n in names)
     assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
+    assert {f"scaling/sweeps/{p.name}" for p in (ROOT / "sweeps").glob("*.toml")} <= set(names)
     assert not [n for n in names if n.endswith((".pyc", ".csv", ".pt"))]
 
 
@@ -171,6 +173,49 @@ def test_fits_and_reports(program, small_table):
     done = program("-m", "scaling", "report", "fit.json", "-o", "report.html")
     assert done.returncode == 0, done.stderr
     assert (folder / "report.html").stat().st_size > 10_000
+
+
+def templates():
+    own = tomllib.loads((ROOT / "scaling" / "cli" / "templates.toml").read_text(encoding="utf-8"))
+    return sorted([*own, *(path.stem for path in (ROOT / "sweeps").glob("*.toml"))])
+
+
+def test_every_template_is_written_and_plans(program, tmp_path):
+    """In one process, which forgets the checkout: -S leaves out site-packages' own paths."""
+    code = """
+import json, sys
+from pathlib import Path
+from typer.testing import CliRunner
+import scaling
+from scaling.cli.app import app
+from scaling.planning.study import read_study
+
+said = {}
+for name in sys.argv[1:]:
+    done = CliRunner().invoke(app, ["init", name, "--template", name])
+    assert done.exit_code == 0, (name, done.output, done.exception)
+    study = read_study(Path(name) / "study.toml")
+    if study.data.table is None and not (name == "fashion-mnist" or name == "isoflop-text"):
+        words = ["sweep", "plan", f"{name}/study.toml", "--json", "--no-preflight"]
+        smoke = ["--smoke"] if name != "task" else []
+        done = CliRunner().invoke(app, [*words, *smoke])
+        assert done.exit_code == 0, (name, done.output, done.exception)
+        assert json.loads(done.stdout)["points"]
+    said[name] = sorted(path.name for path in Path(name).iterdir())
+print(json.dumps({"from": scaling.__file__, "files": said}))
+"""
+    done = program("-c", code, *templates())
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert "site0" in found["from"], "the wheel, not the checkout"
+    assert set(found["files"]) == set(templates())
+    assert found["files"]["quickstart"] == ["study.toml"]
+    assert found["files"]["table"] == ["results.csv", "study.toml"]
+    assert found["files"]["task"] == ["sines.py", "study.toml"]
+
+
+def test_the_wheel_says_what_to_cite(program):
+    assert "@software{scaling-study," in program("-m", "scaling", "--citation").stdout
 
 
 def test_writes_pdf(program, small_table):

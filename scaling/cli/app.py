@@ -120,6 +120,7 @@ for _module in (
 
 def main() -> None:
     """Run the program; library errors become one message and their exit code."""
+    from scaling.cli.common import follow_up
     from scaling.errors import Fault, ScalingError, clip
 
     terminal.prepare()
@@ -132,6 +133,7 @@ def main() -> None:
         sys.exit(code)
     except ScalingError as error:
         typer.echo(error.render(), err=True)
+        follow_up(f"scaling explain {error.code}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         continues = sys.argv[1:2] in (["study"], ["sweep"])

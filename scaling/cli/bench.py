@@ -52,9 +52,9 @@ def bench(
 ) -> None:
     """Measure on this machine what a step of every shape of a study costs.
 
-    scaling bench study.toml -o calibration.json
+    scaling bench sweeps/isoflop-text.toml -o calibration.json
 
-    scaling bench study.toml --coordinates
+    scaling bench sweeps/isoflop-text.toml --coordinates
     """
     from scaling.errors import ConfigError, Fault
     from scaling.planning.costing.calibration import Calibration

@@ -34,12 +34,8 @@ def config(
     scaling config sweep run --all
 
     The command line goes before a variable (SCALING_SWEEP_RUN_WORKERS=2), this before
-    ./scaling.toml, this before the user's file, which SCALING_CONFIG names. In a file, a section is
-    a command and a key one of its options:
-
-        [sweep.run]
-
-        workers = 2
+    ./scaling.toml, this before the user's file, which SCALING_CONFIG names. In a file, the section
+    [sweep.run] holds options of sweep run, such as workers = 2.
     """
     root = ctx.find_root().command
     leaves = _chosen(dict(commands(root)), [w for w in words or [] if w != "show"])

@@ -242,12 +242,12 @@ def _default_approaches(table: RunsTable) -> list[str]:
     return ["surface", "isoflop"] if planned else ["surface"]
 
 
-def show(table: RunsTable, fits: Fits) -> None:
-    """Print how the table was read, then every fit and allocation."""
+def show(table: RunsTable | None, fits: Fits) -> None:
+    """Print how the table was read, unless it is None, then every fit and allocation."""
     from scaling.errors import Message
     from scaling.fitting.summary import summarise_allocation
 
-    tell_reading([table])
+    tell_reading([] if table is None else [table])
     for item in fits.fits:
         typer.echo(item.summary())
     for allocation in fits.allocations:

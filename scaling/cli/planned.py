@@ -99,11 +99,21 @@ def plan_table(planned: Plan) -> str:
     if len(points) > SHOWN:
         cut = [f"… {len(points) - SHOWN} more: -o OUT writes all to plan.csv, --json prints them"]
         points = points[: SHOWN - LAST] + points[-LAST:]
-    lines = _table(points)
+    head, *rows = _table(points)
+    if len({p.group for p in planned.points}) > 1:
+        rows = _under_groups(points, rows)
     if cut:
-        lines[-LAST:-LAST] = cut
-    lines += _left_out(planned.dropped)
-    return "\n".join([*lines, "", *total_lines(planned)])
+        rows[-LAST:-LAST] = cut
+    return "\n".join([head, *rows, *_left_out(planned.dropped), "", *total_lines(planned)])
+
+
+def _under_groups(points: Sequence[Point], rows: Sequence[str]) -> list[str]:
+    """Put the name of a group above its first row, in one item with it."""
+    before = [None, *(p.group for p in points[:-1])]
+    return [
+        row if p.group == last else f"{p.group}:\n{row}"
+        for p, row, last in zip(points, rows, before, strict=True)
+    ]
 
 
 def _table(points: Sequence[Point]) -> list[str]:

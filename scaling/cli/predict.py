@@ -164,9 +164,9 @@ def _lines(answer: Answer) -> list[str]:
                 cells = (f"{_short(n, shown[n][k]) if n in shown else '':>14}" for n in names)
                 lines.append(f"  {name:<4}" + "".join(cells)[4:])
         if answer.kind == "loss" and not math.isnan(row.get("run_lo", math.nan)):
-            for end, name in (("run_lo", "run"), ("run_hi", "to")):
+            for end, name in (("run_lo", "new run from"), ("run_hi", "to")):
                 cells = (f"{row[end]:.4f}" if n == "loss" else "" for n in names)
-                lines.append(f"  {name:<4}" + "".join(f"{cell:>14}" for cell in cells)[4:])
+                lines.append(f"  {name:<12}" + "".join(f"{cell:>14}" for cell in cells)[12:])
         lines.append(f"      {factor}")
     return lines
 

@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from typer.core import TyperCommand
 
@@ -95,7 +95,7 @@ _STATE = _State()
 
 def take(ctx: Any) -> None:
     """Look for settings, and lay them under the commands of a context as their defaults."""
-    _STATE.settings = read(ctx.command)
+    _STATE.settings = read(ctx)
     _STATE.used, _STATE.words = [], []
     defaults: dict[str, Any] = {}
     for setting in _STATE.settings.found:
@@ -151,9 +151,9 @@ def current() -> Settings:
     return _STATE.settings
 
 
-def read(root: Any) -> Settings:
-    """Read the files and the environment for the commands of a program."""
-    leaves = dict(commands(root))
+def read(ctx: Any) -> Settings:
+    """Read the files and the environment for the commands of the program of a context."""
+    leaves = dict(commands(ctx.command))
     found: list[Setting] = []
     faults: list[Fault] = []
     files = []
@@ -170,9 +170,9 @@ def read(root: Any) -> Settings:
             faults.append(Fault("SC013", shown, clip(str(why), 200), mend="mend it, or move it"))
             data = {}
         files.append(Looked(shown, data is not None))
-        for item in _of_table(data or {}, root, (), shown):
+        for item in _of_table(ctx, data or {}, ctx.command, (), shown):
             (faults if isinstance(item, Fault) else found).append(item)  # type: ignore[arg-type]
-    for item in _of_environment(leaves):
+    for item in _of_environment(ctx, leaves):
         (faults if isinstance(item, Fault) else found).append(item)  # type: ignore[arg-type]
     return Settings(tuple(found), tuple(files), tuple(faults))
 
@@ -214,7 +214,7 @@ def _places() -> Iterator[tuple[Path, str, bool]]:
 
 
 def _of_table(
-    table: Mapping[str, Any], command: Any, words: tuple[str, ...], origin: str
+    root: Any, table: Mapping[str, Any], command: Any, words: tuple[str, ...], origin: str
 ) -> Iterator[Setting | Fault]:
     """Settings of a section, whose keys are commands or options."""
     group = getattr(command, "commands", None)
@@ -225,9 +225,9 @@ def _of_table(
         if name not in known:
             yield _unknown(key, known, where, words, group is not None)
         elif group is None:
-            yield _setting(known[name], value, " ".join(words), name, origin, where)
+            yield _setting(root, known[name], value, " ".join(words), name, origin, where)
         elif isinstance(value, Mapping):
-            yield from _of_table(value, known[name], (*words, name), origin)
+            yield from _of_table(root, value, known[name], (*words, name), origin)
         else:
             section = ".".join((*words, name))
             yield Fault("SC013", where, clip(repr(value)), f"a section [{section}] of options")
@@ -243,7 +243,7 @@ def _unknown(
     return Fault("SC013", where, found, "" if near else listed(known, 30), mend)
 
 
-def _of_environment(leaves: Mapping[str, Any]) -> Iterator[Setting | Fault]:
+def _of_environment(root: Any, leaves: Mapping[str, Any]) -> Iterator[Setting | Fault]:
     """Settings of variables such as ``SCALING_SWEEP_RUN_WORKERS``."""
     for command, leaf in leaves.items():
         known = {variable(command, option): (option, p) for option, p in options(leaf).items()}
@@ -255,22 +255,24 @@ def _of_environment(leaves: Mapping[str, Any]) -> Iterator[Setting | Fault]:
                 yield Fault("SC013", name, f"scaling {command} has no such option", mend=mend)
                 continue
             option, parameter = known[name]
-            yield _of_text(parameter, os.environ[name], command, option, name)
+            yield _of_text(root, parameter, command, option, name)
 
 
-def _of_text(parameter: Any, text: str, command: str, option: str, name: str) -> Setting | Fault:
+def _of_text(root: Any, parameter: Any, command: str, option: str, name: str) -> Setting | Fault:
     """Read a variable: words of a shell where an option may be repeated."""
+    text = os.environ[name]
     value: Any = text
+    kind = _kind(parameter)
     if parameter.multiple:
         try:
             value = shlex.split(text)
         except ValueError:
             return Fault("SC013", name, f'"{clip(text)}"', "words as a shell has them")
-    elif parameter.type.name == "boolean":
+    elif kind == "boolean":
         value = SWITCH.get(text.strip().lower(), text)
-    elif parameter.type.name.startswith(("integer", "float")):
+    elif kind in ("integer", "float"):
         value = _number(text)
-    return _setting(parameter, value, command, option, name, name)
+    return _setting(root, parameter, value, command, option, name, name)
 
 
 def _number(text: str) -> Any:
@@ -284,37 +286,43 @@ def _number(text: str) -> Any:
 
 
 def _setting(
-    parameter: Any, value: Any, command: str, option: str, origin: str, where: str
+    root: Any, parameter: Any, value: Any, command: str, option: str, origin: str, where: str
 ) -> Setting | Fault:
     """Check a value as the option itself would be."""
+    kind = _kind(parameter)
     values = value if isinstance(value, list) and parameter.multiple else [value]
-    read = [_checked(parameter, one) for one in values]
-    wrong = next((one for one in read if isinstance(one, _Wrong)), None)
+    wrong = next((one for one in values if not _sound(kind, one)), None)
     if wrong is not None:
-        return Fault("SC013", where, clip(repr(wrong.value)), wrong.expected)
-    kept = read if parameter.multiple else read[0]
-    return Setting(command, option, str(parameter.name), kept, origin)
-
-
-@dataclass(frozen=True)
-class _Wrong:
-    value: Any
-    expected: str
-
-
-def _checked(parameter: Any, value: Any) -> Any:
-    kind = str(parameter.type.name).split()[0]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    sound = {
-        "boolean": isinstance(value, bool),
-        "integer": isinstance(value, int) and number,
-        "float": number,
-    }.get(kind, isinstance(value, str) or (kind == "text" and number))
-    if not sound:
-        return _Wrong(value, WORDS.get(kind, "text"))
+        return Fault("SC013", where, clip(repr(wrong)), WORDS.get(kind, "text"))
+    values = [str(one) if kind == "text" else one for one in values]
+    kept = values if parameter.multiple else values[0]
     try:
-        return parameter.type.convert(str(value) if kind == "text" else value, parameter, None)
+        parameter.process_value(root, kept)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        return _Wrong(value, str(getattr(error, "message", error)).rstrip("."))
+        expected = str(getattr(error, "message", error)).removeprefix("Input should be ")
+        return Fault("SC013", where, clip(repr(value)), expected)
+    return Setting(command, option, str(parameter.name), kept, origin)
+
+
+def _kind(parameter: Any) -> str:
+    """What an option takes: boolean, integer, float or text."""
+    if parameter.is_flag:
+        return "boolean"
+    about = getattr(parameter, "type_descriptor", None)
+    if about is None:  # typer up to 0.28
+        name = str(parameter.type.name).split()[0]
+        return name if name in WORDS else "text"
+    inner = get_args(about.annotation)
+    taken = inner[0] if inner else about.annotation
+    return {int: "integer", float: "float"}.get(taken, "text")
+
+
+def _sound(kind: str, value: Any) -> bool:
+    """Whether a file may give such a value; a number is text as well."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "integer":
+        return isinstance(value, int) and number
+    allowed = {"boolean": isinstance(value, bool), "float": number}
+    return allowed.get(kind, isinstance(value, str) or number)

@@ -58,6 +58,7 @@ def study(
     from scaling.plans import plan_of
     from scaling.runs.learning import curves_in
     from scaling.runs.provenance import commit
+    from scaling.runs.read import describe
 
     how = How.of(engine, workers, device, profile, track, deadline)
     file = study_file(file)
@@ -80,8 +81,11 @@ def study(
             talk(f"would fit {table} and write fit.json and a report to {out}")
             return
     made = [_fit(section, table, checked) for section in checked.fit]
+    told: tuple[Any, ...] = ()
     for read, found in made:
-        show(read, found)
+        reading = (describe(read), read.messages)
+        show(None if reading == told else read, found)
+        told = reading
     pairs = list(zip(checked.fit, [found for _, found in made], strict=True))
     fits = combine([found for section, found in pairs if section.report])
     following = (

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 if TYPE_CHECKING:
     from scaling.errors import ConfigError
 
-LIKE = 0.6  # of two spellings that may be meant for one another
+LIKE, MUCH_LIKE = 0.6, 0.85  # of two spellings that may be meant for one another
 
 
 class Commands(TyperGroup):
@@ -68,10 +68,11 @@ def _nearest(args: list[str], known: list[str]) -> list[str]:
     same = [name for name, word in last.items() if word == typed]
     if same:
         return same[:2]
-    two = " ".join(args[:2]).lower()
-    whole = difflib.get_close_matches(two, [name for name in known if " " in name], 1, LIKE + 0.2)
-    if whole and len(args) > 1:
-        return whole
+    together = {name.replace(" ", ""): name for name in known if " " in name}
+    for text in ("".join(args[:2]).lower(), typed.replace("-", "").replace("_", "")):
+        whole = difflib.get_close_matches(text, together, 1, MUCH_LIKE)
+        if whole:
+            return [together[whole[0]]]
     plain = [name for name in known if " " not in name]
     words = difflib.get_close_matches(typed, set(last.values()), 2, LIKE)
     near = [name for word in words for name in known if last[name] == word]
@@ -102,7 +103,7 @@ def refusal(error: Any) -> ConfigError | None:
         mend = example or _help(words)
     elif kind == "BadParameter" and error.param is not None:
         where = " ".join([where, error.param.opts[0]])
-        found = clip(error.message, 200)
+        found = clip(error.message.removeprefix("Input should be "), 200)
     return ConfigError(Fault("SC004", where, found.rstrip("."), expected, mend))
 
 

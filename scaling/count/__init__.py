@@ -13,7 +13,7 @@ from scaling.count.recommender import RECOMMENDER, RecommenderShape
 from scaling.count.registry import FAMILIES, get
 from scaling.count.resnet import RESNET, ResNetShape
 from scaling.count.rules import Rule
-from scaling.count.solve import Size, Sizes, nearest, sizes, solve, solve_dial, unmet
+from scaling.count.solve import Size, Sizes, nearest, sizes, solve, solve_dial
 from scaling.count.tasks import TASKS, TaskKind
 from scaling.count.user import UserFamily
 from scaling.count.vgg import VGG, VGGShape
@@ -53,5 +53,4 @@ __all__ = [
     "sizes",
     "solve",
     "solve_dial",
-    "unmet",
 ]

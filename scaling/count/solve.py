@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling.count.family import Family
-from scaling.errors import Fault
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +131,3 @@ def nearest(family: Family, target: float, options: Mapping[str, Any]) -> tuple[
     return tuple(
         Size(int(table.N[i]), table.dials[i], family.shape(table.dials[i], options)) for i in around
     )
-
-
-def unmet(family: Family, target: float, options: Mapping[str, Any], tolerance: float) -> Fault:
-    """Return the fault (SC208) that says which sizes there are around a target that none meets."""
-    around = nearest(family, target, options)
-    offers = " or ".join(f"{size.N} ({size.N / target - 1:+.1%})" for size in around)
-    found = f"no {family.name} has N within {tolerance:.3g} of {target:.6g}"
-    return Fault("SC208", "[design]", found, f"N = {offers}", "move N or widen the tolerance")

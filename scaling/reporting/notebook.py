@@ -122,7 +122,7 @@ def _allocation(found: Allocation) -> str:
 
 
 def _comparison(found: Comparison) -> str:
-    frame = found.to_frame()
+    frame = found.to_frame().dropna(axis="columns", how="all")
     rows = [tuple(_cell(value) for value in row) for row in frame.itertuples(index=False)]
     head = "Recipes" if found.rows else "Laws" if found.laws else "Fits beside papers"
     text = "reference first; multiplier: compute that the reference needs, over C"

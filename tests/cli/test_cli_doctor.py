@@ -108,6 +108,70 @@ def test_this_machine_is_well(doctor, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_it_can_be_pasted(doctor, tmp_path, out):
+    """No name of the host, of the user or of the home, and nothing secret of the environment."""
+    home = out.parent / "someone"
+    (home / ".config" / "scaling").mkdir(parents=True)
+    (home / ".config" / "scaling" / "config.toml").write_text("[fit]\nsed = 1\n")
+    kept = {"HOME": str(home), "LOGNAME": "annemarie", "USER": "annemarie", "SCALING_CONFIG": None,
+            "HF_TOKEN": "hf_verysecret", "WANDB_API_KEY": "verysecret", "XDG_CONFIG_HOME": None,
+            "TMPDIR": str(home / "annemarie" / "no"), "XDG_CACHE_HOME": None}  # fmt: skip
+    lock = {"pid": 1, "host": "node17.cluster", "started": "1"}
+    (out / "driver.lock").write_text(json.dumps(lock))
+    said = ""
+    for words in ((), (out,), ("--json",)):
+        done = doctor(*words, **kept)
+        assert done.returncode == 1
+        said += done.stdout + done.stderr
+    for name in (str(home), "annemarie", socket.gethostname(), "node17", "verysecret"):
+        assert name not in said.replace(str(out), "OUT"), name
+    assert "~/.config/scaling/config.toml [fit] sed" in " ".join(said.split())
+    assert "~/$USER/no" in said
+    assert "on another machine" in said
+
+
+def test_broken_settings_fail_with_their_mend(doctor, tmp_path):
+    (tmp_path / "scaling.toml").write_text("[fit]\nbootstrp = 1\n")
+    done = doctor()
+    assert done.returncode == 1
+    said, mend = line_of(done, "settings")
+    assert said.startswith("FAIL settings ./scaling.toml [fit] bootstrp")
+    assert mend == 'did you mean "bootstrap"?'
+    (tmp_path / "scaling.toml").write_text("[fit]\nbootstrap = 1\n")
+    done = doctor(SCALING_CONFIG=None, XDG_CONFIG_HOME=str(tmp_path))
+    assert line_of(done, "settings")[0] == "ok settings 1 option set; ./scaling.toml"
+
+
+def test_what_could_be_better(doctor, tmp_path):
+    found = rows(
+        doctor("--json", HOME="/proc/nowhere", SHELL="/bin/zsh", SCALING_CACHE_DIR=None,
+               XDG_CACHE_HOME=None, XDG_CONFIG_HOME=None, MPLCONFIGDIR=None, LC_ALL="C",
+               PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING=None)
+    )  # fmt: skip
+    mends = {name: row["mend"] for name, row in found.items() if row["code"] == "SC014"}
+    assert mends == {
+        "fonts": "export MPLCONFIGDIR=FOLDER, one to write",
+        "cache": "export SCALING_CACHE_DIR=FOLDER, one that can be written",
+        "encoding": "export LC_ALL=C.UTF-8",
+        "completion": "scaling --install-completion",
+    }
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "x").write_bytes(bytes(2_500_000))
+    good = rows(doctor("--json", SCALING_CACHE_DIR=str(tmp_path / "cache"), LC_ALL="C.UTF-8"))
+    assert good["cache"]["found"].endswith("cache, 2.5 MB")
+    assert good["encoding"]["state"] == "ok"
+    assert good["fonts"]["found"].startswith("DejaVu and STIX, by matplotlib")
+
+
+def test_typst_compiles_a_page(doctor, ahead):
+    pytest.importorskip("typst")
+    assert line_of(doctor(), "typst")[0].endswith("compiles a page")
+    done = doctor(PYTHONPATH=ahead(typst="def compile(text): raise ValueError('no fonts')"))
+    assert done.returncode == 0
+    said = line_of(done, "typst")[0]
+    assert said.startswith("-- typst does not compile a page: ValueError: no fonts")
+
+
 def test_lines_fit_a_screen_and_mends_are_whole(doctor, tmp_path):
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
@@ -403,6 +467,7 @@ def gpu_check(monkeypatch, seen, signs, gpus=(), **settings):
     monkeypatch.setattr(installation, "torch_seen", lambda: seen)
     monkeypatch.setattr(local, "SIGNS", signs)
     monkeypatch.setattr(local, "visible_gpus", lambda: list(gpus))
+    monkeypatch.setattr(local, "gpu_driver", lambda: "570.86")
     return list(local.checks(settings))[-1]
 
 
@@ -421,7 +486,9 @@ def test_gpus_that_torch_cannot_use(monkeypatch):
     assert driver.optional
     assert "the driver is too old" in gpu_check(monkeypatch, old, ("/",)).found
     assert not gpu_check(monkeypatch, old, ("/",), "0").optional, "points would be trained on it"
-    assert gpu_check(monkeypatch, cards, ("/",), "01").found == "2 of H100, each multiplies"
+    assert gpu_check(monkeypatch, cards, ("/",), "01").found == (
+        "2 of H100, each multiplies; driver 570.86, torch built for CUDA 12.8"
+    )
     few = gpu_check(monkeypatch, cards, ("/",), "01", devices=4)
     assert (few.code, few.mend) == ("SC312", "set devices = 2 in [engine]")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")

@@ -225,6 +225,17 @@ def test_thousands_of_points_print_a_short_table(write, scaling):
     assert "Pre-flight" not in out.stdout
 
 
+def test_rows_of_several_groups_stand_under_their_names(write, scaling):
+    variants = (
+        '[[variant]]\nname = "old"\n[[variant]]\nname = "new"\nrecipe = { schedule = "1-sqrt" }\n'
+    )
+    write("s.toml", BYTES + variants)
+    lines = scaling("sweep", "plan", "s.toml").stdout.splitlines()
+    half = len(sc.plan(tomllib.loads(BYTES)))
+    assert [lines.index("new:"), lines.index("old:")] == [1, half + 2]
+    assert lines[2 : half + 2] == lines[half + 3 : 2 * half + 3]
+
+
 def test_every_row_of_the_table_is_a_point(write, scaling):
     write("s.toml", BYTES)
     out = scaling("sweep", "plan", "s.toml")

@@ -13,6 +13,19 @@ PRIOR = """[prior]
 noise = 0.002
 laws = [{ law = "chinchilla", params = { E = 0.6, A = 0.8, alpha = 0.5, B = 1.2, beta = 0.45 } }]
 """
+TEXT = """
+schema = 1
+[data]
+source = "stdlib"
+[model]
+context = 32
+layers = 2
+[design]
+kind = "points"
+points = [[5e4, 2e5]]
+[recipe]
+name = "mup-2022"
+"""
 IMAGES = """
 schema = 1
 [data]
@@ -181,6 +194,7 @@ class Prepared:
     def make_sweeps(self, path):
         path.mkdir()
         self.make_study_toml(path / "quickstart.toml")
+        (path / "isoflop-text.toml").write_text(TEXT)
 
     def make_out(self, path):
         self.make_study_toml(self.folder / "of-out.toml")

@@ -16,7 +16,7 @@ FOLDER = DOCS / "reference" / "python"
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.md"))}
 DIRECTIVE = re.compile(r"^::: (scaling[\w.]+)$", re.M)
 DOCUMENTED = [path for text in PAGES.values() for path in DIRECTIVE.findall(text)]
-# Tasks need torch, and have their example, which is trained, in docs/reference/tasks.md.
+# Tasks need torch, and have their example, which is trained, in docs/how-to/own-task.md.
 IMPORTED = [path for path in DOCUMENTED if not path.startswith("scaling.training.tasks")]
 # Classes that a result holds and that are explained elsewhere, or that nobody needs by name.
 ELSEWHERE = {

@@ -9,11 +9,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "laws.md"
 INTRODUCTION = """# Laws
 
 Each law is declared by its formula. `scaling fit FILE --law NAME` fits it, `scaling laws show NAME`
-prints its parameters with bounds, meanings and published values. A law of your own needs no
-package: `--formula "E + A/N**alpha"` takes names that are columns as variables and the others as
-parameters; `sc.Law(...)` declares more; an entry point of the group `scaling.laws` makes it known
-by name. The loss curve under any schedule is `scaling.laws.schedules.MultiPowerLaw`, which needs
-the schedule itself.
+prints its parameters with bounds, meanings and published values. [A law of your
+own](../how-to/own-law.md) needs no package. The loss curve under any schedule is
+`scaling.laws.schedules.MultiPowerLaw`, which needs the schedule itself.
 
 Functions: `exp expm1 log log10 sqrt abs minimum maximum softplus`.
 """

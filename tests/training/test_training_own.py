@@ -65,6 +65,12 @@ def small(folder, **sections):
     return {**study, **sections}
 
 
+def test_the_template_is_the_page_s():
+    from scaling.cli.templates import templates
+
+    assert templates()["task"].files == {"study.toml": STUDY, "sines.py": CODE}
+
+
 def test_the_task_of_the_page_is_a_stranger_s_thirty_lines(own):
     assert len(CODE.splitlines()) <= 30
     assert "scaling.training.tasks import Examples" in CODE

@@ -240,8 +240,12 @@ def problem(
         of the decision.
     """
     share = quantity_weights(decision)
-    used = np.flatnonzero(share)
     gradients = decision_gradients(prior.truths, target, cost)
+    # what a law fixes, as one exponent for N and D fixes a at 1/2, is known without runs
+    open_ = [all(np.any(own[j]) for own in gradients) for j in range(len(share))]
+    share = share * open_ if np.any(share * open_) else share
+    share /= share.sum()
+    used = np.flatnonzero(share)
     tables = tuple(
         _table(truth, cells, own[used], [QUANTITIES[j] for j in used], given)
         for truth, own in zip(prior.truths, gradients, strict=True)
