@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 INPUTS := $(BIN)/python pyproject.toml constraints.txt
 
-.PHONY: help demo test nightly lint types docs bench build check-wheel check-minimum check-newest clean
+.PHONY: help demo test nightly lint types docs bench build check-wheel check-minimum check-newest newcomer clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -52,7 +52,7 @@ types: .venv/.lint ## mypy, strict
 	$(BIN)/mypy
 
 docs: .venv/.docs ## build the site
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: .venv/.test ## speed and accuracy of fits; all others: benchmarks/README.md
 	for name in $(BENCHES); do $(BIN)/python benchmarks/$$name.py || exit 1; done
@@ -75,6 +75,9 @@ check-minimum: build ## ... with the lowest versions that pyproject.toml allows
 
 check-newest: build ## ... with the newest versions, on the newest Python here
 	$(PYTHON) .ci/installed.py newest --tests $(TESTS)
+
+newcomer: build .venv/.test ## what a newcomer types from the README and the docs, on a clean machine
+	$(BIN)/python -m tests.docs.newcomer
 
 clean: ## remove what the targets made
 	rm -rf .venv dist build site out .mypy_cache .ruff_cache .pytest_cache .hypothesis
