@@ -7,6 +7,7 @@ it needs more commands or minutes than promised.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -77,9 +78,9 @@ def section(path, heading):
     """Return what stands under a heading of a page."""
     text = path.read_text(encoding="utf-8")
     start = text.index(f"\n{heading}\n")
-    level = heading.split()[0]
-    end = text.find(f"\n{level} ", start + len(heading))
-    return text[start : end if end > 0 else None]
+    level = len(heading.split()[0])
+    end = re.search(rf"\n#{{1,{level}}} ", text[start + len(heading) :])
+    return text[start : start + len(heading) + end.start() if end else None]
 
 
 def own_table(newcomer, readme):
