@@ -76,8 +76,8 @@ check-minimum: build ## ... with the lowest versions that pyproject.toml allows
 check-newest: build ## ... with the newest versions, on the newest Python here
 	$(PYTHON) .ci/installed.py newest --tests $(TESTS)
 
-newcomer: build .venv/.test ## what a newcomer types from the README and the docs, on a clean machine
+newcomer: .venv/.test ## what a newcomer types from the README and the docs, on a clean machine
 	$(BIN)/python -m tests.docs.newcomer
 
 clean: ## remove what the targets made
-	rm -rf .venv dist build site out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-build dist build site out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -42,7 +42,7 @@ def page(xml, commit):
     files = defaultdict(lambda: defaultdict(list))
     for case in suite.findall("testcase"):
         name = re.sub(r"\[.*", "", case.get("name"), flags=re.DOTALL)
-        files[case.get("classname")][name].append(case)
+        files[case.get("classname") or name][name].append(case)
     parts = [HEAD, summary(suite, commit)]
     for module in sorted(files):
         parts.append(f"\n## {path_of(module).as_posix()}\n\n{COLUMNS}")
@@ -94,6 +94,8 @@ def shows(module, name):
 @cache
 def docstrings(path):
     """Return the docstrings of the functions of a file."""
+    if not (ROOT / path).is_file():  # of a class, or of what could not be collected
+        return {}
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     return {n.name: ast.get_docstring(n) for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
 

@@ -91,6 +91,7 @@ def report(
     >>> found.text().splitlines()[0]
     'Thirty-five runs'
     """
+    from scaling.errors import ConfigError, Fault
     from scaling.fitting.comparison import Comparison as Compared
     from scaling.fitting.fit import surface_allocation
     from scaling.fitting.parties import compare_parts, of_fits
@@ -103,6 +104,8 @@ def report(
         return Report(build_comparison(fits, title=title, target_flops=target_flops))
     if not isinstance(fits, Content):
         several = (fits,) if isinstance(fits, One) else tuple(fits)
+        if not several:
+            raise ConfigError(Fault("SC004", "report", "no fits", "one fit or more"))
         if any(fit.table != several[0].table for fit in several[1:]):
             parts = of_fits(several)
             at = () if target_flops is None or len(parts) < 2 else (target_flops,)

@@ -52,7 +52,8 @@ class Recipes:
     pair : tuple of str
         Names; the multiplier is of the second in terms of the first.
     pairing : mapping
-        ``kind`` (paired or unpaired), ``by, n, alone`` and the ``law`` of the reference.
+        ``kind`` (paired, unpaired, or none where losses have other units), ``by, n, alone`` and
+        the ``law`` of the reference.
     rows : tuple of mapping
         One a scale, as in `Comparison.rows`.
     tests : tuple of mapping

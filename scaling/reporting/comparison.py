@@ -137,7 +137,7 @@ def _method(context: ComparisonContext) -> list[Section]:
     """Say in words how things were compared."""
     kinds = {recipes.pairing["kind"] for recipes in context.comparison.recipes}
     blocks: list[Block] = []
-    if kinds:
+    if kinds - {"none"}:
         blocks.append(
             Paragraph(
                 "The multiplier m(C) says that a recipe at C does as well as the reference at "

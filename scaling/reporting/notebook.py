@@ -124,10 +124,14 @@ def _allocation(found: Allocation) -> str:
 def _comparison(found: Comparison) -> str:
     frame = found.to_frame().dropna(axis="columns", how="all")
     rows = [tuple(_cell(value) for value in row) for row in frame.itertuples(index=False)]
-    head = "Recipes" if found.rows else "Laws" if found.laws else "Fits beside papers"
-    text = "reference first; multiplier: compute that the reference needs, over C"
-    if not found.rows:
-        text = "by mean error beyond rolling origins"
+    head, text = "Fits beside papers", ""
+    if found.rows:
+        head = "Recipes"
+        text = "reference first; multiplier: compute that the reference needs, over C"
+    elif found.laws:
+        head, text = "Laws", "by mean error beyond rolling origins"
+    elif found.recipes:
+        head = "Not compared"
     return _heading(head, text) + _table(tuple(map(str, frame)), rows) + _notes(found.messages)
 
 

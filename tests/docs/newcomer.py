@@ -1,9 +1,8 @@
 """A newcomer with nothing but the README and the docs: ``python -m tests.docs.newcomer``.
 
-Builds nothing: the wheel lies in ``dist``, where `make build` put it. Each story has its own folder
-and an environment without variables but PATH, HOME and where pip finds what is not published;
-what is typed is read from the pages, as it stands there. Says what each story took, and fails where
-it needs more commands or minutes than promised.
+Each story has its own folder and an environment without variables but PATH, HOME and how pip
+reaches its index; what is typed is read from the pages, as it stands there. Says what each story
+took, and fails where it needs more commands or minutes than promised.
 """
 
 import os
@@ -18,6 +17,7 @@ from tests.docs.blocks import DOCS, ROOT, page_of
 from tests.docs.program import commands, expected_code
 
 CONSTRAINTS = ROOT / "constraints.txt"
+NETWORK = re.compile(r"PIP_|SSL_CERT_FILE|(https?|no)_proxy", re.IGNORECASE)
 # Somebody's table: names of columns that we did not choose, one run that diverged.
 OWN = ["Model Size (M),train_tokens,val_loss,status"]
 
@@ -29,20 +29,18 @@ class Newcomer:
         self.place = place
         self.bin = place / "env" / "bin"
         subprocess.run([sys.executable, "-m", "venv", place / "env"], check=True)
-        kept = ("PIP_CERT", "SSL_CERT_FILE", "PIP_DEFAULT_TIMEOUT", "PIP_EXTRA_INDEX_URL")
-        links = f"{ROOT / 'dist'} {os.environ.get('PIP_FIND_LINKS', '')}".strip()
         self.env = {
             "PATH": f"{self.bin}:/usr/bin:/bin",
             "HOME": str(place / "home"),
             "LANG": "C.UTF-8",
+            **{name: value for name, value in os.environ.items() if NETWORK.match(name)},
             "PIP_CONSTRAINT": str(CONSTRAINTS),
-            "PIP_FIND_LINKS": links,
-            **{name: os.environ[name] for name in kept if name in os.environ},
         }
         (place / "home").mkdir()
 
     def types(self, command, folder):
-        """Run one command and say how long it took."""
+        """Run one command and say how long it took; what installs the checkout runs there."""
+        folder = ROOT if command.startswith("pip install '.") else folder
         started = time.monotonic()
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
@@ -106,7 +104,7 @@ def own_table(newcomer, readme):
 
 def own_study(newcomer, readme):
     """A study is trained on this machine in two commands."""
-    newcomer.types("pip install 'scaling-study[train,pdf]'", newcomer.place)
+    newcomer.types("pip install '.[train,pdf]'", newcomer.place)
     started = time.monotonic()
     folder, typed = newcomer.follows(section(readme, "### A study"), "own-study")
     assert len(typed) <= 2, typed

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pytest
 
 from tests.docs.blocks import ROOT
 from tests.docs.program import scaling, separately
@@ -177,6 +178,8 @@ class Prepared:
         shutil.copy(self.folder / "tracked" / "track" / "mlflow" / "mlflow.db", path)
 
     def _tracked(self):
+        for tracker in ("wandb", "mlflow"):
+            pytest.importorskip(tracker)
         if not (self.folder / "tracked").exists():
             (self.folder / "of-tracked.toml").write_text(IMAGES)
             track = "--track wandb --track mlflow"

@@ -4,15 +4,18 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch", reason="records are trained")
 
+from scaling import errors
 from tests.docs.blocks import DOCS, ROOT
 from tests.docs.prepared import Prepared
 from tests.docs.program import scaling
 
+PACKAGE = Path(errors.__file__).parent  # installed or not
 PAGE = DOCS / "reference" / "json.md"
 SCHEMA = re.compile(r'"(scaling/[a-z]+@\d+)"')
 OLD = {"scaling/calibration@2"}  # read, and no longer written
@@ -41,7 +44,7 @@ DATA = {"scaling/plot@1", "scaling/report@1"}  # the field `data` holds columns
 
 def in_source():
     """Return the schemas that the source writes."""
-    texts = (path.read_text(encoding="utf-8") for path in (ROOT / "scaling").rglob("*.py"))
+    texts = (path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     return {name for text in texts for name in SCHEMA.findall(text)} - OLD
 
 

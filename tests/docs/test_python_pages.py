@@ -4,11 +4,13 @@ import doctest
 import importlib
 import logging
 import re
+from pathlib import Path
 
 import pytest
 
 import scaling as sc
-from tests.docs.blocks import DOCS, ROOT, read_page
+from scaling import errors
+from tests.docs.blocks import DOCS, read_page
 
 griffe = pytest.importorskip("griffe", reason="reads docstrings as the site does")
 
@@ -29,7 +31,7 @@ ELSEWHERE = {
 
 @pytest.fixture(scope="module")
 def package():
-    return griffe.load("scaling", search_paths=[str(ROOT)])
+    return griffe.load("scaling", search_paths=[str(Path(errors.__file__).parents[1])])
 
 
 @pytest.fixture(scope="module")

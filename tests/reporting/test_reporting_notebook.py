@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import scaling as sc
-from scaling.errors import Message
+from scaling.errors import ConfigError, Message
 
 LAW = sc.law("chinchilla")
 TRUTH = dict(LAW.published[0].params)
@@ -107,3 +107,8 @@ def test_several_fits():
     page = sc.fit(both, "chinchilla", bootstrap=30)._repr_html_()
     assert page.count("chinchilla") >= 2
     assert len(page) < 20_000
+
+
+def test_a_report_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match="no fits"):
+        sc.report([])

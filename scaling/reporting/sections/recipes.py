@@ -79,7 +79,9 @@ def pairing_sections(context: ComparisonContext, level: Any = 1) -> list[Section
         tuple(rows),
         ("left", "left", "left", "right", "right", "right", "right", "left"),
         "First: the reference. Alone: cells of N and D that the other lacks; they are left out of "
-        "paired comparisons. Fewer than six pairs are not used: the surfaces are compared.",
+        "paired comparisons."
+        + " Fewer than six pairs are not used: the surfaces are compared."
+        * any(row[1] != "none" for row in rows),
     )  # fmt: skip
     notes: list[Block] = [
         note_of(m)
