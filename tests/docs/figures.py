@@ -49,7 +49,7 @@ def _as_pinned():
 def write(path, prepared, folder):
     """Run a page, and keep what it draws."""
     from tests.docs.blocks import read_page
-    from tests.docs.test_pages import Reader
+    from tests.docs.reader import Reader
 
     page = read_page(path)
     folder.mkdir()

@@ -1,0 +1,12 @@
+"""Every snippet of the how-tos is run, top to bottom, in an empty folder of its page."""
+
+import pytest
+
+pytest.importorskip("torch", reason="pages train")
+
+from tests.docs.reader import go_through, pages
+
+
+@pages("how-to")
+def test_a_page_does_what_it_shows(path, prepared, tmp_path, monkeypatch):
+    go_through(path, prepared, tmp_path, monkeypatch)
