@@ -36,14 +36,15 @@ def sweep_folder(given: Path | None) -> Path:
 
 
 def fitted_folder() -> Path:
-    """Return this folder or ``out``, whichever holds a fit.
+    """Return this folder or ``out``, whichever holds a fit, or its beginning that does.
 
     Raises
     ------
     ConfigError
         SC005 if neither does.
     """
-    return _folder(None, "fit.json", "fit")
+    folder = _folder(None, "fit.json", "fit")
+    return next(folder / s for s in STAGES if (folder / s / "fit.json").is_file())
 
 
 def _folder(given: Path | None, file: str, what: str) -> Path:

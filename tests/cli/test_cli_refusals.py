@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import ENV, ROOT, start
+from tests.cli.stored_fits import text_of
 from tests.test_no_torch import HOOK
 
 HIDES = '("torch", "torchvision")'
@@ -159,6 +160,22 @@ def test_without_a_name_the_folder_s_own_is_meant(scaling, tmp_path, write):
     done = scaling("report", "-o", "again.html")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "again.html").is_file()
+    done = scaling("report")
+    assert done.stderr == "wrote out/report.html\n", "a study's own folder"
+
+
+def test_a_report_of_an_ordinary_folder_is_not_replaced(refused, scaling, write):
+    write("fit.json", text_of("fit"))
+    assert scaling("report").stderr == "wrote report.html\n"
+    assert "report.html  exists already" in refused("report", code="SC002").stderr
+    assert scaling("report", "--force").returncode == 0
+
+
+def test_the_fit_of_a_smoke_run_is_found(scaling, write, tmp_path):
+    (tmp_path / "out" / "smoke").mkdir(parents=True)
+    write("out/smoke/fit.json", text_of("fit"))
+    done = scaling("report", "-o", "-")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_sweep_in_out_is_found(scaling, tmp_path, write):
