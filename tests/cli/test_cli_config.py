@@ -126,7 +126,8 @@ def test_nothing_is_set(cli):
     ],
 )
 def test_what_cannot_be_used_is_refused(cli, small_table, text, said):
-    found = cli("fit", small_table, local=text)
+    words = ("sweep", "run") if text.startswith("[sweep") else ("fit", small_table)
+    found = cli(*words, local=text)
     assert isinstance(found.exception, ScalingError)
     assert {fault.code for fault in found.exception.faults} == {"SC013"}
     assert found.exception.faults[0].where.startswith("./scaling.toml")
@@ -146,8 +147,19 @@ def test_all_faults_at_once(cli, small_table, monkeypatch):
     assert "did you mean SCALING_FIT_SEED?" in str(found.exception)
 
 
+def test_what_another_command_would_use_stops_nothing(cli, monkeypatch):
+    monkeypatch.setenv("SCALING_STUDY_NAME", "x")
+    found = cli("laws", "list", local="[report]\nthem = 1\n")
+    assert found.exit_code == 0
+    assert "not used here, and cannot be: ./scaling.toml [report] them; see" in found.stderr
+    assert "SCALING_STUDY_NAME; see scaling config" in found.stderr
+    assert "them" in str(cli("report", "x.csv").exception)
+    (fault,) = cli("study").exception.faults
+    assert (fault.where, fault.mend) == ("SCALING_STUDY_NAME", "unset SCALING_STUDY_NAME")
+
+
 @pytest.mark.parametrize("words", [("--help",), ("fit", "--help"), ("--version",), ("config",),
-                                   ("explain", "SC013")])  # fmt: skip
+                                   ("explain", "SC013"), ("init", "new")])  # fmt: skip
 def test_broken_settings_do_not_stop_help(cli, words):
     found = cli(*words, local="[fit]\nbootstrp = 2\n")
     assert found.exit_code == (2 if words == ("config",) else 0)
