@@ -196,10 +196,11 @@ def read(ctx: Any) -> Settings:
                               mend="unset SCALING_CONFIG, or name a file")  # fmt: skip
                 wrong.append(Wrong("", fault))
         except (OSError, ValueError) as error:  # TOML and UTF-8 errors are ValueErrors
-            why = error.strerror if isinstance(error, OSError) else f"not TOML: {error}"
-            fault = Fault("SC013", shown, clip(str(why), 200), mend="mend it, or move it")
-            wrong.append(Wrong("", fault))
-            data = {}
+            if not (isinstance(error, PermissionError) and path == _default()):  # another's home
+                why = error.strerror if isinstance(error, OSError) else f"not TOML: {error}"
+                fault = Fault("SC013", shown, clip(str(why), 200), mend="mend it, or move it")
+                wrong.append(Wrong("", fault))
+                data = {}
         files.append(Looked(shown, data is not None))
         for item in _of_table(ctx, data or {}, ctx.command, (), shown):
             (wrong if isinstance(item, Wrong) else found).append(item)  # type: ignore[arg-type]
@@ -232,10 +233,14 @@ def variable(command: str, option: str) -> str:
     return f"SCALING_{command}_{option}".upper().replace(" ", "_").replace("-", "_")
 
 
+def _default() -> Path:
+    return config_folder() / "config.toml"
+
+
 def _places() -> Iterator[tuple[Path, str, bool]]:
     """Configuration files, the weaker one first, as they are shown; whether one must be there."""
     named = os.environ.get("SCALING_CONFIG")
-    path = Path(named).expanduser() if named else config_folder() / "config.toml"
+    path = Path(named).expanduser() if named else _default()
     home = os.path.expanduser("~")  # noqa: PTH111 - there may be no home at all
     shown = str(path)
     if len(home) > 1 and shown.startswith(home + os.sep):

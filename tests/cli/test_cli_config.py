@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -198,6 +199,26 @@ def test_the_user_s_file(cli, monkeypatch, tmp_path):
     (tmp_path / "xdg" / "scaling" / "config.toml").write_text("[fit]\nseed = 9\n")
     (row,) = json.loads(cli("config", "--json").stdout)["settings"]
     assert row["origin"].endswith("xdg/scaling/config.toml")
+
+
+def test_a_home_that_may_not_be_read(cli, monkeypatch, tmp_path):
+    def locked(path, **_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", locked)
+    said = str(cli("laws", "list").exception)
+    assert "user.toml" in said
+    assert "./scaling.toml" in said
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SCALING_CONFIG", raising=False)
+    read = Path.read_text
+    monkeypatch.setattr(
+        "pathlib.Path.read_text",
+        lambda path, **how: locked(path) if path.name == "config.toml" else read(path, **how),
+    )
+    assert cli("laws", "list").exit_code == 0
+    assert "config.toml: not there" in cli("config").stderr
 
 
 def test_names_of_variables_are_all_different():
