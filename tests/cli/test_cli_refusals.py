@@ -178,6 +178,12 @@ def test_the_fit_of_a_smoke_run_is_found(scaling, write, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_sweep_is_not_run_from_its_beginnings(refused, write, tmp_path):
+    (tmp_path / "out" / "smoke").mkdir(parents=True)
+    write("out/smoke/plan.jsonl", "")
+    assert "no sweep in it: there is no plan" in refused("sweep", "run", "out", code="SC005").stderr
+
+
 def test_a_sweep_in_out_is_found(scaling, tmp_path, write):
     write("study.toml", STUDY)
     done = scaling("sweep", "run", "--engine", "debug")
@@ -186,6 +192,8 @@ def test_a_sweep_in_out_is_found(scaling, tmp_path, write):
     for place in (tmp_path, tmp_path / "out"):
         rows = json.loads(start(["sweep", "status", "--json"], place).stdout)
         assert rows["counts"]["done"] == 4
+    again = start(["sweep", "run"], tmp_path / "out")
+    assert (again.returncode, again.stdout) == (0, "results.csv\n"), again.stderr
     point = rows["points"][0]["id"]
     assert "record: done" in scaling("sweep", "logs", point[:6]).stdout
     assert scaling("sweep", "cancel").stderr.strip() == "nothing works on this sweep"
