@@ -127,6 +127,15 @@ def take(ctx: Any) -> None:
 class Command(TyperCommand):
     """A command that says which of its options came from a file or the environment."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, and say of which command an option lacks its argument."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Refuse settings that cannot be used, tell those that are, and run."""
         from scaling.cli.common import talk
