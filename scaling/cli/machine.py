@@ -51,13 +51,19 @@ def _cache() -> Check:
     from scaling.training.engines.base import Check
 
     folder = cache_folder()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    places = (folder, *folder.parents)
+    there = next(place for place in places if os.path.exists(place))  # noqa: PTH110 - or raises
     mend = "export SCALING_CACHE_DIR=FOLDER, one that can be written"
-    if not (there.is_dir() and os.access(there, os.W_OK)) or str(there).startswith("/proc"):
+    may = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    if not may or str(there).startswith("/proc"):
         return Check("cache", f"{folder} cannot be written", "SC014", mend, True)
-    if there != folder:
+    try:
+        folder.stat()
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    except FileNotFoundError:
         return Check("cache", f"{folder}, empty; scaling data fetch makes it")
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    except OSError as error:
+        return Check("cache", f"{folder} cannot be used: {error.strerror}", "SC014", mend, True)
     return Check("cache", f"{folder}, {size / 1e6:.1f} MB")
 
 
@@ -93,7 +99,8 @@ def safe(check: Check) -> Check:
     name, found, mend = (_without_names(text) for text in (check.name, check.found, check.mend))
     host = socket.gethostname()
     if len(host) > 1:
-        found = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "this machine", found)
+        whole = rf"(?<![\w.-]){re.escape(host)}(?![\w-])"
+        found, mend = (re.sub(whole, "this machine", text) for text in (found, mend))
     return replace(check, name=name, found=found, mend=mend)
 
 

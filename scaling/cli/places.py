@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.errors import ConfigError, Fault
@@ -35,21 +36,33 @@ def sweep_folder(given: Path | None) -> Path:
     return _folder(given, "plan.jsonl", "sweep")
 
 
+def planned_folder(given: Path | None) -> Path:
+    """Return what `sweep_folder` does, where the plan must be that of the sweep itself.
+
+    Raises
+    ------
+    ConfigError
+        SC005 if there is no such plan.
+    """
+    return _folder(given, "plan.jsonl", "sweep", ("",))
+
+
 def fitted_folder() -> Path:
-    """Return this folder or ``out``, whichever holds a fit.
+    """Return this folder or ``out``, whichever holds a fit, or its beginning that does.
 
     Raises
     ------
     ConfigError
         SC005 if neither does.
     """
-    return _folder(None, "fit.json", "fit")
+    folder = _folder(None, "fit.json", "fit")
+    return next(folder / s for s in STAGES if (folder / s / "fit.json").is_file())
 
 
-def _folder(given: Path | None, file: str, what: str) -> Path:
+def _folder(given: Path | None, file: str, what: str, stages: Sequence[str] = STAGES) -> Path:
     looked = [Path(), OUT] if given is None else [given]
     for folder in looked:
-        if any((folder / stage / file).is_file() for stage in STAGES):
+        if any((folder / stage / file).is_file() for stage in stages):
             return folder
     if given is None:
         found = f"no {what} here: there is no {file}, and no {OUT / file}"

@@ -89,8 +89,8 @@ def report(
         out = source / out
     targets = [path for path in (out, pdf) if path is not None]
     for path in targets:
-        own = inside and path.resolve().parent == source.resolve()
-        refuse_existing(path, force or own)
+        beside = inside and path.resolve().parent == source.resolve()
+        refuse_existing(path, force or (beside and path.exists() and _of_study(source)))
     if target_flops is not None and not target_flops > 0:
         raise ConfigError(Fault("SC004", "--target-flops", str(target_flops), "above 0"))
     if not compares and (reference is not None or at is not None):
@@ -110,6 +110,13 @@ def report(
         _would_write(targets)
         return
     write_document(document, targets, template)
+
+
+def _of_study(folder: Path) -> bool:
+    """Whether a fitted folder is a study's own, whose report may be written anew."""
+    from scaling.fitting.stored import load
+
+    return (folder / "plan.jsonl").is_file() or "study" in load(folder / "fit.json").provenance
 
 
 def _would_write(targets: list[Path]) -> None:

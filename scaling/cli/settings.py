@@ -2,7 +2,8 @@
 
 The command line goes before the environment, this before ``./scaling.toml``, this before the user's
 file; what none of them says is built in. A setting that cannot be used is told by the command that
-would use it, so that ``--help``, ``scaling config`` and ``scaling doctor`` go on working.
+would use it, and by the others in passing; ``--help``, ``scaling config`` and ``scaling doctor``
+go on working with any.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -24,7 +25,7 @@ from scaling.errors import ConfigError, Fault, clip, listed, printable
 from scaling.runs.files import config_folder
 
 LOCAL = "scaling.toml"
-FREE = ("config", "doctor", "explain")  # commands that work with settings that cannot be used
+FREE = ("config", "doctor", "explain", "init")  # work with settings that cannot be used
 SWITCH = {"1": True, "true": True, "yes": True, "on": True,
           "0": False, "false": False, "no": False, "off": False}  # fmt: skip
 WORDS = {"boolean": "true or false", "integer": "an integer", "float": "a number"}
@@ -61,6 +62,18 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Wrong:
+    """A setting that cannot be used, and the first words of the commands that it is meant for."""
+
+    command: str
+    fault: Fault
+
+    def stops(self, command: str) -> bool:
+        """Whether a command cannot run with it; what is meant for no command stops all."""
+        return not self.command or f"{command} ".startswith(f"{self.command} ")
+
+
+@dataclass(frozen=True)
 class Looked:
     """A configuration file that was looked for."""
 
@@ -74,7 +87,12 @@ class Settings:
 
     found: tuple[Setting, ...] = ()
     files: tuple[Looked, ...] = ()
-    faults: tuple[Fault, ...] = ()
+    wrong: tuple[Wrong, ...] = ()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What cannot be used, as messages."""
+        return tuple(wrong.fault for wrong in self.wrong)
 
     def of(self, command: str) -> dict[str, Setting]:
         """Settings of a command by the name of their parameter; the strongest of each."""
@@ -109,11 +127,21 @@ def take(ctx: Any) -> None:
 class Command(TyperCommand):
     """A command that says which of its options came from a file or the environment."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, and say of which command an option lacks its argument."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Refuse settings that cannot be used, tell those that are, and run."""
+        from scaling.cli.common import talk
+
         words = words_of(ctx)
-        if _STATE.settings.faults and words[:1] not in [[name] for name in FREE]:
-            raise ConfigError(_STATE.settings.faults)
+        _refuse_or_tell(" ".join(words), talk)
         known = _STATE.settings.of(" ".join(words))
         _STATE.words = words
         for parameter in self.params:
@@ -121,11 +149,21 @@ class Command(TyperCommand):
             setting = known.get(str(parameter.name))
             if setting is not None and getattr(source, "name", "") == "DEFAULT_MAP":
                 _STATE.used.append((parameter, setting))
-        from scaling.cli.common import talk
-
         for _, setting in _STATE.used:
             talk(f"{setting.option} = {printable(setting.text)} from {setting.origin}")
         return super().invoke(ctx)
+
+
+def _refuse_or_tell(command: str, talk: Callable[[str], None]) -> None:
+    """Refuse what a command would use and cannot; name what others could not."""
+    if command.partition(" ")[0] in FREE:
+        return
+    wrong = _STATE.settings.wrong
+    stops = [one.fault for one in wrong if one.stops(command)]
+    if stops:
+        raise ConfigError(stops)
+    for one in wrong:
+        talk(f"not used here, and cannot be: {one.fault.where}; see scaling config")
 
 
 def typed() -> tuple[list[str], list[str]]:
@@ -155,7 +193,7 @@ def read(ctx: Any) -> Settings:
     """Read the files and the environment for the commands of the program of a context."""
     leaves = dict(commands(ctx.command))
     found: list[Setting] = []
-    faults: list[Fault] = []
+    wrong: list[Wrong] = []
     files = []
     for path, shown, needed in _places():
         data = None
@@ -163,18 +201,21 @@ def read(ctx: Any) -> Settings:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             if needed:
-                faults.append(Fault("SC013", "SCALING_CONFIG", f"names no file: {shown}",
-                                    mend="unset SCALING_CONFIG, or name a file"))  # fmt: skip
+                fault = Fault("SC013", "SCALING_CONFIG", f"names no file: {shown}",
+                              mend="unset SCALING_CONFIG, or name a file")  # fmt: skip
+                wrong.append(Wrong("", fault))
         except (OSError, ValueError) as error:  # TOML and UTF-8 errors are ValueErrors
-            why = error.strerror if isinstance(error, OSError) else f"not TOML: {error}"
-            faults.append(Fault("SC013", shown, clip(str(why), 200), mend="mend it, or move it"))
-            data = {}
+            if not (isinstance(error, PermissionError) and path == _default()):  # another's home
+                why = error.strerror if isinstance(error, OSError) else f"not TOML: {error}"
+                fault = Fault("SC013", shown, clip(str(why), 200), mend="mend it, or move it")
+                wrong.append(Wrong("", fault))
+                data = {}
         files.append(Looked(shown, data is not None))
         for item in _of_table(ctx, data or {}, ctx.command, (), shown):
-            (faults if isinstance(item, Fault) else found).append(item)  # type: ignore[arg-type]
+            (wrong if isinstance(item, Wrong) else found).append(item)  # type: ignore[arg-type]
     for item in _of_environment(ctx, leaves):
-        (faults if isinstance(item, Fault) else found).append(item)  # type: ignore[arg-type]
-    return Settings(tuple(found), tuple(files), tuple(faults))
+        (wrong if isinstance(item, Wrong) else found).append(item)  # type: ignore[arg-type]
+    return Settings(tuple(found), tuple(files), tuple(wrong))
 
 
 def commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -201,10 +242,14 @@ def variable(command: str, option: str) -> str:
     return f"SCALING_{command}_{option}".upper().replace(" ", "_").replace("-", "_")
 
 
+def _default() -> Path:
+    return config_folder() / "config.toml"
+
+
 def _places() -> Iterator[tuple[Path, str, bool]]:
     """Configuration files, the weaker one first, as they are shown; whether one must be there."""
     named = os.environ.get("SCALING_CONFIG")
-    path = Path(named).expanduser() if named else config_folder() / "config.toml"
+    path = Path(named).expanduser() if named else _default()
     home = os.path.expanduser("~")  # noqa: PTH111 - there may be no home at all
     shown = str(path)
     if len(home) > 1 and shown.startswith(home + os.sep):
@@ -215,7 +260,7 @@ def _places() -> Iterator[tuple[Path, str, bool]]:
 
 def _of_table(
     root: Any, table: Mapping[str, Any], command: Any, words: tuple[str, ...], origin: str
-) -> Iterator[Setting | Fault]:
+) -> Iterator[Setting | Wrong]:
     """Settings of a section, whose keys are commands or options."""
     group = getattr(command, "commands", None)
     known = options(command) if group is None else group
@@ -223,14 +268,16 @@ def _of_table(
         name = key if key in known else key.replace("_", "-")
         where = f"{origin} [{'.'.join(words)}] {clip(key, 40)}" if words else f"{origin} [{key}]"
         if name not in known:
-            yield _unknown(key, known, where, words, group is not None)
+            fault = _unknown(key, known, where, words, group is not None)
+            yield Wrong(" ".join(words), fault)
         elif group is None:
             yield _setting(root, known[name], value, " ".join(words), name, origin, where)
         elif isinstance(value, Mapping):
             yield from _of_table(root, value, known[name], (*words, name), origin)
         else:
-            section = ".".join((*words, name))
-            yield Fault("SC013", where, clip(repr(value)), f"a section [{section}] of options")
+            expected = f"a section [{'.'.join((*words, name))}] of options"
+            fault = Fault("SC013", where, clip(repr(value)), expected)
+            yield Wrong(" ".join((*words, name)), fault)
 
 
 def _unknown(
@@ -243,22 +290,24 @@ def _unknown(
     return Fault("SC013", where, found, "" if near else listed(known, 30), mend)
 
 
-def _of_environment(root: Any, leaves: Mapping[str, Any]) -> Iterator[Setting | Fault]:
+def _of_environment(root: Any, leaves: Mapping[str, Any]) -> Iterator[Setting | Wrong]:
     """Settings of variables such as ``SCALING_SWEEP_RUN_WORKERS``."""
     for command, leaf in leaves.items():
         known = {variable(command, option): (option, p) for option, p in options(leaf).items()}
         start = variable(command, "")
         for name in sorted(name for name in os.environ if name.startswith(start)):
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                mend = f"did you mean {near[0]}?" if near else f"unset {name}"
-                yield Fault("SC013", name, f"scaling {command} has no such option", mend=mend)
+                ends = [one.removeprefix(start) for one in known]
+                near = difflib.get_close_matches(name.removeprefix(start), ends, 1)
+                mend = f"did you mean {start}{near[0]}?" if near else f"unset {name}"
+                found = f"scaling {command} has no such option"
+                yield Wrong(command, Fault("SC013", name, found, mend=mend))
                 continue
             option, parameter = known[name]
             yield _of_text(root, parameter, command, option, name)
 
 
-def _of_text(root: Any, parameter: Any, command: str, option: str, name: str) -> Setting | Fault:
+def _of_text(root: Any, parameter: Any, command: str, option: str, name: str) -> Setting | Wrong:
     """Read a variable: words of a shell where an option may be repeated."""
     text = os.environ[name]
     value: Any = text
@@ -267,7 +316,8 @@ def _of_text(root: Any, parameter: Any, command: str, option: str, name: str) ->
         try:
             value = shlex.split(text)
         except ValueError:
-            return Fault("SC013", name, f'"{clip(text)}"', "words as a shell has them")
+            fault = Fault("SC013", name, f'"{clip(text)}"', "words as a shell has them")
+            return Wrong(command, fault)
     elif kind == "boolean":
         value = SWITCH.get(text.strip().lower(), text)
     elif kind in ("integer", "float"):
@@ -287,13 +337,14 @@ def _number(text: str) -> Any:
 
 def _setting(
     root: Any, parameter: Any, value: Any, command: str, option: str, origin: str, where: str
-) -> Setting | Fault:
+) -> Setting | Wrong:
     """Check a value as the option itself would be."""
     kind = _kind(parameter)
     values = value if isinstance(value, list) and parameter.multiple else [value]
     wrong = next((one for one in values if not _sound(kind, one)), None)
     if wrong is not None:
-        return Fault("SC013", where, clip(repr(wrong)), WORDS.get(kind, "text"))
+        fault = Fault("SC013", where, clip(repr(wrong)), WORDS.get(kind, "text"))
+        return Wrong(command, fault)
     values = [str(one) if kind == "text" else one for one in values]
     kept = values if parameter.multiple else values[0]
     try:
@@ -302,7 +353,7 @@ def _setting(
         if not hasattr(error, "format_message"):
             raise
         expected = str(getattr(error, "message", error)).removeprefix("Input should be ")
-        return Fault("SC013", where, clip(repr(value)), expected)
+        return Wrong(command, Fault("SC013", where, clip(repr(value)), expected))
     return Setting(command, option, str(parameter.name), kept, origin)
 
 

@@ -106,13 +106,14 @@ def run(
 
 def _asked(file: Path | None, out: Path | None) -> tuple[Path, Path | None]:
     """The study or the folder that is meant, where none is named too."""
-    from scaling.cli.places import OUT, STUDY, study_file, sweep_folder
+    from scaling.cli.places import OUT, STUDY, planned_folder, study_file
 
     if file is not None:
-        return (sweep_folder(file) if file.is_dir() else file), out
-    if STUDY.is_file() or not (OUT / "plan.jsonl").is_file():
+        return (planned_folder(file) if file.is_dir() else file), out
+    planned = any((folder / "plan.jsonl").is_file() for folder in (Path(), OUT))
+    if STUDY.is_file() or not planned:
         return study_file(None), out or OUT
-    return sweep_folder(None), out
+    return planned_folder(None), out
 
 
 def _planned_folder(file: Path, out: Path | None, smoke: bool, run: Any) -> Path:

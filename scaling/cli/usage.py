@@ -41,7 +41,11 @@ def _no_command(ctx: Any, args: list[str]) -> ConfigError:
     near = _nearest(args, known)
     mend = f"{_help(before)} lists the commands"
     expected = ""
-    if near:
+    if typed == "help":
+        mend = f"did you mean {_help(before)}?"
+    elif f"--{typed}" in _options(ctx.find_root().command):
+        mend = f"did you mean scaling --{typed}?"
+    elif near:
         spelt = shlex.join(["scaling", *before, *near[0].split()])
         mend = f"did you mean {spelt}?"
         more = [shlex.join(["scaling", *before, *name.split()]) for name in near[1:]]

@@ -59,14 +59,15 @@ except Exception as error:
 """
 
 FIGURES = """
-import json, tempfile
+import json, pathlib, tempfile
 import matplotlib
 from matplotlib import font_manager
 have = {font.name for font in font_manager.fontManager.ttflist}
 missing = [name for name in ("DejaVu Sans", "DejaVu Serif", "STIXGeneral") if name not in have]
-folder = matplotlib.get_configdir()
-print(json.dumps({"version": matplotlib.__version__, "missing": missing,
-                  "lost": folder.startswith(tempfile.gettempdir())}))
+folder = pathlib.Path(matplotlib.get_configdir())
+lost = folder.parent == pathlib.Path(tempfile.gettempdir())
+lost = lost and folder.name.startswith("matplotlib-")  # made for this process alone
+print(json.dumps({"version": matplotlib.__version__, "missing": missing, "lost": lost}))
 """
 TYPST = """
 import json

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -126,7 +127,8 @@ def test_nothing_is_set(cli):
     ],
 )
 def test_what_cannot_be_used_is_refused(cli, small_table, text, said):
-    found = cli("fit", small_table, local=text)
+    words = ("sweep", "run") if text.startswith("[sweep") else ("fit", small_table)
+    found = cli(*words, local=text)
     assert isinstance(found.exception, ScalingError)
     assert {fault.code for fault in found.exception.faults} == {"SC013"}
     assert found.exception.faults[0].where.startswith("./scaling.toml")
@@ -146,8 +148,19 @@ def test_all_faults_at_once(cli, small_table, monkeypatch):
     assert "did you mean SCALING_FIT_SEED?" in str(found.exception)
 
 
+def test_what_another_command_would_use_stops_nothing(cli, monkeypatch):
+    monkeypatch.setenv("SCALING_STUDY_NAME", "x")
+    found = cli("laws", "list", local="[report]\nthem = 1\n")
+    assert found.exit_code == 0
+    assert "not used here, and cannot be: ./scaling.toml [report] them; see" in found.stderr
+    assert "SCALING_STUDY_NAME; see scaling config" in found.stderr
+    assert "them" in str(cli("report", "x.csv").exception)
+    (fault,) = cli("study").exception.faults
+    assert (fault.where, fault.mend) == ("SCALING_STUDY_NAME", "unset SCALING_STUDY_NAME")
+
+
 @pytest.mark.parametrize("words", [("--help",), ("fit", "--help"), ("--version",), ("config",),
-                                   ("explain", "SC013")])  # fmt: skip
+                                   ("explain", "SC013"), ("init", "new")])  # fmt: skip
 def test_broken_settings_do_not_stop_help(cli, words):
     found = cli(*words, local="[fit]\nbootstrp = 2\n")
     assert found.exit_code == (2 if words == ("config",) else 0)
@@ -186,6 +199,26 @@ def test_the_user_s_file(cli, monkeypatch, tmp_path):
     (tmp_path / "xdg" / "scaling" / "config.toml").write_text("[fit]\nseed = 9\n")
     (row,) = json.loads(cli("config", "--json").stdout)["settings"]
     assert row["origin"].endswith("xdg/scaling/config.toml")
+
+
+def test_a_home_that_may_not_be_read(cli, monkeypatch, tmp_path):
+    def locked(path, **_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", locked)
+    said = str(cli("laws", "list").exception)
+    assert "user.toml" in said
+    assert "./scaling.toml" in said
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SCALING_CONFIG", raising=False)
+    read = Path.read_text
+    monkeypatch.setattr(
+        "pathlib.Path.read_text",
+        lambda path, **how: locked(path) if path.name == "config.toml" else read(path, **how),
+    )
+    assert cli("laws", "list").exit_code == 0
+    assert "config.toml: not there" in cli("config").stderr
 
 
 def test_names_of_variables_are_all_different():

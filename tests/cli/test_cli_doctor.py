@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,8 +12,10 @@ import time
 import pytest
 
 from scaling import api
+from scaling.cli import machine
 from scaling.training import installation
 from scaling.training.engines import local, ray_cluster, slurm_commands
+from scaling.training.engines.base import Check
 from scaling.training.lock import locked
 from tests.cli.conftest import ENV, ROOT
 from tests.test_no_torch import HOOK
@@ -123,8 +126,12 @@ def test_it_can_be_pasted(doctor, tmp_path, out):
         done = doctor(*words, **kept)
         assert done.returncode == 1
         said += done.stdout + done.stderr
-    for name in (str(home), "annemarie", socket.gethostname(), "node17", "verysecret"):
+    for name in (str(home), "annemarie", "node17", "verysecret"):
         assert name not in said.replace(str(out), "OUT"), name
+    host = rf"(?<![\w.-]){re.escape(socket.gethostname())}(?![\w-])"  # it may be part of a word
+    assert not re.search(host, said.replace(str(out), "OUT"))
+    both = machine.safe(Check("a", f"on {socket.gethostname()}", "x", f"{socket.gethostname()}!"))
+    assert (both.found, both.mend) == ("on this machine", "this machine!")
     assert "~/.config/scaling/config.toml [fit] sed" in " ".join(said.split())
     assert "~/$USER/no" in said
     assert "on another machine" in said
@@ -157,10 +164,19 @@ def test_what_could_be_better(doctor, tmp_path):
     }
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "x").write_bytes(bytes(2_500_000))
-    good = rows(doctor("--json", SCALING_CACHE_DIR=str(tmp_path / "cache"), LC_ALL="C.UTF-8"))
+    (tmp_path / "mpl").mkdir()
+    kept = {"SCALING_CACHE_DIR": str(tmp_path / "cache"), "MPLCONFIGDIR": str(tmp_path / "mpl")}
+    good = rows(doctor("--json", LC_ALL="C.UTF-8", **kept))
     assert good["cache"]["found"].endswith("cache, 2.5 MB")
     assert good["encoding"]["state"] == "ok"
     assert good["fonts"]["found"].startswith("DejaVu and STIX, by matplotlib")
+
+
+def test_a_cache_that_cannot_be(monkeypatch, tmp_path):
+    monkeypatch.setenv("SCALING_CACHE_DIR", str(tmp_path / ("x" * 300)))
+    cache = next(machine.comfort_checks())
+    assert (cache.code, cache.optional) == ("SC014", True)
+    assert cache.found.endswith("cannot be used: File name too long")
 
 
 def test_typst_compiles_a_page(doctor, ahead):

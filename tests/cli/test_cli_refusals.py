@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import ENV, ROOT, start
+from tests.cli.stored_fits import text_of
 from tests.test_no_torch import HOOK
 
 HIDES = '("torch", "torchvision")'
@@ -105,7 +106,11 @@ def test_nothing_like_it(refused):
         ("fit --xyzzy", "scaling fit --help lists the options"),
         ("--versoin", "did you mean --version?"),
         ("fit --bootstrap many x.csv", "scaling fit --bootstrap"),
-        ("fit x.csv --law", "'--law' requires an argument"),
+        ("fit x.csv --law", "scaling fit  Option '--law' requires an argument"),
+        ("sweep run --workers", "mend: scaling sweep run --help"),
+        ("version", "mend: did you mean scaling --version?"),
+        ("citation", "mend: did you mean scaling --citation?"),
+        ("sweep help", "mend: did you mean scaling sweep --help?"),
         ("fit", "scaling fit results.csv"),
         ("fit a.csv b.csv", "unexpected extra argument"),
     ],
@@ -159,6 +164,28 @@ def test_without_a_name_the_folder_s_own_is_meant(scaling, tmp_path, write):
     done = scaling("report", "-o", "again.html")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "again.html").is_file()
+    done = scaling("report")
+    assert done.stderr == "wrote out/report.html\n", "a study's own folder"
+
+
+def test_a_report_of_an_ordinary_folder_is_not_replaced(refused, scaling, write):
+    write("fit.json", text_of("fit"))
+    assert scaling("report").stderr == "wrote report.html\n"
+    assert "report.html  exists already" in refused("report", code="SC002").stderr
+    assert scaling("report", "--force").returncode == 0
+
+
+def test_the_fit_of_a_smoke_run_is_found(scaling, write, tmp_path):
+    (tmp_path / "out" / "smoke").mkdir(parents=True)
+    write("out/smoke/fit.json", text_of("fit"))
+    done = scaling("report", "-o", "-")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_sweep_is_not_run_from_its_beginnings(refused, write, tmp_path):
+    (tmp_path / "out" / "smoke").mkdir(parents=True)
+    write("out/smoke/plan.jsonl", "")
+    assert "no sweep in it: there is no plan" in refused("sweep", "run", "out", code="SC005").stderr
 
 
 def test_a_sweep_in_out_is_found(scaling, tmp_path, write):
@@ -169,6 +196,8 @@ def test_a_sweep_in_out_is_found(scaling, tmp_path, write):
     for place in (tmp_path, tmp_path / "out"):
         rows = json.loads(start(["sweep", "status", "--json"], place).stdout)
         assert rows["counts"]["done"] == 4
+    again = start(["sweep", "run"], tmp_path / "out")
+    assert (again.returncode, again.stdout) == (0, "results.csv\n"), again.stderr
     point = rows["points"][0]["id"]
     assert "record: done" in scaling("sweep", "logs", point[:6]).stdout
     assert scaling("sweep", "cancel").stderr.strip() == "nothing works on this sweep"
