@@ -31,19 +31,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("xml", type=Path)
     parser.add_argument("--commit")
+    parser.add_argument("--note", default="", help="what a reader must know of the run")
     asked = parser.parse_args()
-    PAGE.write_text(page(asked.xml.read_text(encoding="utf-8"), asked.commit or commit()), "utf-8")
+    xml = asked.xml.read_text(encoding="utf-8")
+    PAGE.write_text(page(xml, asked.commit or commit(), asked.note), "utf-8")
     sys.stdout.write(f"wrote {PAGE.relative_to(ROOT)}\n")
 
 
-def page(xml, commit):
+def page(xml, commit, note=""):
     """Return the page: what was run where, a table a file, and why tests were skipped or failed."""
     suite = ElementTree.fromstring(xml).find("testsuite")
     files = defaultdict(lambda: defaultdict(list))
-    for case in suite.findall("testcase"):
+    for case in suite.findall("testcase[@name]"):  # the one that a person cuts off has no name
         name = re.sub(r"\[.*", "", case.get("name"), flags=re.DOTALL)
         files[case.get("classname") or name][name].append(case)
-    parts = [HEAD, summary(suite, commit)]
+    parts = [HEAD, summary(suite, commit), *([f"\n{note}"] if note else [])]
     for module in sorted(files):
         parts.append(f"\n## {path_of(module).as_posix()}\n\n{COLUMNS}")
         parts += [row(module, name, cases) for name, cases in files[module].items()]

@@ -26,6 +26,7 @@ def test_the_page():
     assert page.index("## tests/test_known_truth.py") < page.index("## tests/test_nightly.py")
     told = "passed (1); **failed**: AssertionError: 1 / 2 (1)"
     assert f"| Counts, seconds, reasons: one row a function | 2 | {told} | 2.0 |" in page
+    assert "\n\nCut off.\n" in nightly.page(XML, "abc1234", "Cut off.")
     assert "| Words | 1 | skipped: no GPU here | 0.0 |" in page
 
 

@@ -1,4 +1,4 @@
-"""Every snippet of the README, the tutorials and the pages at the root is run in its page's folder."""
+"""Every snippet of the README, the tutorials and the pages at the root is run."""
 
 import pytest
 
