@@ -43,7 +43,8 @@ def config(
     rows = list(_rows(leaves, every))
     if as_json:
         files = [{"path": file.path, "found": file.there} for file in found.files]
-        faults = [{"where": f.where, "found": f.found, "mend": f.mend} for f in found.faults]
+        told = ("code", "where", "found", "expected", "mend")
+        faults = [{name: getattr(fault, name) for name in told} for fault in found.faults]
         print_json({"schema": "scaling/config@1", "settings": rows, "files": files,
                     "faults": faults})  # fmt: skip
     else:

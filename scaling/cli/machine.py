@@ -32,7 +32,7 @@ def setting_checks() -> Iterator[Check]:
     found = current()
     for fault in found.faults:
         text = ": ".join(part for part in (fault.where, fault.found) if part)
-        yield Check("settings", text, fault.code, fault.mend or "scaling config")
+        yield Check("settings", text, fault.code, fault.mend or fault.expected)
     if not found.faults:
         there = [file.path for file in found.files if file.there]
         places = " and ".join(there) or "no configuration file"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from scaling.cli import settings
+from scaling.cli import machine, settings
 from scaling.cli.app import app
 from scaling.errors import ScalingError
 from tests.cli.conftest import ENV
@@ -138,6 +138,13 @@ def test_what_cannot_be_used_is_refused(cli, small_table, text, said):
     told = cli("config")
     assert told.exit_code == 2
     assert said[0] in told.stderr
+
+
+def test_the_doctor_says_what_is_expected(cli):
+    cli("config", local="[fit]\nxyzzy = 1\n")
+    (check,) = machine.setting_checks()
+    assert check.mend.startswith("one of ")
+    assert "bootstrap" in check.mend
 
 
 def test_all_faults_at_once(cli, small_table, monkeypatch):

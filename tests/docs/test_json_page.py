@@ -197,6 +197,17 @@ def test_every_field_of_the_doctor_is_told():
     assert missing("scaling/doctor@1", printed) == []
 
 
+def test_every_field_of_a_setting_that_cannot_be_used_is_told(tmp_path):
+    (tmp_path / "scaling.toml").write_text("[fit]\nxyzzy = 1\n")
+    done = scaling(["config", "--json"], tmp_path)
+    start = re.search(r"^\{", done.text, flags=re.M).start()
+    printed = json.JSONDecoder().raw_decode(done.text[start:])[0]
+    assert missing("scaling/config@1", printed) == []
+    (fault,) = printed["faults"]
+    assert (fault["code"], fault["mend"]) == ("SC013", "")
+    assert fault["expected"].startswith("one of ")
+
+
 def test_every_field_of_coordinates_is_told():
     import scaling as sc
     from scaling.training.coordinates import check_coordinates
