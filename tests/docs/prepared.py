@@ -10,6 +10,26 @@ from tests.docs.blocks import ROOT
 from tests.docs.program import scaling, separately
 
 QUICKSTART = ROOT / "sweeps" / "quickstart.toml"
+WANDB = """
+import wandb
+
+for k in range(4):
+    n, d = 1e7 * 3**k, 1e9 * 3**k
+    run = wandb.init(project="sizes", name=f"w{k}", config={"params": n, "tokens": d})
+    run.log({"loss": 1.7 + 400 / n**0.34 + 410 / d**0.28})
+    run.finish()
+"""
+MLFLOW = """
+import mlflow
+
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+mlflow.set_experiment("sizes")
+for k in range(4):
+    n, d = 2e7 * 3**k, 1e9 * 3**k
+    with mlflow.start_run(run_name=f"m{k}"):
+        mlflow.log_params({"params": n, "tokens": d})
+        mlflow.log_metric("loss", 1.7 + 400 / n**0.34 + 410 / d**0.28)
+"""
 PRIOR = """[prior]
 noise = 0.002
 laws = [{ law = "chinchilla", params = { E = 0.6, A = 0.8, alpha = 0.5, B = 1.2, beta = 0.45 } }]
@@ -170,22 +190,18 @@ class Prepared:
         path.write_text(table("config name,size," + ",".join(f"{x:.0f}" for x in d), rows))
 
     def make_wandb(self, path):
-        self._tracked()
-        shutil.copytree(self.folder / "tracked" / "track" / "wandb", path, symlinks=True)
+        self._tracked("wandb", WANDB)
 
     def make_mlflow_db(self, path):
-        self._tracked()
-        shutil.copy(self.folder / "tracked" / "track" / "mlflow" / "mlflow.db", path)
+        self._tracked("mlflow", MLFLOW)
 
-    def _tracked(self):
-        for tracker in ("wandb", "mlflow"):
-            pytest.importorskip(tracker)
-        if not (self.folder / "tracked").exists():
-            (self.folder / "of-tracked.toml").write_text(IMAGES)
-            track = "--track wandb --track mlflow"
-            command = f"scaling sweep run of-tracked.toml -o tracked {track}"
-            done = separately(command, self.folder, {"WANDB_MODE": "offline"})
-            assert done.code == 0, done.text
+    def _tracked(self, tracker, code):
+        """Let a tracker itself write four runs, in a process of its own."""
+        pytest.importorskip(tracker)
+        (self.folder / f"of-{tracker}.py").write_text(code)
+        offline = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+        done = separately(f"python of-{tracker}.py", self.folder, offline)
+        assert done.code == 0, done.text
 
     def make_study_toml(self, path):
         """Write a study whose losses are known and computed, so that it is done in seconds."""

@@ -26,7 +26,7 @@ def run_in_slurm(slurm, folder, out):
 
 def test_nodes_find_the_code_of_a_task(slurm, tmp_path):
     (tmp_path / "sines.py").write_text(CODE)
-    text = STUDY.replace("[2e4, 4e4, 8e4, 1.6e5]", "[4e3]")
+    text = STUDY.replace("[1e4, 2e4, 4e4, 8e4]", "[4e3]")
     assert tomllib.loads(text)["design"]["data"] == [4e3]
     (tmp_path / "study.toml").write_text(text)
     done = run_in_slurm(slurm, tmp_path, tmp_path / "out")
