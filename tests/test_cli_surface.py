@@ -27,6 +27,7 @@ HEAVY = ["matplotlib", "numpy", "pandas", "scipy", "seaborn", "sympy", "torch"]
 HERE = """study.toml sweeps out/quickstart out/images results.csv recipes.csv curve.csv export.csv
 flan.csv wandb mlflow.db fit.json old new"""
 NETWORK = {"data fetch"}
+PROFILE = "mkdir -p ~/.config/scaling && echo '[engine]' > ~/.config/scaling/cluster.toml"
 INTRODUCTION = f"""<!-- here: {HERE} -->
 # Commands
 
@@ -75,6 +76,8 @@ def section(name):
         parts += ["<!-- elsewhere: network -->"] * (name in NETWORK)
         if name == "init":  # the page's folder has a study, which the other commands read
             parts.append("<!-- before: mv study.toml kept.toml -->")
+        if name == "doctor":
+            parts.append(f"<!-- before: {PROFILE} -->")
         parts.append("```sh\n" + "\n".join(map(commented, examples)) + "\n```\n")
         if name == "init":
             parts.append("<!-- before: mv kept.toml study.toml -->\n")
