@@ -84,9 +84,12 @@ def _list(known: list[Template], as_json: bool) -> None:
                 for t in known]  # fmt: skip
         print_json({"schema": "scaling/templates@1", "templates": rows})
         return
+    from scaling.errors import wrapped
+
     width = max(len(t.name) for t in known)
     for t in known:
-        typer.echo(f"{t.name:{width}}  {t.question} Cost: {t.cost}.")
+        line = f"{t.name:{width}}  {t.question} Cost: {t.cost}."
+        typer.echo("\n".join(wrapped(line, " " * (width + 2))))
 
 
 def _named(name: str) -> Template:
