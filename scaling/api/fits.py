@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -383,19 +383,30 @@ def effective(
     return effective_data(table, Ask(form, reference), group=group, options=options)
 
 
-def load(path: str | Path) -> Fit | Fits:
+@overload
+def load(path: str | Path, *, whole: Literal[True]) -> Fits: ...
+
+
+@overload
+def load(path: str | Path, *, whole: bool = False) -> Fit | Fits: ...
+
+
+def load(path: str | Path, *, whole: bool = False) -> Fit | Fits:
     """Read a ``fit.json``.
 
     Parameters
     ----------
     path : str or Path
         What ``scaling fit -o``, a study or ``fit.save`` wrote.
+    whole : bool
+        Return `Fits` even of one law: what lies beside it in the file, such as the minima of
+        isoFLOP curves in ``.allocations``, is not of the `Fit`.
 
     Returns
     -------
     Fit or Fits
-        One `Fit` if the file holds one, else `Fits`. Nothing is fitted again: rows, draws and
-        checks are read back.
+        One `Fit` if the file holds one and `whole` is false, else `Fits`. Nothing is fitted again:
+        rows, draws and checks are read back.
 
     Raises
     ------
@@ -407,11 +418,13 @@ def load(path: str | Path) -> Fit | Fits:
     >>> fit.save("fit.json")
     >>> sc.load("fit.json").params == fit.params
     True
+    >>> list(sc.load("fit.json", whole=True))
+    [(None, 'chinchilla')]
     """
     from scaling.fitting.stored import load as load_fits
 
     found = load_fits(path)
-    return found.fits[0] if len(found) == 1 else found
+    return found.fits[0] if len(found) == 1 and not whole else found
 
 
 def law(name: str) -> Law:

@@ -143,7 +143,7 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
     from scaling.runs.files import write_atomic
 
     planned = plan_of(study, base, stage="tune")
-    talk(f"tuning the learning rate: {len(planned)} runs")
+    talk(f"tuning the learning rate: {counted(len(planned), 'run')}")
     _write(planned, folder, base)  # points of its check may stand there from before; they are kept
     run(folder)
     noise = _noise(study)
@@ -158,7 +158,7 @@ def _tune(study: Study, base: Path | None, folder: Path, run: Run) -> Path:
     write_atomic(kept, json.dumps(settled.as_dict(), indent=1) + "\n")
     if study.tuning is not None and study.tuning.check is not None:
         check = plan_of(study, base, stage="check", tuned=kept)
-        talk(f"checking it at N = {check.points[0].N}: {len(check)} runs")
+        talk(f"checking it at N = {check.points[0].N}: {counted(len(check), 'run')}")
         _write(replace(planned, points=(*planned.points, *check.points)), folder, base)
         run(folder)
         settled = check_rate(settled, list(_rows(folder, check, "check")), noise=noise)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import Fault, Message, OutputError
+from scaling.errors import Fault, Message, OutputError, counted
 from scaling.laws.cost import Cost
 from scaling.planning.choosing.prior import Prior
 from scaling.planning.costing.cost import Total
@@ -90,7 +90,7 @@ class Plan:
         return len(self.points)
 
     def __repr__(self) -> str:
-        return f"Plan({len(self)} points, {self.total.flops:.3g} FLOP)"
+        return f"Plan({counted(len(self), 'point')}, {self.total.flops:.3g} FLOP)"
 
     @property
     def totals(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.errors import Fault, Message, TableError, clip
+from scaling.errors import Fault, Message, TableError, clip, counted
 from scaling.expressions import parse
 from scaling.runs.columns import COLUMNS, OF_TRAINING, STATUSES
 from scaling.runs.derive import derive, named_convention, only, overflow, own_convention
@@ -166,7 +166,8 @@ def _softened(frame: pd.DataFrame, resolved: Resolved) -> tuple[pd.DataFrame, li
         if bad.any():
             frame = frame.assign(**{column: np.where(bad, np.nan, values)})
             rows = tuple(int(row) for row in resolved.source.rows[bad][:1000])
-            text = f"{column} is 0, negative or no number in {int(bad.sum())} rows: taken as empty "
+            where = counted(int(bad.sum()), "row")
+            text = f"{column} is 0, negative or no number in {where}: taken as empty "
             text += f"(row{'s' * (len(rows) > 1)} {row_ranges(rows)})."
             messages.append(Message("SC121", text, "info", rows))
     return frame, messages

@@ -168,6 +168,16 @@ def test_one_fit_is_read_as_one_fit(fits, tmp_path):
     assert isinstance(sc.load(tmp_path / "all.json"), Fits)
 
 
+def test_what_lies_beside_one_fit_is_read_with_the_whole_file(fits, tmp_path):
+    assert fits.allocations
+    kept = Fits((fits["neu", "chinchilla"],), fits.allocations, fits.table)
+    kept.save(tmp_path / "fit.json")
+    assert isinstance(sc.load(tmp_path / "fit.json"), Fit)
+    whole = sc.load(tmp_path / "fit.json", whole=True)
+    assert list(whole) == [("neu", "chinchilla")]
+    assert [a.as_dict() for a in whole.allocations] == [a.as_dict() for a in fits.allocations]
+
+
 def test_a_single_replicate_leaves_no_nan(table, tmp_path):
     fits = analyse(table, options=Options(bootstrap=1))
     data = strict(fits.to_json())

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scaling.errors import ConfigError, Fault, Message
+from scaling.errors import ConfigError, Fault, Message, counted
 from scaling.runs.files import canonical_json
 
 FloatArray = NDArray[np.float64]
@@ -107,8 +107,8 @@ class Times:
             mend = "scaling bench with more --shapes, and this plan's own study"
             found.append(Message("SC223", text, mend=mend))
         if kinds[ASSUMED]:
-            text = f"Seconds of {kinds[ASSUMED]} points rest on a rated peak and an assumed "
-            text += "utilisation."
+            text = f"Seconds of {counted(kinds[ASSUMED], 'point')} rest on a rated peak and an "
+            text += "assumed utilisation."
             found.append(Message("SC225", text, "info"))
         return found
 

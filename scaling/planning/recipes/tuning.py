@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scaling.errors import ConfigError, Fault, Message, PlanError
+from scaling.errors import ConfigError, Fault, Message, PlanError, counted
 from scaling.planning.recipes.optima import Optimum, Trials, find, rounded, trials_of
 from scaling.planning.recipes.tuned import Check, Tuned
 
@@ -103,7 +103,10 @@ def cells(
     ]
     if faults:
         raise PlanError(
-            [Fault("SC217", f"[tuning] {name}", f"{n} values", "at least 3") for name, n in faults]
+            [
+                Fault("SC217", f"[tuning] {name}", counted(n, "value"), "at least 3")
+                for name, n in faults
+            ]
         )
     stages: list[tuple[Stage, list[float], Sequence[float]]] = [("tune", own, factors)]
     if check is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scaling.errors import counted
 from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import level_of
@@ -90,7 +91,7 @@ class ExcessData(Drawn):
             )
         text += "."
         if self.below:
-            text += f" {self.below} runs lie at or below E and are not shown."
+            text += f" Not shown: {counted(self.below, 'run')} at or below E."
         return text
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.errors import ScalingError
+from scaling.errors import ScalingError, counted
 from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import compute_of, level_of
@@ -116,7 +116,8 @@ class HoldoutData(Drawn):
         if self.held is not None:
             error = np.log(self.held.predicted / self.held.observed)
             parts.append(
-                f"{len(error)} runs held out: RMSE {100 * np.sqrt((error**2).mean()):.2g}%, bias "
+                f"{counted(len(error), 'run')} held out: RMSE "
+                f"{100 * np.sqrt((error**2).mean()):.2g}%, bias "
                 f"{numbers.percent(float(error.mean()))}."
             )
         return " ".join(parts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.errors import counted
 from scaling.fitting.optima import Allocation, Minimum
 from scaling.fitting.result import Fit
 from scaling.reporting import numbers
@@ -73,7 +74,7 @@ class IsoflopData(Drawn):
             for i in self.budgets
             if i.minimum is not None and i.minimum.bracketed
         ]
-        text = f"Loss against parameters at {len(self.budgets)} budgets"
+        text = f"Loss against parameters at {counted(len(self.budgets), 'budget')}"
         if not self.method:
             return f"{text}; no minima were looked for."
         return (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.errors import counted
 from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.document import Tip
@@ -112,7 +113,7 @@ class ResidualData(Drawn):
         if self.noise is not None:
             text += f" (between seeds {numbers.quantity(self.noise, 2)}%)"
         if self.fitted < len(self.residual):
-            text += f", and of {len(self.residual) - self.fitted} runs kept out"
+            text += f", and of {counted(len(self.residual) - self.fitted, 'run')} kept out"
         named = (f"{name} {numbers.signed(value, 2)}%" for name, value in worst(self))
         return f"{text}; the largest: {', '.join(named)}."
 

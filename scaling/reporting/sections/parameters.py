@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from scaling.errors import counted
 from scaling.fitting.result import Fit
 from scaling.reporting import numbers
 from scaling.reporting.context import Context
@@ -69,8 +70,8 @@ def _held_out(fit: Fit) -> list[Block]:
         return []
     cover = "" if h.coverage is None else f", {h.coverage:.0%} inside the interval of the mean"
     text = (
-        f"Hold-out {h.where}: {h.n} runs, up to {numbers.factor(h.factor)} the largest fitted "
-        f"compute; RMSE {numbers.percent(h.rmse_log)}, bias {numbers.percent(h.bias_log)}"
+        f"Hold-out {h.where}: {counted(h.n, 'run')}, up to {numbers.factor(h.factor)} the largest "
+        f"fitted compute; RMSE {numbers.percent(h.rmse_log)}, bias {numbers.percent(h.bias_log)}"
     )
     return [Paragraph(f"{text}{cover}.")]
 

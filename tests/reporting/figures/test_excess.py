@@ -54,7 +54,7 @@ def test_runs_below_the_offset_are_counted(quickstart):
     data = excess_data(Context(quickstart), replace(fit, params=params))
     assert data.below == 4
     assert len(data.tips) == len(data.loss) == 26
-    assert "4 runs lie at or below E" in data.caption
+    assert "Not shown: 4 runs at or below E." in data.caption
 
 
 def test_a_law_of_data_is_set_against_data(stored, drawing):
