@@ -8,21 +8,14 @@ pytest.importorskip("torch")
 
 from scaling.cli.bench import _table
 from scaling.training.bench import shape_key
+from tests.cli.studies import GRID
 
-STUDY = """schema = 1
-[data]
-source = "markov"
-options = { symbols = 16, tokens = 60000, validation_tokens = 8000 }
-[model]
-context = 16
-layers = 1
-[design]
-kind = "grid"
-params = [9e2, 1.9e3]
-data = [4e3, 8e3]
-[engine]
+STUDY = (
+    GRID
+    + """[engine]
 workers = 1
 """
+)
 
 
 def test_a_calibration_grows_and_a_plan_reads_it(write, scaling, refused, document, tmp_path):

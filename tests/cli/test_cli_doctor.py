@@ -18,20 +18,9 @@ from scaling.training.engines import local, ray_cluster, slurm_commands
 from scaling.training.engines.base import Check
 from scaling.training.lock import locked
 from tests.cli.conftest import ENV, ROOT
+from tests.cli.studies import GRID
 from tests.test_no_torch import HOOK
 
-STUDY = """schema = 1
-[data]
-source = "markov"
-options = {symbols = 16, tokens = 60000, validation_tokens = 8000}
-[model]
-context = 16
-layers = 1
-[design]
-kind = "grid"
-params = [9e2, 1.9e3]
-data = [4e3, 8e3]
-"""
 NO_CLUSTERS = {"RAY_ADDRESS": None, "SLURM_CONF": None}
 HIDES = 'if name.partition(".")[0] in ("torch", "torchvision"):'
 WORKS = """
@@ -77,7 +66,7 @@ def ahead(tmp_path):
 def out(tmp_path):
     """Plan a sweep of four points."""
     path = tmp_path / "study.toml"
-    path.write_text(STUDY)
+    path.write_text(GRID)
     api.plan(path).write(tmp_path / "out")
     return tmp_path / "out"
 
@@ -200,7 +189,7 @@ def test_lines_fit_a_screen_and_mends_are_whole(doctor, tmp_path):
 
 
 def test_json_alone_on_standard_output(doctor, tmp_path):
-    (tmp_path / "study.toml").write_text(STUDY + '[engine]\ntrack = ["tensorboard"]\n')
+    (tmp_path / "study.toml").write_text(GRID + '[engine]\ntrack = ["tensorboard"]\n')
     done = doctor("study.toml", "--json", TMPDIR="/nowhere")
     assert done.returncode == 1
     data = json.loads(done.stdout)
@@ -278,7 +267,7 @@ def test_torch_is_needed_where_a_study_trains(doctor, ahead, out):
 
 
 def test_trackers_are_needed_where_they_are_asked_for(doctor, ahead, tmp_path):
-    (tmp_path / "study.toml").write_text(STUDY + '[engine]\ntrack = ["wandb"]\n')
+    (tmp_path / "study.toml").write_text(GRID + '[engine]\ntrack = ["wandb"]\n')
     assert HIDES in HOOK
     path = ahead(sitecustomize=HOOK.replace(HIDES, 'if name in ("wandb", "sqlalchemy"):'))
     found = rows(doctor("study.toml", "--json", PYTHONPATH=path))
@@ -377,7 +366,7 @@ def test_jobs_in_slurm_of_a_sweep_for_another_engine(doctor, out, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [(None, "SC005"), ("schema = ", "SC010"), (STUDY + "x = 1", "SC011")]
+    ("text", "code"), [(None, "SC005"), ("schema = ", "SC010"), (GRID + "x = 1", "SC011")]
 )
 def test_a_study_that_cannot_be_read(doctor, tmp_path, text, code):
     if text is not None:
@@ -401,7 +390,7 @@ def test_ray_out_of_reach(doctor, tmp_path):
     pytest.importorskip("ray")
     address = f"127.0.0.1:{closed_port()}"
     text = f'[engine]\nname = "ray"\n[engine.ray]\naddress = "{address}"\n'
-    (tmp_path / "study.toml").write_text(STUDY + text)
+    (tmp_path / "study.toml").write_text(GRID + text)
     began = time.monotonic()
     done = doctor("study.toml")
     assert time.monotonic() - began < 30
@@ -423,7 +412,7 @@ def test_no_ray_is_started_for_nobody(doctor):
 def test_ray_on_this_machine_alone(doctor, tmp_path):
     pytest.importorskip("ray")
     text = '[engine]\nname = "ray"\n[engine.ray]\nresources = {tpu = 1}\n'
-    (tmp_path / "study.toml").write_text(STUDY + text)
+    (tmp_path / "study.toml").write_text(GRID + text)
     done = doctor("study.toml", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     said, mend = line_of(done, "[engine.ray]")
@@ -512,7 +501,7 @@ def test_gpus_that_torch_cannot_use(monkeypatch):
 
 
 def test_cuda_is_asked_for_and_not_there(doctor, tmp_path):
-    (tmp_path / "study.toml").write_text(STUDY + '[engine]\ndevice = "cuda"\n')
+    (tmp_path / "study.toml").write_text(GRID + '[engine]\ndevice = "cuda"\n')
     done = doctor("study.toml", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     assert line_of(done, "GPU")[0] == 'FAIL GPU hidden by CUDA_VISIBLE_DEVICES="" [SC306]'

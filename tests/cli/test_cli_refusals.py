@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.conftest import ENV, ROOT, start
 from tests.cli.stored_fits import text_of
+from tests.cli.studies import GRID
 from tests.test_no_torch import HOOK
 
 HIDES = '("torch", "torchvision")'
@@ -189,7 +190,7 @@ def test_a_sweep_is_not_run_from_its_beginnings(refused, write, tmp_path):
 
 
 def test_a_sweep_in_out_is_found(scaling, tmp_path, write):
-    write("study.toml", STUDY)
+    write("study.toml", GRID)
     done = scaling("sweep", "run", "--engine", "debug")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "out/results.csv"
@@ -204,20 +205,6 @@ def test_a_sweep_in_out_is_found(scaling, tmp_path, write):
     said = scaling("sweep", "logs")
     assert said.returncode == 2
     assert "scaling sweep status out names the points" in said.stderr
-
-
-STUDY = """schema = 1
-[data]
-source = "markov"
-options = {symbols = 16, tokens = 60000, validation_tokens = 8000}
-[model]
-context = 16
-layers = 1
-[design]
-kind = "grid"
-params = [9e2, 1.9e3]
-data = [4e3, 8e3]
-"""
 
 
 # ------------------------------------------------------------------------------------- extras
@@ -235,7 +222,7 @@ data = [4e3, 8e3]
     ],
 )
 def test_without_an_extra(program, without, small_table, write, hidden, typed, extra, code):
-    write("study.toml", STUDY)
+    write("study.toml", GRID)
     write("runs.parquet", b"PAR1")
     done = program(*typed.split(), PYTHONPATH=without(hidden))
     assert done.returncode == code, done.stderr
@@ -255,7 +242,7 @@ def test_a_question_is_not_asked_where_nobody_answers(refused, write):
 @pytest.mark.parametrize("changes", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
 def test_no_colour_codes(tmp_path, changes):
     """On a terminal that has none, or whose owner wants none."""
-    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "study.toml").write_text(GRID)
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "scaling", "study", "--no-pdf", "--engine", "debug"],
@@ -294,7 +281,7 @@ def test_a_terminal_without_utf_8(program, small_table, tmp_path, encoding):
     for words in (["fit", small_table, "--bootstrap", "20"], ["laws", "list"], ["fit", "x.csv"],
                   ["study", "study.toml", "--no-pdf", "--engine", "debug"], ["fit", "--help"],
                   ["--help"], ["doctor", "--profile", "no–where"]):  # fmt: skip
-        (tmp_path / "study.toml").write_text(STUDY)
+        (tmp_path / "study.toml").write_text(GRID)
         done = subprocess.run(
             [sys.executable, "-m", "scaling", *map(str, words)],
             capture_output=True, cwd=tmp_path, env=env, timeout=180, check=False,
@@ -339,7 +326,7 @@ def test_a_home_that_cannot_be_written(program, small_table, tmp_path):
     done = program("report", "fit.json", "-o", "r.html", **NO_HOME)
     assert done.returncode == 0
     assert done.stderr == "wrote r.html\n"
-    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "study.toml").write_text(GRID)
     done = program("study", "--no-pdf", "--engine", "local", "--workers", 1, **NO_HOME)
     assert done.returncode in (0, 4), done.stderr
     assert "/proc/nowhere" not in done.stderr
@@ -375,7 +362,7 @@ def offline(tmp_path):
 
 
 def test_nothing_but_fetch_asks_the_network(program, offline, small_table, tmp_path):
-    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "study.toml").write_text(GRID)
     asked = tmp_path / "asked"
     kept = {"PYTHONPATH": offline, "RAY_ADDRESS": None, "ASKED": str(asked)}
     for words in (

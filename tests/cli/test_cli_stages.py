@@ -15,24 +15,17 @@ from scaling.errors import ConfigError, PlanError
 from scaling.planning.study import check_study
 from scaling.runs.records import commit_record, load_plan, read_record, write_results
 from tests.cli.conftest import snapshot
+from tests.cli.studies import GRID
 
-STUDY = """schema = 1
-[data]
-source = "markov"
-options = {symbols = 16, tokens = 60000, validation_tokens = 8000}
-[model]
-context = 16
-layers = 1
-[design]
-kind = "grid"
-params = [9e2, 1.9e3]
-data = [4e3, 8e3]
-[tuning]
+STUDY = (
+    GRID
+    + """[tuning]
 sizes = [9e2, 1.9e3, 3.8e3]
 factors = [0.25, 0.5, 1.0, 2.0, 4.0]
 ratio = 10.0
 check = 8e3
 """
+)
 
 
 def study_of(**tuning):
