@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+from scaling.api.words import with_keywords
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from scaling.laws import Law
 
 
+@with_keywords
 def fit(
     data: pd.DataFrame,
     law: str | Law | Sequence[str | Law] | None = None,
@@ -185,6 +188,7 @@ def fit(
     return found.fits[0] if len(found) == 1 and approaches == ["surface"] else found
 
 
+@with_keywords
 def isoflop(
     data: pd.DataFrame,
     *,
@@ -249,6 +253,7 @@ def isoflop(
     return isoflop_allocation(table, options, None, np.ones(len(table), dtype=bool))
 
 
+@with_keywords
 def envelope(
     data: pd.DataFrame,
     *,
@@ -309,6 +314,7 @@ def envelope(
     return envelope_allocation(table, options, None, np.ones(len(table), dtype=bool))
 
 
+@with_keywords
 def effective(
     data: pd.DataFrame,
     *,

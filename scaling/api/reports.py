@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from scaling.api.words import with_keywords
+
 if TYPE_CHECKING:
     from scaling.fitting.comparison import Comparison
     from scaling.fitting.result import Fit, Fits
     from scaling.reporting import Report
 
 
+@with_keywords
 def compare(
     fits: Fit | Fits | Sequence[Fit],
     *,
@@ -61,6 +64,7 @@ def compare(
     return compare_fits(chosen, level=interval, at=at, reference=reference)
 
 
+@with_keywords
 def report(
     fits: Fit | Fits | Comparison | Sequence[Fit],
     *,

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scaling.api.words import with_keywords
+
 if TYPE_CHECKING:
     from scaling.planning.plan import Plan
     from scaling.training.summary import Summary
 
 
+@with_keywords
 def plan(
     study: str | Path | Mapping[str, Any],
     *,
@@ -66,6 +69,7 @@ def plan(
     return plan_of(shrink(checked) if smoke else checked, folder)
 
 
+@with_keywords
 def run(
     planned: Plan,
     out: str | Path,

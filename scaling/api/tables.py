@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaling.api.words import with_keywords
+
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@with_keywords
 def read(
     source: str | Path,
     *,
