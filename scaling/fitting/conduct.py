@@ -3,7 +3,8 @@
 References
 ----------
 Hoffmann et al. (2022), app. B: a cosine more than 25% longer than the run costs loss. Porian et al.
-(2024): a warm-up that is long for the run moves the exponent.
+(2024): a warm-up that is long for the run moves the exponent. Muennighoff et al. (2023): up to four
+passes over the same data are worth nearly as much as new data, further ones ever less.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from scaling.runs.words import split_words
 Array = NDArray[np.float64]
 SHORT, LONG = 0.95, 1.25  # length of a schedule over that of its run
 MAX_WARMUP = 0.2  # of a run
+MAX_PASSES = 4.0  # over the same data
+SAME_PASSES = 1.05  # most over fewest, where all runs made as many
 _SCHEDULE = frozenset({"schedule", "horizon", "planned"})
 _LENGTH = frozenset({"tokens", "examples", "steps", "end", "length", "horizon"})
 _SHARE = frozenset({"share", "fraction", "frac", "ratio", "percent", "pct"})
@@ -43,7 +46,7 @@ def conduct_checks(
         What the intervals resample; None without intervals.
     """
     found = [*_schedule(frame), *_warmup(frame), *_one_scale(frame, variables)]
-    return [*found, *_dependent(frame, cluster)]
+    return [*found, *_dependent(frame, cluster), *_repeated(frame, variables)]
 
 
 def _amounts(frame: pd.DataFrame, name: str) -> Array | None:
@@ -148,3 +151,24 @@ def _dependent(frame: pd.DataFrame, cluster: str | None) -> list[Check]:
         code = None if good else "SC448"
         return [Check("dependent rows", "pass" if good else "warn", text, code, wanted)]
     return []
+
+
+def _repeated(frame: pd.DataFrame, variables: Sequence[str]) -> list[Check]:
+    """Whether a law that knows no repeats was fitted to runs that saw their data often.
+
+    Where every run made as many passes, a law of D is one of distinct data too.
+    """
+    if "D" not in variables or "D_unique" in variables or not {"D", "D_unique"} <= set(frame):
+        return []
+    seen, distinct = _amounts(frame, "D"), _amounts(frame, "D_unique")
+    if seen is None or distinct is None or not (distinct > 0).all():
+        return []
+    passes = seen / distinct
+    if passes.max() <= 1.0 or passes.max() <= SAME_PASSES * passes.min():
+        return []
+    bad = int((passes > MAX_PASSES).sum())
+    text = f"up to {float(passes.max()):.4g} passes"
+    text += f"; more than {MAX_PASSES:g} in {bad} of {len(passes)} runs" if bad else ""
+    wanted = f"at most {MAX_PASSES:g} passes over the same data"
+    code = "SC452" if bad else None
+    return [Check("repeated data", "warn" if bad else "pass", text, code, wanted)]

@@ -77,7 +77,7 @@ def rival(data: Data, solution: Solution, best: int) -> Check | None:
     columns = data.params(solution.z[[best, other]])
     name = data.free[int(distance[other].argmax())]
     here, there = sorted(np.abs(columns[name]))
-    more = solution.objective[other] / value - 1.0
+    more = max(solution.objective[other] / value - 1.0, 0.0)  # its like may end a rounding lower
     found = f"{name} differs by a factor {there / max(here, 1e-300):.3g} at {more:.2%} more cost"
     wanted = f"no other parameters within {RIVAL_SHARE:.0%} of the best objective"
     return Check("rival optimum", "warn", found, "SC419", wanted)

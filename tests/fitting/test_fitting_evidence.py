@@ -245,6 +245,32 @@ def test_rows_that_share_noise_are_resampled_together():
     assert one(frame.assign(trunk=list("abcd")), "dependent rows", "row") is None
 
 
+def test_repeated_data_are_no_new_data():
+    frame = pd.DataFrame({"N": 1e6, "D": [1e8, 4e8, 5e8], "D_unique": 1e8})
+    check = one(frame, "repeated data", variables=("N", "D"))
+    assert (check.verdict, check.code) == ("warn", "SC452")
+    assert check.found == "up to 5 passes; more than 4 in 1 of 3 runs"
+    assert one(frame[:2], "repeated data", variables=("N", "D")).verdict == "pass"
+    for asked in (("N", "D", "D_unique"), ("N",)):
+        assert one(frame, "repeated data", variables=asked) is None
+    for same in (frame["D"], frame["D"] / 30, frame["D"] / [30, 30, 31], 2 * frame["D"]):
+        assert one(frame.assign(D_unique=same), "repeated data", variables=("N", "D")) is None
+    unknown = frame.assign(D_unique=[1e8, np.nan, 1e8])
+    assert one(unknown, "repeated data", variables=("N", "D")) is None
+
+
+def test_leaving_repeats_out_mends_it(shared_file):
+    """Of Muennighoff's runs all but 57 saw their data more than four times."""
+    runs = sc.read(shared_file("muennighoff2023/runs.csv"), quiet=True)
+    fit = sc.fit(runs, "chinchilla", bootstrap=0)
+    told = " ".join(m.text for m in fit.messages if m.code == "SC452")
+    assert "more than 4 in 125 of 182 runs" in told
+    kept = sc.fit(runs, "chinchilla", bootstrap=0, where="D <= 4*D_unique")
+    assert kept.n == 57
+    assert "SC452" not in {m.code for m in kept.messages}
+    assert fit.params["a"] - kept.params["a"] > 0.1
+
+
 # ------------------------------------------------------------------------------------------ across
 
 
