@@ -310,6 +310,17 @@ def test_every_run_is_listed(whole):
     assert "status diverged" in remarks
 
 
+def test_counts_of_a_run_are_exact(analysed):
+    sizes = (512, 14592, 1.5e6 + 1)
+    lines = [[n, 98304.5 * k, 1.7 + 40 / n**0.3 + 1 / k] for n in sizes for k in (0.5, 1, 2, 4)]
+    table = tables(build(analysed(lines, head=["N", "D", "loss"], bootstrap=0)))["Every run"]
+    at = table.columns.index("N")
+    assert list(dict.fromkeys(row[at] for row in table.rows)) == ["512", "14,592", "1.500×10⁶"]
+    at = table.columns.index("D")
+    assert table.rows[0][at] == "49,150"  # no whole number: 49152.25
+    assert table.rows[1][at] == "98,300"
+
+
 def test_every_check_is_listed(whole, lost):
     for rendered in (whole, lost):
         (fit,) = rendered.fits.fits

@@ -19,6 +19,7 @@ SHORT_HASH = 8
 FIRST = ("run", "budget", "N", "D", "C", "loss", "seed", "status")
 THEN = ("D_unique", "epochs", "lr", "batch", "steps", "warmup", "schedule", "trunk")
 WORDS = frozenset({"run", "status", "schedule", "trunk"})
+COUNTS = frozenset({"N", "D", "D_unique"})
 EXACT = frozenset({"seed", "lr", "batch", "steps", "epochs", "warmup"})
 
 
@@ -196,4 +197,6 @@ def _cell(name: str, value: Any) -> str:
         return str(value)
     if name in EXACT:
         return f"{value:g}"
+    if name in COUNTS and float(value).is_integer() and value < numbers.PLAIN_LIMIT:
+        return f"{value:,.0f}"
     return numbers.quantity(value, 4)
