@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,15 @@ class Cluster:
             text=True, env={**os.environ, **own, **env}, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+
+    def node_of(self, pid):
+        """Return the node that a process runs on, by the mount point that it sees."""
+        try:
+            seen = Path(f"/proc/{pid}/mountinfo").read_text()
+        except OSError:  # it has ended
+            return None
+        found = re.search(rf" {re.escape(str(self.folder))}/disk/(\S+) ", seen)
+        return found and found[1]
 
     def kill_node(self, name):
         """End a node with all that runs on it, as a power cut would."""

@@ -101,7 +101,8 @@ class Sweep:
             if events and ready and events[-1]["event"] == "start":
                 name = events[-1]["id"]
                 if self.share(name) < 0.5 and Path(f"/proc/{ready[-1]['pid']}").exists():
-                    found.append({**ready[-1], "id": name, "process": path.stem})
+                    node = ready[-1]["node"] or self.cluster.node_of(ready[-1]["pid"])
+                    found.append({**ready[-1], "id": name, "process": path.stem, "node": node})
         return found
 
     def share(self, name):
@@ -112,11 +113,15 @@ class Sweep:
             return 1.0
         return state["step"] / state["steps"]
 
-    def midway(self, count=1):
-        """Wait until so many processes are in the midst of points; return them."""
-        self.wait(lambda: len(self.running()) >= count, "running points")
+    def midway(self, count=1, nodes=None):
+        """Wait until so many processes, of some nodes, are in the midst of points; return them."""
+
+        def there():
+            return [p for p in self.running() if nodes is None or p["node"] in nodes]
+
+        self.wait(lambda: len(there()) >= count, "running points")
         time.sleep(self.rng.uniform(0.0, 0.5))
-        return self.wait(self.running, "running points")
+        return self.wait(there, "running points")
 
     def check(self, quiet):
         """Compare what is left with a quiet run: one record a point, and the same results."""

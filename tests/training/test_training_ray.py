@@ -41,8 +41,7 @@ def test_a_worker_is_killed(sweep, quiet, seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_node_is_killed(sweep, ray_cluster, quiet, seed):
     sweep.start()
-    sweep.midway(3)
-    name = sweep.rng.choice(["n1", "n2"])
+    name = sweep.rng.choice(sweep.midway(1, nodes=("n1", "n2")))["node"]
     ray_cluster.kill_node(name)
     try:
         sweep.finish()

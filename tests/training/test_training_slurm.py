@@ -42,7 +42,7 @@ def test_a_worker_is_killed(sweep, quiet, seed):
 def test_a_node_is_killed(sweep, slurm, quiet, seed):
     """Slurm itself runs again what was on it."""
     sweep.start()
-    name = sweep.rng.choice(sweep.midway(3))["node"]
+    name = sweep.rng.choice(sweep.midway())["node"]
     slurm.kill_node(name, told=True)
     try:
         sweep.finish()
