@@ -49,6 +49,11 @@ def conduct_checks(
     return [*found, *_dependent(frame, cluster), *_repeated(frame, variables)]
 
 
+def _judged(name: str, found: str, bad: bool, code: str, wanted: str) -> Check:
+    """Return a check that limits what may be concluded, where it does not pass."""
+    return Check(name, "warn" if bad else "pass", found, code if bad else None, wanted)
+
+
 def _amounts(frame: pd.DataFrame, name: str) -> Array | None:
     """Positive numbers of a column; None if it holds anything else."""
     if not pd.api.types.is_numeric_dtype(frame[name]):
@@ -72,8 +77,7 @@ def _schedule(frame: pd.DataFrame) -> list[Check]:
         text = f'by "{name}", {float(ratio.min()):.3g} to {float(ratio.max()):.3g} times the run'
         text += f"; {bad} of {len(ratio)} runs do not end with it" if bad else ""
         wanted = f"a schedule of {SHORT:g} to {LONG:g} times its run"
-        code = "SC447" if bad else None
-        return [Check("schedule matched", "warn" if bad else "pass", text, code, wanted)]
+        return [_judged("schedule matched", text, bad > 0, "SC447", wanted)]
     return []
 
 
@@ -95,8 +99,7 @@ def _warmup(frame: pd.DataFrame) -> list[Check]:
         text = f"up to {float(share.max()):.1%} of a run"
         text += f"; above {MAX_WARMUP:.0%} in {bad} of {len(share)} runs" if bad else ""
         wanted = f"{MAX_WARMUP:.0%} of every run or less"
-        code = "SC447" if bad else None
-        return [Check("warm-up", "warn" if bad else "pass", text, code, wanted)]
+        return [_judged("warm-up", text, bad > 0, "SC447", wanted)]
     return []
 
 
@@ -132,8 +135,7 @@ def _one_scale(frame: pd.DataFrame, variables: Sequence[str]) -> list[Check]:
         return []
     text = "; ".join(mixed or same[:_FEW])
     wanted = "one tokenizer, one evaluation set and one unit of the loss"
-    code = "SC124" if mixed else None
-    return [Check("losses on one scale", "warn" if mixed else "pass", text, code, wanted)]
+    return [_judged("losses on one scale", text, bool(mixed), "SC124", wanted)]
 
 
 def _dependent(frame: pd.DataFrame, cluster: str | None) -> list[Check]:
@@ -148,8 +150,7 @@ def _dependent(frame: pd.DataFrame, cluster: str | None) -> list[Check]:
         good = cluster == name
         text += f"each {name} whole" if good else f"each {cluster} by itself"
         wanted = f"rows of one {name} resampled together"
-        code = None if good else "SC448"
-        return [Check("dependent rows", "pass" if good else "warn", text, code, wanted)]
+        return [_judged("dependent rows", text, not good, "SC448", wanted)]
     return []
 
 
@@ -170,5 +171,4 @@ def _repeated(frame: pd.DataFrame, variables: Sequence[str]) -> list[Check]:
     text = f"up to {float(passes.max()):.4g} passes"
     text += f"; more than {MAX_PASSES:g} in {bad} of {len(passes)} runs" if bad else ""
     wanted = f"at most {MAX_PASSES:g} passes over the same data"
-    code = "SC452" if bad else None
-    return [Check("repeated data", "warn" if bad else "pass", text, code, wanted)]
+    return [_judged("repeated data", text, bad > 0, "SC452", wanted)]

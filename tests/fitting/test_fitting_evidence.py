@@ -313,6 +313,9 @@ def test_the_page_of_checks_names_every_code_that_checks_have():
     used = {code for text in sources for code in re.findall(r"\"(SC\d{3})\"", text)}
     assert used
     assert used <= told
-    names = {name for text in sources for name in re.findall(r"Check\(\s*\"([^\"]+)\"", text)}
+    names = {
+        name for text in sources for name in re.findall(r"(?:Check|_judged)\(\s*\"([^\"]+)\"", text)
+    }
     assert len(names) >= 12
+    assert "repeated data" in names
     assert not [name for name in names if f"| {name} |" not in page]
