@@ -96,13 +96,22 @@ class Reader:
 
 
 def compare(shown, printed):
-    """Compare what a page shows with what was printed; ``…`` stands for anything."""
+    """Compare what a page shows with what was printed; ``…`` stands for anything.
+
+    A long line with a ``…`` may be broken at other words, up to the end of its sentence, since
+    what the ``…`` stands for is wider on one machine than on another.
+    """
     pattern = r"\s*"
-    for line in shown.rstrip("\n").splitlines():
+    free = False
+    for line in map(str.rstrip, shown.rstrip("\n").splitlines()):
         if line.strip() == "…":
-            pattern += r"(?:.*\n)*?"
-        else:
-            pattern += re.escape(line.rstrip()).replace("…", ".*?") + r"[ \t]*\n"
+            pattern, free = pattern + r"(?:.*\n)*?", False
+            continue
+        words = re.escape(line).replace("…", ".*?")
+        free = free or ("…" in line and len(line) > 60)
+        pattern += re.sub(r"(?:\\ )+", r"\\s+", words) if free else words
+        free = free and not line.endswith((".", "]"))
+        pattern += r"\s*" if free else r"[ \t]*\n"
     ends = "" if shown.rstrip().endswith("\n…") else r"\s*"
     whole = re.fullmatch(pattern + ends, printed.rstrip("\n") + "\n")
     assert whole, f"the page shows\n{shown}\nbut there was printed\n{printed}"

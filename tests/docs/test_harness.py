@@ -6,6 +6,8 @@ from tests.docs import blocks, figures, program
 from tests.docs.blocks import DOCS, ROOT
 from tests.docs.reader import PAGES, compare
 
+LONG = "  A sentence which is longer than sixty characters, all in all,"
+
 
 def test_every_page_is_gone_through():
     folders = {path.parent.relative_to(DOCS).parts[:1] for path in PAGES if path.parent != ROOT}
@@ -20,6 +22,7 @@ def test_every_page_is_gone_through():
         ("…\nc", "a\nb\nc\n"),
         ("N* 3…", "N* 3.14 (2 to 4)\n"),
         ("a\n…\nc\n", "a\nc\n"),
+        (f"{LONG} … of\n  it. [SC1]\nb", f"{LONG} 14 of it.\n  [SC1]\nb\n"),
     ],
 )
 def test_what_is_shown_is_recognised(shown, printed):
@@ -27,7 +30,14 @@ def test_what_is_shown_is_recognised(shown, printed):
 
 
 @pytest.mark.parametrize(
-    ("shown", "printed"), [("a\n", "b\n"), ("a\n", "a\nb\n"), ("a\n…\nc", "a\n")]
+    ("shown", "printed"),
+    [
+        ("a\n", "b\n"),
+        ("a\n", "a\nb\n"),
+        ("a\n…\nc", "a\n"),
+        (f"{LONG} of\n  it.", f"{LONG} of it.\n"),
+        (f"{LONG} … of\n  it.\nb c", f"{LONG} 14 of it.\nb\nc\n"),
+    ],
 )
 def test_a_difference_is_seen(shown, printed):
     with pytest.raises(AssertionError, match="the page shows"):
