@@ -22,7 +22,7 @@ from scaling.fitting.optima import Allocation
 from scaling.fitting.options import check_level
 from scaling.fitting.prediction import cost_of, predict
 from scaling.fitting.result import Fit, Fits
-from scaling.fitting.setting import amounts, refuse_allocation
+from scaling.fitting.setting import amounts, refuse_allocation, refuse_unidentified
 
 Array = NDArray[np.float64]
 FAR, TOO_FAR = 100.0, 3000.0
@@ -237,9 +237,7 @@ def _nobody(lines: Sequence[Allocation]) -> QuestionError:
 
 
 def _of_fit(fit: Fit, q: Question) -> Answer:
-    if not fit.identified:
-        found = f"the fit is {fit.status}, so it answers no question"
-        raise FitError(Fault("SC405", f"law {fit.law.name}", found, "an identified fit"))
+    refuse_unidentified(fit)
     kind, frame = _frame(fit, q)
     level = q.level or (fit.interval.level if fit.interval else 0.95)
     cost = q.cost or cost_of(fit).formula

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import Message
+from scaling.errors import Message, counted
 from scaling.fitting.parts import Check, Interval
 
 Array = NDArray[np.float64]
@@ -54,7 +54,7 @@ def design_checks(x: Mapping[str, Array], parameters: int, n: int) -> list[Check
             Check(
                 f"spread of {name}",
                 verdict,
-                f"{levels} values over a factor {span:.3g}",
+                f"{counted(levels, 'value')} over a factor {span:.3g}",
                 None if verdict == "pass" else "SC403",
                 wanted,
             )

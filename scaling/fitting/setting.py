@@ -40,9 +40,7 @@ class Setting:
         held: Mapping[str, float],
     ) -> Setting:
         """Check a question against the law."""
-        if not fit.identified:
-            found = f"the fit is {fit.status}, so it answers no question"
-            raise FitError(Fault("SC405", f"law {fit.law.name}", found, "an identified fit"))
+        refuse_unidentified(fit)
         if not allocates(fit.law):
             refuse_allocation(fit)
         base = cost_of(fit)
@@ -112,6 +110,15 @@ def held_variables(law: Law, held: Mapping[str, float]) -> dict[str, float]:
     if bad:
         raise ConfigError(Fault("SC004", bad[0], f"{held[bad[0]]:g}", "a finite number"))
     return {name: float(value) for name, value in held.items()}
+
+
+def refuse_unidentified(fit: Fit) -> None:
+    """Refuse any question to a fit that is not identified, with what would be."""
+    if fit.identified:
+        return
+    found = f"the fit is {fit.status}, so it answers no question"
+    mend = next((m.mend for m in fit.messages if m.code == "SC405" and m.mend), "")
+    raise FitError(Fault("SC405", f"law {fit.law.name}", found, "an identified fit", mend))
 
 
 def refuse_allocation(fit: Fit) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -177,11 +177,27 @@ def verdict(
             else (f"the interval of {wide[0]} is {wide[1]:.1f} times its value" if wide else "")
         )
         text = f"The runs do not determine this law: {why}."
-        return "not-identified", [*messages, Message("SC405", text, "error")]
+        mend = _way_on(data.x, [c.name for c in failures])
+        return "not-identified", [*messages, Message("SC405", text, "error", mend=mend)]
     if not certificate["converged"]:
         text = "The optimiser stopped before its gradient vanished."
         return "max-iterations", [*messages, Message("SC408", text)]
     return ("at-bound" if names else "converged"), messages
+
+
+def _way_on(x: Mapping[str, Array], failures: Sequence[str]) -> str:
+    """Say what would be identified: other runs, or another law of these."""
+    for name, other in (("N", "D"), ("D", "N")):
+        if f"spread of {name}" in failures and np.ptp(x[name]) == 0 and other in x:
+            return f"add runs at other {name}, or fit a law of {other} alone: --law power-{other}"
+    for name in judge.SCALES:
+        if f"spread of {name}" in failures:
+            return f"add runs at other {name}"
+    if "range of D/N" in failures:
+        return "add runs at other D/N, or fit the loss against compute: --law power-C"
+    scales = " and ".join(name for name in x if name in judge.SCALES)
+    wider = f"widen the range of {scales}" if scales else "add runs"
+    return f"{wider}, or hold a parameter: --fix NAME=VALUE"
 
 
 def _correlations(covariance: Mapping[str, Any]) -> list[Message]:

@@ -77,6 +77,7 @@ def test_one_ray_is_not_identified(runs, hoffmann, power, bootstrap):
     assert {"SC402", "SC405"} <= codes(fit)
     (message,) = [m for m in fit.messages if m.severity == "error"]
     assert message.code == "SC405"
+    assert message.mend.endswith("--law power-C")
     assert [c.verdict for c in fit.checks if c.name == "range of D/N"] == ["fail"]
 
 
@@ -89,19 +90,21 @@ def test_noise_does_not_hide_a_ray(runs, hoffmann):
 
 
 @pytest.mark.parametrize(
-    ("x", "name"),
+    ("x", "name", "way"),
     [
-        (grid(SIZES[[0, 5]], np.geomspace(1e9, 5e11, 12)), "N"),
-        (grid(SIZES[[0, 2, 5]], DATA), "N"),
-        (grid(np.geomspace(1e7, 1e10, 12), DATA[[1, 4]]), "D"),
-        (grid(np.geomspace(1e7, 1e10, 12), DATA[[2]]), "D"),
+        (grid(SIZES[[0, 5]], np.geomspace(1e9, 5e11, 12)), "N", "at other N"),
+        (grid(SIZES[[0, 2, 5]], DATA), "N", "at other N"),
+        (grid(np.geomspace(1e7, 1e10, 12), DATA[[1, 4]]), "D", "at other D"),
+        (grid(np.geomspace(1e7, 1e10, 12), DATA[[2]]), "D", "--law power-N"),
+        (grid(SIZES[[2]], np.geomspace(1e9, 5e11, 12)), "N", "--law power-D"),
     ],
-    ids=["2 sizes", "3 sizes", "2 amounts", "1 amount"],
+    ids=["2 sizes", "3 sizes", "2 amounts", "1 amount", "1 size"],
 )
-def test_too_few_values_of_a_variable(runs, hoffmann, x, name):
+def test_too_few_values_of_a_variable(runs, hoffmann, x, name, way):
     fit = sc.fit(runs("chinchilla", hoffmann, x, noise=0.001), "chinchilla", bootstrap=10)
     assert fit.status == "not-identified"
     assert {"SC403", "SC405"} <= codes(fit)
+    assert [m.mend.endswith(way) for m in fit.messages if m.severity == "error"] == [True]
     assert [c.verdict for c in fit.checks if c.name == f"spread of {name}"] == ["fail"]
 
 
@@ -144,6 +147,7 @@ def test_a_wide_interval_of_an_exponent_takes_the_headline(runs, hoffmann):
     (message,) = [m for m in fit.messages if m.severity == "error"]
     assert message.code == "SC405"
     assert f"interval of {name}" in message.text
+    assert message.mend == "widen the range of N and D, or hold a parameter: --fix NAME=VALUE"
 
 
 def test_without_bootstrap_no_intervals_are_told(runs, hoffmann):

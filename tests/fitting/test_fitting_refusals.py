@@ -116,6 +116,8 @@ def test_a_fit_that_is_not_identified_answers_nothing(unidentified, ask):
     with pytest.raises(FitError) as caught:
         ask(unidentified)
     assert (caught.value.code, caught.value.exit_code) == ("SC405", 4)
+    (told,) = [m.mend for m in unidentified.messages if m.code == "SC405" and m.mend]
+    assert caught.value.faults[0].mend == told
 
 
 UNSOUND = {
