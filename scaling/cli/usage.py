@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from scaling.errors import ConfigError
 
 LIKE, MUCH_LIKE = 0.6, 0.85  # of two spellings that may be meant for one another
+FEW = 4  # commands that are worth naming
 
 
 class Commands(TyperGroup):
@@ -96,8 +97,7 @@ def refusal(error: Any) -> ConfigError | None:
     if kind == "NoSuchOption" and ctx is not None:
         option = str(error.option_name)
         found = f"no such option: {clip(option)}"
-        near = difflib.get_close_matches(option, _options(ctx.command), 1, LIKE)
-        mend = f"did you mean {near[0]}?" if near else f"{_help(words)} lists the options"
+        mend = _meant(ctx, option)
     elif kind == "MissingParameter" and error.param is not None and ctx is not None:
         name = getattr(error.param, "metavar", None) or str(error.param.name).upper()
         is_option = error.param.param_type_name == "option"
@@ -109,6 +109,29 @@ def refusal(error: Any) -> ConfigError | None:
         where = " ".join([where, error.param.opts[0]])
         found = clip(error.message.removeprefix("Input should be "), 200)
     return ConfigError(Fault("SC004", where, found.rstrip("."), expected, mend))
+
+
+def _meant(ctx: Any, option: str) -> str:
+    """What an unknown option may stand for: one much like it, one of other commands, one alike."""
+    typed, known = option.lstrip("-"), [name[2:] for name in _options(ctx.command)]
+    near = difflib.get_close_matches(typed, known, 1, LIKE)
+    if not difflib.get_close_matches(typed, near, 1, MUCH_LIKE):
+        others = _with_option(ctx.find_root().command, option)
+        if 0 < len(others) <= FEW:
+            *first, last = others
+            return f"{option} is an option of {', '.join(first)}{' and ' * bool(first)}{last}"
+    return f"did you mean --{near[0]}?" if near else f"{_help(words_of(ctx))} lists the options"
+
+
+def _with_option(group: Any, option: str, before: str = "scaling") -> list[str]:
+    """Commands that have an option of just this name, as they are typed."""
+    found = []
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found += _with_option(command, option, f"{before} {name}")
+        elif option in _options(command):
+            found.append(f"{before} {name}")
+    return found
 
 
 def _options(command: Any) -> list[str]:

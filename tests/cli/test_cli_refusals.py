@@ -103,6 +103,11 @@ def test_nothing_like_it(refused):
     [
         ("fit --bootstrp 3 x.csv", "did you mean --bootstrap?"),
         ("study --worker 3", "did you mean --workers?"),
+        ("fit x.csv --flops 1e21", "an option of scaling predict and scaling sweep plan"),
+        ("predict f.json --title x", "an option of scaling report"),
+        ("predict f.json --group-by x", "did you mean --group?"),
+        ("fit x.csv --output f.json", "did you mean --out?"),
+        ("predict f.json --out p.csv", "scaling predict --help lists the options"),
         ("sweep run --engin local", "did you mean --engine?"),
         ("fit --xyzzy", "scaling fit --help lists the options"),
         ("--versoin", "did you mean --version?"),
