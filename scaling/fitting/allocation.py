@@ -87,7 +87,7 @@ def best_size(
     """
     log_c, held = np.asarray(log_c, dtype=np.float64), held or {}
     if law.frontier is not None and has_closed_form(law, cost, held):
-        u = np.log(np.asarray(law.frontier.size(params, np.exp(log_c))))
+        u = np.asarray(law.frontier.log_size(params, log_c))
         v = log_c - np.log(6.0) - u
     elif not held and (drawn := law.drawn_sizes(params, log_c, cost)) is not None:
         u, v = drawn, cost.log_tokens(drawn, log_c)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+@np.errstate(all="ignore")  # what a draw answers may lie beyond any number
 def optimal(
     fit: Fit,
     *,
@@ -109,6 +110,7 @@ def optimal(
     return pd.DataFrame(columns)
 
 
+@np.errstate(all="ignore")  # what a draw answers may lie beyond any number
 def at(
     fit: Fit,
     *,
@@ -165,6 +167,7 @@ def at(
     return pd.DataFrame(columns | extrapolation(fit, given, shape))
 
 
+@np.errstate(all="ignore")  # what a draw answers may lie beyond any number
 def cheapest(
     fit: Fit,
     *,
@@ -220,6 +223,7 @@ def cheapest(
     return pd.DataFrame(columns)
 
 
+@np.errstate(all="ignore")  # what a draw answers may lie beyond any number
 def needed(
     fit: Fit,
     *,
@@ -281,6 +285,7 @@ def needed(
     return pd.DataFrame(columns)
 
 
+@np.errstate(all="ignore")  # what a draw answers may lie beyond any number
 def price(
     fit: Fit,
     *,

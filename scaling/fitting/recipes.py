@@ -381,7 +381,8 @@ def _frontier(fit: Fit, params: Params, log_c: Array) -> Array:
     """Lowest loss at each ln C."""
     own = params if fit.members else {name: params[name] for name in fit.law.names}
     u, v = best_size(fit.law, own, log_c, cost_of(fit))
-    return fit.law.loss(own, {"N": np.exp(u), "D": np.exp(v)})
+    with np.errstate(all="ignore"):  # of a draw whose optimum lies beyond any number
+        return fit.law.loss(own, {"N": np.exp(u), "D": np.exp(v)})
 
 
 def _scales(compute: Array, at: Sequence[float]) -> Array:

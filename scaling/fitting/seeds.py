@@ -50,7 +50,8 @@ class Seeds:
         self.linear = [p for p in data.free if data.law.parameter(p).enters_linearly]
         rule = data.law.candidates
         if rule is not None and self.nonlinear:
-            found = rule(data.x, data.y)
+            with np.errstate(all="ignore"):  # a candidate beyond any number is scored the worst
+                found = rule(data.x, data.y)
             columns = {p: np.asarray(found[p], dtype=np.float64) for p in data.free}
             self.z = data.internal(columns)
             residuals = np.concatenate(

@@ -113,10 +113,13 @@ class Frontier:
 
     def size(self, params: Mapping[str, Any], compute: Any) -> Any:
         """Return N* [parameters] at C [FLOP]; parameters broadcast against C."""
+        return np.exp(self.log_size(params, np.log(compute)))
+
+    def log_size(self, params: Mapping[str, Any], log_c: Any) -> Any:
+        """Return ln N* at ln C, which is finite where N* is beyond any number."""
         log_a, alpha, log_b, beta = self.inner(params)
         log_g = np.log(alpha) + log_a - np.log(beta) - log_b
-        logs = log_g + beta * np.log(np.asarray(compute) / 6.0)
-        return np.exp(logs / (alpha + beta))
+        return (log_g + beta * (log_c - np.log(6.0))) / (alpha + beta)
 
 
 @dataclass(frozen=True, repr=False)

@@ -333,9 +333,11 @@ def decisions(
 ) -> dict[str, Array]:
     """Return a, N* and the loss at a target for parameters of shape (k,)."""
     u, v = best_size(law, {k: c[:, None] for k, c in columns.items()}, np.log([target]), cost)
-    size, data = np.exp(u[:, 0]), np.exp(v[:, 0])
+    with np.errstate(all="ignore"):  # N* of parameters that decide nothing lies beyond any number
+        size, data = np.exp(u[:, 0]), np.exp(v[:, 0])
+        loss = np.asarray(law.loss(columns, {"N": size, "D": data}))
     exponent = np.broadcast_to(local_exponents(law, columns, target, cost)[0], size.shape)
-    return {"a": exponent, "N": size, "loss": np.asarray(law.loss(columns, {"N": size, "D": data}))}
+    return {"a": exponent, "N": size, "loss": loss}
 
 
 def _expected(truth: float, estimates: Array, found: Simulated, level: float) -> Expected:

@@ -242,3 +242,11 @@ def test_options_that_cannot_be_meant(noisy, options):
     with pytest.raises(ConfigError) as caught:
         sc.fit(noisy[0], "chinchilla", **{"bootstrap": 0, **options})
     assert caught.value.code == "SC004"
+
+
+def test_candidates_beyond_any_number_are_scored_and_not_warned_of():
+    size = [1040557.0, 1040557.0, 1040557.0, 5233476.0, 5233476.0, 1005813.0]
+    data = [3.2e7, 3.8e7, 5.9e7, 2.8e7, 7.2e7, 6.2e8]
+    loss = [86.45, 86.41, 85.85, 67.86, 66.09, 81.59]
+    fit = sc.fit(pd.DataFrame({"N": size, "D": data, "loss": loss}), "kaplan", bootstrap=0)
+    assert fit.certificate["converged"]

@@ -240,3 +240,13 @@ def test_a_law_of_ones_own():
         Law("mine", "E + k/log(N)", parts, ("D",), "none").loss({"E": 1, "k": 2}, {"D": 2})
     with pytest.raises(ConfigError):
         Law("mine", "E/log(D)", parts, ("D",), "none")
+
+
+def test_the_frontier_in_logs_is_finite_where_sizes_are_not():
+    params = {"A": 1e3, "B": 1.0, "alpha": 1e-3, "beta": 2e-3}
+    frontier = get("chinchilla").frontier
+    found = frontier.log_size(params, math.log(6e20))
+    assert found == pytest.approx((math.log(0.5) + math.log(1e3) + 2e-3 * math.log(1e20)) / 3e-3)
+    assert frontier.log_size(CHINCHILLA_LAWS[0], math.log(1e20)) == pytest.approx(
+        math.log(frontier.size(CHINCHILLA_LAWS[0], 1e20)), rel=1e-13
+    )

@@ -205,6 +205,15 @@ def test_decisions_by_a_closed_form():
     np.testing.assert_allclose(found["N"], size, rtol=1e-6)
 
 
+def test_parameters_that_decide_nothing_give_no_finite_size():
+    columns = {"E": 1.7, "A": 1.0, "B": 1e3, "alpha": 1e-3, "beta": 1e-3}
+    found = decisions(sc.law("chinchilla"), {k: np.array([v]) for k, v in columns.items()}, 1e21)
+    assert found["N"][0] == 0
+    columns |= {"A": 1e3, "B": 1.0}
+    found = decisions(sc.law("chinchilla"), {k: np.array([v]) for k, v in columns.items()}, 1e21)
+    assert found["N"][0] == np.inf
+
+
 def test_many_truths_share_the_studies():
     found = sc.preflight(plan_of(ISOFLOP, {"noise": SIGMA}), studies=400)  # nine laws
     assert {o.studies for o in found.outlooks} == {200}

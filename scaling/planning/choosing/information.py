@@ -244,6 +244,7 @@ def _columns(truths: Sequence[Truth]) -> dict[str, Array]:
     return {name: np.array([p[name] for p in lifted]) for name in truths[0].model.names}
 
 
+@np.errstate(all="ignore")  # a truth whose optimum lies beyond any number is refused above
 def _gradients(law: Law, columns: Mapping[str, Array], target: float, cost: Cost) -> Array:
     """Gradients of the three quantities, shape (k, 3, p)."""
     k, p = len(next(iter(columns.values()))), len(law.names)
