@@ -110,7 +110,6 @@ def optimal(
     return pd.DataFrame(columns)
 
 
-@np.errstate(all="ignore")  # what a draw answers may lie beyond any number
 def at(
     fit: Fit,
     *,

@@ -177,7 +177,7 @@ def verdict(
             else (f"the interval of {wide[0]} is {wide[1]:.1f} times its value" if wide else "")
         )
         text = f"The runs do not determine this law: {why}."
-        mend = _way_on(data.x, [c.name for c in failures])
+        mend = _way_on(data.law, data.x, [c.name for c in failures])
         return "not-identified", [*messages, Message("SC405", text, "error", mend=mend)]
     if not certificate["converged"]:
         text = "The optimiser stopped before its gradient vanished."
@@ -185,19 +185,23 @@ def verdict(
     return ("at-bound" if names else "converged"), messages
 
 
-def _way_on(x: Mapping[str, Array], failures: Sequence[str]) -> str:
-    """Say what would be identified: other runs, or another law of these."""
-    for name, other in (("N", "D"), ("D", "N")):
-        if f"spread of {name}" in failures and np.ptp(x[name]) == 0 and other in x:
-            return f"add runs at other {name}, or fit a law of {other} alone: --law power-{other}"
-    for name in judge.SCALES:
-        if f"spread of {name}" in failures:
-            return f"add runs at other {name}"
-    if "range of D/N" in failures:
-        return "add runs at other D/N, or fit the loss against compute: --law power-C"
-    scales = " and ".join(name for name in x if name in judge.SCALES)
-    wider = f"widen the range of {scales}" if scales else "add runs"
-    return f"{wider}, or hold a parameter: --fix NAME=VALUE"
+def _way_on(law: Law, x: Mapping[str, Array], failures: Sequence[str]) -> str:
+    """Say what would be identified: other runs, or a law of what does vary."""
+    wanting = [name for name in judge.SCALES if f"spread of {name}" in failures]
+    if not wanting and "range of D/N" in failures:
+        wanting = ["D/N"]
+    if not wanting:
+        scales = " and ".join(name for name in x if name in judge.SCALES)
+        wider = f"widen the range of {scales}" if scales else "add runs"
+        return f"{wider}, or hold a parameter: --fix NAME=VALUE"
+    way = f"add runs at other {' and '.join(wanting)}"
+    if law.response != "loss" or set(x) != {"N", "D"} or len(wanting) > 1:
+        return way
+    (name,) = wanting
+    if name != "D/N" and np.ptp(x[name]) > 0:  # a law without it would lay its few values together
+        return way
+    other = {"N": "D", "D": "N", "D/N": "C"}[name]
+    return f"{way}, or fit a law of {other} alone: --law power-{other}"
 
 
 def _correlations(covariance: Mapping[str, Any]) -> list[Message]:

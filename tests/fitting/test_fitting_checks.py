@@ -108,6 +108,25 @@ def test_too_few_values_of_a_variable(runs, hoffmann, x, name, way):
     assert [c.verdict for c in fit.checks if c.name == f"spread of {name}"] == ["fail"]
 
 
+@pytest.mark.parametrize(
+    ("law", "columns", "way"),
+    [
+        ("lr-step", ladder(1.0), "add runs at other D/N"),
+        ("data-constrained", {**ladder(1.0), "D_unique": ladder(1.0)["D"] / 4},
+         "add runs at other D/N"),
+        ("chinchilla", {"N": np.full(20, 1e8), "D": np.full(20, 2e9)}, "add runs at other N and D"),
+        ("power-D", {"D": np.full(20, 2e9)}, "add runs at other D"),
+    ],
+    ids=["another response", "another variable", "one point", "one variable"],
+)  # fmt: skip
+def test_no_simpler_law_is_named_where_none_is_meant(law, columns, way):
+    response = np.linspace(3.0, 2.0, 20) * np.exp(0.01 * np.sin(np.arange(20)))
+    table = pd.DataFrame({**columns, sc.law(law).response: response})
+    fit = sc.fit(table, law, bootstrap=0)
+    assert fit.status == "not-identified"
+    assert [m.mend for m in fit.messages if m.severity == "error"] == [way]
+
+
 def test_few_sizes_over_a_short_range_only_warn(runs, hoffmann):
     x = grid(np.geomspace(1e8, 5e8, 4), DATA)
     fit = sc.fit(runs("chinchilla", hoffmann, x, noise=1e-4), "chinchilla", bootstrap=20)
